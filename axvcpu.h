@@ -1,0 +1,2737 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * axvcpu.h: virtual CPUs for hypervisors
+ */
+#ifndef AXVCPU_H
+#define AXVCPU_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define AXVCPU_VERSION_MAJOR 0
+#define AXVCPU_VERSION_MINOR 1
+#define AXVCPU_VERSION_PATCH 0
+
+/* ---------------------------------------------------------------------------------------------------- */
+/* >>config                                                                                             */
+/* ---------------------------------------------------------------------------------------------------- */
+
+/* Which backend. AXVCPU_I_ARCH is one of the numbers below; it is part of AXVCPU_ABI. */
+#define AXVCPU_I_ARCH_FAKE 1
+#define AXVCPU_I_ARCH_HEADER 2
+#define AXVCPU_I_ARCH_X86 3
+#define AXVCPU_I_ARCH_ARM64 4
+#define AXVCPU_I_ARCH_RISCV 5
+
+#if defined(AXVCPU_ARCH_FAKE) + defined(AXVCPU_ARCH_HEADER) + defined(AXVCPU_ARCH_X86) + defined(AXVCPU_ARCH_ARM64) + \
+        defined(AXVCPU_ARCH_RISCV) >                                                                               \
+    1
+#error "axvcpu.h: define at most one of AXVCPU_ARCH_FAKE, _HEADER, _X86, _ARM64, _RISCV"
+#endif
+
+#if defined(AXVCPU_ARCH_FAKE)
+#define AXVCPU_I_ARCH AXVCPU_I_ARCH_FAKE
+#elif defined(AXVCPU_ARCH_HEADER)
+#define AXVCPU_I_ARCH AXVCPU_I_ARCH_HEADER
+#elif defined(AXVCPU_ARCH_X86)
+#define AXVCPU_I_ARCH AXVCPU_I_ARCH_X86
+#elif defined(AXVCPU_ARCH_ARM64)
+#define AXVCPU_I_ARCH AXVCPU_I_ARCH_ARM64
+#elif defined(AXVCPU_ARCH_RISCV)
+#define AXVCPU_I_ARCH AXVCPU_I_ARCH_RISCV
+#else /* nothing asked for: the compiler's target, on KVM where there is a Linux under it */
+#if defined(__x86_64__)
+#define AXVCPU_I_ARCH AXVCPU_I_ARCH_X86
+#elif defined(__aarch64__)
+#define AXVCPU_I_ARCH AXVCPU_I_ARCH_ARM64
+#elif defined(__riscv) && __riscv_xlen == 64
+#define AXVCPU_I_ARCH AXVCPU_I_ARCH_RISCV
+#else
+#error "axvcpu.h: no backend for this target; define AXVCPU_ARCH_FAKE or AXVCPU_ARCH_HEADER \"file.h\""
+#endif
+#if defined(__linux__) && __STDC_HOSTED__ && !defined(AXVCPU_KVM)
+#define AXVCPU_KVM
+#endif
+#endif
+
+#if defined(AXVCPU_KVM) && (defined(AXVCPU_ARCH_FAKE) || defined(AXVCPU_ARCH_HEADER))
+#error "axvcpu.h: AXVCPU_KVM goes with AXVCPU_ARCH_X86, _ARM64 or _RISCV; drop it for the fake or your own backend"
+#endif
+#if defined(AXVCPU_KVM) && !defined(__linux__)
+#error "axvcpu.h: AXVCPU_KVM needs Linux; drop it for the bare-metal backend"
+#endif
+
+#if defined(AXVCPU_CURRENT_GET) != defined(AXVCPU_CURRENT_SET)
+#error "axvcpu.h: define both AXVCPU_CURRENT_GET() and AXVCPU_CURRENT_SET(v), or neither"
+#endif
+#if defined(AXVCPU_PARK) != defined(AXVCPU_WAKE)
+#error "axvcpu.h: define both AXVCPU_PARK(v) and AXVCPU_WAKE(v), or neither"
+#endif
+#if defined(AXVCPU_ALLOC_FRAME) != defined(AXVCPU_FREE_FRAME)
+#error "axvcpu.h: define both AXVCPU_ALLOC_FRAME(pages, align) and AXVCPU_FREE_FRAME(hpa, pages), or neither"
+#endif
+#if defined(AXVCPU_PHYS_TO_VIRT) != defined(AXVCPU_VIRT_TO_PHYS)
+#error "axvcpu.h: define both AXVCPU_PHYS_TO_VIRT(hpa) and AXVCPU_VIRT_TO_PHYS(ptr), or neither"
+#endif
+
+#ifndef AXVCPU_MAX_PHYS_CPUS
+#define AXVCPU_MAX_PHYS_CPUS 64
+#endif
+#if AXVCPU_MAX_PHYS_CPUS < 64 || AXVCPU_MAX_PHYS_CPUS % 64 != 0
+#error "axvcpu.h: AXVCPU_MAX_PHYS_CPUS must be a multiple of 64"
+#endif
+
+#ifdef AXVCPU_STATIC
+#define AXVCPU_API AXVCPU_I_UNUSED static
+#define AXVCPU_I_DATA static
+#else
+#define AXVCPU_API
+#define AXVCPU_I_DATA extern
+#endif
+
+#define AXVCPU_I_UNUSED __attribute__((unused))
+#define AXVCPU_I_COLD __attribute__((cold, noinline))
+#define AXVCPU_I_LIKELY(x) (__builtin_expect(!!(x), 1))
+#define AXVCPU_I_UNLIKELY(x) (__builtin_expect(!!(x), 0))
+/* Without optimisation a small function stays a call that a debugger can step into. */
+#if defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
+#define AXVCPU_I_INLINE AXVCPU_I_UNUSED static inline __attribute__((always_inline))
+#else
+#define AXVCPU_I_INLINE AXVCPU_I_UNUSED static inline
+#endif
+
+#ifdef __cplusplus
+#define AXVCPU_I_C_BEGIN extern "C" {
+#define AXVCPU_I_C_END }
+/* A function with the name of a struct is fine; g++ -Wshadow thinks of constructors. */
+#define AXVCPU_I_NO_SHADOW_BEGIN _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wshadow\"")
+#define AXVCPU_I_NO_SHADOW_END _Pragma("GCC diagnostic pop")
+#else
+#define AXVCPU_I_NO_SHADOW_BEGIN
+#define AXVCPU_I_NO_SHADOW_END
+#define AXVCPU_I_C_BEGIN
+#define AXVCPU_I_C_END
+#endif
+
+#ifdef __has_feature
+#if __has_feature(thread_sanitizer)
+#define AXVCPU_I_TSAN
+#endif
+#endif
+
+/* Memory and atomics. Every atomic is 32 or 64 bits wide; the plain names are sequentially consistent. */
+#ifndef AXVCPU_MEMSET
+#define AXVCPU_MEMSET(p, c, n) __builtin_memset(p, c, n)
+#endif
+#ifndef AXVCPU_MEMCPY
+#define AXVCPU_MEMCPY(d, s, n) __builtin_memcpy(d, s, n)
+#endif
+#ifndef AXVCPU_ATOMIC_LOAD
+#define AXVCPU_ATOMIC_LOAD(p) __atomic_load_n(p, __ATOMIC_SEQ_CST)
+#define AXVCPU_ATOMIC_LOAD_ACQUIRE(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define AXVCPU_ATOMIC_LOAD_RELAXED(p) __atomic_load_n(p, __ATOMIC_RELAXED)
+#define AXVCPU_ATOMIC_STORE_RELEASE(p, x) __atomic_store_n(p, x, __ATOMIC_RELEASE)
+/* An aligned volatile store is a relaxed one on every machine here, and unlike the builtin it leaves the
+   compiler its knowledge of what was stored; the thread sanitizer only understands the builtin. */
+#if defined(__SANITIZE_THREAD__) || defined(AXVCPU_I_TSAN)
+#define AXVCPU_ATOMIC_STORE_RELAXED(p, x) __atomic_store_n(p, x, __ATOMIC_RELAXED)
+#else
+#define AXVCPU_ATOMIC_STORE_RELAXED(p, x) ((void)(*(volatile __typeof__(*(p)) *)(p) = (x)))
+#endif
+#define AXVCPU_ATOMIC_XCHG(p, x) __atomic_exchange_n(p, x, __ATOMIC_SEQ_CST)
+#define AXVCPU_ATOMIC_FETCH_OR(p, x) __atomic_fetch_or(p, x, __ATOMIC_SEQ_CST)
+#define AXVCPU_ATOMIC_FETCH_AND(p, x) __atomic_fetch_and(p, x, __ATOMIC_SEQ_CST)
+#define AXVCPU_ATOMIC_FETCH_ADD(p, x) __atomic_fetch_add(p, x, __ATOMIC_SEQ_CST)
+/* true: *p was *e and is x now; false: *e holds what *p is */
+#define AXVCPU_ATOMIC_CAS(p, e, x) __atomic_compare_exchange_n(p, e, x, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
+#endif
+#if !defined(AXVCPU_ATOMIC_LOAD_ACQUIRE) || !defined(AXVCPU_ATOMIC_LOAD_RELAXED) || \
+    !defined(AXVCPU_ATOMIC_STORE_RELEASE) || !defined(AXVCPU_ATOMIC_STORE_RELAXED) || !defined(AXVCPU_ATOMIC_XCHG) || \
+    !defined(AXVCPU_ATOMIC_FETCH_OR) || !defined(AXVCPU_ATOMIC_FETCH_AND) || !defined(AXVCPU_ATOMIC_FETCH_ADD) || \
+    !defined(AXVCPU_ATOMIC_CAS)
+#error "axvcpu.h: AXVCPU_ATOMIC_LOAD is yours, so define all of AXVCPU_ATOMIC_* (the list is in >>config)"
+#endif
+
+#ifndef AXVCPU_ASSERT
+#define AXVCPU_ASSERT(cond) ((cond) ? (void)0 : __builtin_trap())
+#endif
+
+/* Named points at which a test (or a tracer) may look or act: AXVCPU_TRACE(v, event, a, b). */
+#define AXVCPU_TRACE_POINTS(X)                                                                             \
+    X(BIND_CLAIMED)    /* bind has won the owner word */                                                   \
+    X(RUN_CURRENT)     /* run has set the current vCPU, attention not yet loaded */                        \
+    X(RUN_ENTER)       /* attention was clear, the backend is next */                                      \
+    X(RUN_LEFT)        /* the backend is back, the state is still Running */                               \
+    X(RUN_READY)       /* the state is Ready again */                                                      \
+    X(UNBIND_LEFT)     /* the backend let go, the state is Free, the owner not yet cleared */              \
+    X(UNBIND_RELEASED) /* the owner word is clear */                                                       \
+    X(BLOCK_BLOCKED)   /* the state is Blocked, reasons to stay awake not yet looked at */                 \
+    X(BLOCK_DONE)      /* block is about to return OK */                                                   \
+    X(KICK_FLAGGED)    /* the kick is in the attention word, the owner not yet looked at */                \
+    X(INJECT_FLAGGED)  /* the interrupt is in the attention word, the owner not yet looked at */           \
+    X(UNBLOCK_LATCHED) /* the latch is set, the state not yet looked at again */                           \
+    X(CPU_UP_CLAIMED)  /* axvm_cpu_up has won the vCPU, its registers not yet reset */                     \
+    X(CPU_UP_DONE)     /* the vCPU may run */
+#define AXVCPU_I_ENUM_TRACE(name) AXVCPU_TRACE_##name,
+enum axvcpu_trace_point { AXVCPU_TRACE_POINTS(AXVCPU_I_ENUM_TRACE) AXVCPU_TRACE_COUNT };
+#ifndef AXVCPU_TRACE
+#define AXVCPU_TRACE(v, event, a, b) ((void)0)
+#endif
+
+#define AXVCPU_LOG_ERROR 0
+#define AXVCPU_LOG_WARNING 1
+#define AXVCPU_LOG_INFO 2
+
+AXVCPU_I_C_BEGIN
+
+/* ---------------------------------------------------------------------------------------------------- */
+/* >>types                                                                                              */
+/* ---------------------------------------------------------------------------------------------------- */
+
+struct axvcpu;
+struct axvcpu_percpu;
+
+/* Guest and host physical addresses: two types, so that neither is ever taken for the other. */
+typedef struct { uint64_t addr; } axvcpu_gpa_t;
+typedef struct { uint64_t addr; } axvcpu_hpa_t;
+#define AXVCPU_GPA_INIT(x) { (x) }
+#define AXVCPU_HPA_INIT(x) { (x) }
+
+AXVCPU_I_INLINE axvcpu_gpa_t axvcpu_gpa(uint64_t addr)
+{
+    axvcpu_gpa_t gpa = AXVCPU_GPA_INIT(addr);
+    return gpa;
+}
+
+AXVCPU_I_INLINE axvcpu_hpa_t axvcpu_hpa(uint64_t addr)
+{
+    axvcpu_hpa_t hpa = AXVCPU_HPA_INIT(addr);
+    return hpa;
+}
+
+#define AXVCPU_ERRORS(X)                                                                                   \
+    X(OK, 0, "no error")                                                                                   \
+    X(EBADSTATE, 1, "not allowed in this state")                                                           \
+    X(EINVAL, 2, "invalid argument")                                                                       \
+    X(ENOMEM, 3, "out of memory or table space")                                                           \
+    X(EBUSY, 4, "owned by another CPU")                                                                    \
+    X(ENESTED, 5, "this CPU is inside another vCPU operation")                                             \
+    X(EPENDING, 6, "the last exit has not been answered")                                                  \
+    X(EAGAIN, 7, "not now; try again")                                                                     \
+    X(ENOSUPPORT, 8, "not supported by this backend or machine")                                           \
+    X(EFAULT, 9, "guest address not mapped")                                                               \
+    X(EIO, 10, "the host refused; the log has the call and its code")
+#define AXVCPU_I_ENUM_ERROR(name, value, text) AXVCPU_##name = value,
+enum axvcpu_err { AXVCPU_ERRORS(AXVCPU_I_ENUM_ERROR) AXVCPU_ERR_COUNT };
+
+#define AXVCPU_STATES(X)                                                                                   \
+    X(INVALID, 0, "Invalid") /* an operation failed or was called out of order; reset or deinit */         \
+    X(CREATED, 1, "Created") /* initialised, not yet set up */                                             \
+    X(FREE, 2, "Free")       /* set up, no CPU has it */                                                   \
+    X(READY, 3, "Ready")     /* bound to a CPU */                                                          \
+    X(RUNNING, 4, "Running") /* inside run */                                                              \
+    X(BLOCKED, 5, "Blocked") /* bound, waits for unblock */
+#define AXVCPU_I_ENUM_STATE(name, value, text) AXVCPU_STATE_##name = value,
+enum axvcpu_state { AXVCPU_STATES(AXVCPU_I_ENUM_STATE) AXVCPU_STATE_COUNT };
+
+/* Exits. The second column says what the guest's instruction waits for: READ for an answer (complete or
+   refuse), WRITE for nothing (it counts as done unless refused or retried), NONE is no access. */
+#define AXVCPU_EXITS(X)                                                                                    \
+    X(NOTHING, NONE)            /* nothing for the caller to do */                                         \
+    X(HYPERCALL, NONE)          /* hypercall{nr, args}; answer with axvcpu_set_return_value */             \
+    X(MMIO_READ, READ)          /* mmio{addr, width, reg, reg_width, sign_extend} */                       \
+    X(MMIO_WRITE, WRITE)        /* mmio{addr, data, width} */                                              \
+    X(IO_READ, READ)            /* io{port, width, count, buf} */                                          \
+    X(IO_WRITE, WRITE)          /* io{port, width, count, data, buf} */                                    \
+    X(SYSREG_READ, READ)        /* sysreg{addr, reg}: MSR, system register or CSR */                       \
+    X(SYSREG_WRITE, WRITE)      /* sysreg{addr, value, reg} */                                             \
+    X(EXTERNAL_INTERRUPT, NONE) /* irq{vector}: a host interrupt ended the run */                          \
+    X(NESTED_PAGE_FAULT, NONE)  /* fault{addr, access}; map it and run again */                            \
+    X(HALT, NONE)               /* the guest waits for an interrupt; its PC is past the instruction */     \
+    X(CPU_UP, NONE)             /* cpu_up{target, entry, arg} */                                           \
+    X(CPU_DOWN, NONE)           /* cpu_down{state} */                                                      \
+    X(SYSTEM_DOWN, NONE)        /* system{reason} */                                                       \
+    X(SEND_IPI, NONE)           /* ipi{target, aux, vector, to_all, to_self} */                            \
+    X(FAIL_ENTRY, NONE)         /* fail{reason}: the hardware refused the guest's state */                 \
+    X(CANCELED, NONE)           /* axvcpu_kick */                                                          \
+    X(SHUTDOWN, NONE)           /* triple fault */                                                         \
+    X(CPUID, READ)              /* cpuid{leaf, subleaf}; answer with axvcpu_complete_cpuid */              \
+    X(IRQ_WINDOW, NONE)         /* the guest can take an interrupt now */                                  \
+    X(DEBUG, NONE)              /* debug{pc, status} */                                                    \
+    X(EXCEPTION, NONE)          /* exception{vector, error, addr} */                                       \
+    X(TIMER, NONE)              /* the guest's time slice or timer is over */                              \
+    X(EOI, NONE)                /* eoi{vector} */                                                          \
+    X(REMOTE_FENCE, NONE)       /* fence{mask, base, start, size, asid, op} */                             \
+    X(UNDECODED, NONE)          /* undecoded{addr, syndrome, insn, insn_len}; PC on the instruction */     \
+    X(RAW, NONE)                /* `raw` has the backend's own code */
+#define AXVCPU_I_ENUM_EXIT(name, answer) AXVCPU_EXIT_##name,
+enum axvcpu_exit_kind { AXVCPU_EXITS(AXVCPU_I_ENUM_EXIT) AXVCPU_EXIT_COUNT };
+
+/* axvcpu_exit.flags */
+#define AXVCPU_EXIT_HANDLED 0x1u /* axvm_step: a handler has served it, nothing is left to do */
+#define AXVCPU_EXIT_PAUSED 0x2u  /* CANCELED because the VM is suspended */
+
+/* fault.access, a set */
+#define AXVCPU_ACCESS_READ 0x1u
+#define AXVCPU_ACCESS_WRITE 0x2u
+#define AXVCPU_ACCESS_EXEC 0x4u
+#define AXVCPU_ACCESS_WALK 0x8u /* by the guest's own page walk */
+
+/* system.reason */
+enum axvcpu_system_down { AXVCPU_SYSTEM_OFF, AXVCPU_SYSTEM_RESET, AXVCPU_SYSTEM_CRASH };
+
+#define AXVCPU_NO_VECTOR UINT32_MAX /* irq.vector: still pending, the host takes it when it unmasks */
+#define AXVCPU_REG_NONE UINT32_MAX  /* mmio.reg: the backend does not say (KVM) */
+
+struct axvcpu_exit_mmio { uint64_t addr, data; uint32_t width, reg, reg_width; bool sign_extend; };
+struct axvcpu_exit_io { void *buf; uint64_t data; uint32_t port, width, count; };
+struct axvcpu_exit_sysreg { uint64_t addr, value; uint32_t reg; };
+struct axvcpu_exit_hypercall { uint64_t nr, args[6]; };
+struct axvcpu_exit_irq { uint32_t vector; };
+struct axvcpu_exit_fault { uint64_t addr; uint32_t access; };
+struct axvcpu_exit_cpu_up { uint64_t target, entry, arg; };
+struct axvcpu_exit_cpu_down { uint64_t state; };
+struct axvcpu_exit_system { uint32_t reason; };
+struct axvcpu_exit_ipi { uint64_t target, aux; uint32_t vector; bool to_all, to_self; };
+struct axvcpu_exit_fail { uint64_t reason; };
+struct axvcpu_exit_cpuid { uint32_t leaf, subleaf, eax, ebx, ecx, edx; };
+struct axvcpu_exit_fence { uint64_t mask, base, start, size, asid; uint32_t op; };
+struct axvcpu_exit_exception { uint64_t error, addr; uint32_t vector; };
+struct axvcpu_exit_undecoded { uint64_t addr, syndrome; uint8_t insn[16]; uint32_t insn_len; };
+struct axvcpu_exit_eoi { uint32_t vector; };
+struct axvcpu_exit_debug { uint64_t pc, status; };
+
+/* Why run returned. Fields outside the returned kind are unspecified; all widths are bytes. Addresses
+   here are plain numbers, because a record is also written to files; calls take the typed ones. */
+struct axvcpu_exit {
+    uint32_t kind;  /* AXVCPU_EXIT_* */
+    uint32_t flags; /* AXVCPU_EXIT_HANDLED, _PAUSED */
+    uint64_t raw;   /* the backend's own exit code */
+    union {
+        struct axvcpu_exit_mmio mmio;
+        struct axvcpu_exit_io io;
+        struct axvcpu_exit_sysreg sysreg;
+        struct axvcpu_exit_hypercall hypercall;
+        struct axvcpu_exit_irq irq;
+        struct axvcpu_exit_fault fault;
+        struct axvcpu_exit_cpu_up cpu_up;
+        struct axvcpu_exit_cpu_down cpu_down;
+        struct axvcpu_exit_system system;
+        struct axvcpu_exit_ipi ipi;
+        struct axvcpu_exit_fail fail;
+        struct axvcpu_exit_cpuid cpuid;
+        struct axvcpu_exit_fence fence;
+        struct axvcpu_exit_exception exception;
+        struct axvcpu_exit_undecoded undecoded;
+        struct axvcpu_exit_eoi eoi;
+        struct axvcpu_exit_debug debug;
+    };
+};
+
+/* Register names for axvcpu_get_reg: a class in the upper half, a number in the lower one. */
+#define AXVCPU_REG_CLASS(id) ((uint32_t)((uint64_t)(id) >> 32))
+#define AXVCPU_REG_GPR(n) ((uint64_t)(n))
+#define AXVCPU_REG_PC (UINT64_C(1) << 32)
+#define AXVCPU_REG_SP (AXVCPU_REG_PC + 1)
+#define AXVCPU_REG_FLAGS (AXVCPU_REG_PC + 2)
+#define AXVCPU_REG_SYS(addr) (UINT64_C(2) << 32 | (uint32_t)(addr)) /* as sysreg.addr */
+#define AXVCPU_REG_ARCH(n) (UINT64_C(3) << 32 | (uint32_t)(n))      /* named by the arch header */
+
+struct axvcpu_cpumask { uint64_t bits[AXVCPU_MAX_PHYS_CPUS / 64]; };
+
+/* What a backend keeps of an access that the guest waits for; see axvcpu_await. */
+struct axvcpu_answer {
+    uint64_t value;      /* axvcpu_complete's */
+    uint32_t cpuid[4];   /* axvcpu_complete_cpuid's: eax, ebx, ecx, edx */
+    uint32_t kind;       /* AXVCPU_EXIT_* */
+    uint32_t reg;        /* guest register that takes the value, or AXVCPU_REG_NONE */
+    uint32_t count;      /* string elements; 1 for a plain access */
+    uint8_t width, reg_width;
+    bool sign_extend, refused;
+};
+
+typedef int (*axvcpu_fn)(struct axvcpu *, void *arg);
+
+/* VM layer. */
+struct axvm;
+
+#define AXVM_STATUSES(X)                                                                                   \
+    X(LOADING, 0, "Loading")     /* initialised; memory and devices are put in */                          \
+    X(LOADED, 1, "Loaded")       /* booted: the vCPUs are set up */                                        \
+    X(RUNNING, 2, "Running")     /* a vCPU has run */                                                      \
+    X(SUSPENDED, 3, "Suspended") /* axvm_pause */                                                          \
+    X(STOPPING, 4, "Stopping")   /* axvm_shutdown; vCPUs are on their way out */                           \
+    X(STOPPED, 5, "Stopped")     /* ... and all have left */
+#define AXVM_I_ENUM_STATUS(name, value, text) AXVM_STATUS_##name = value,
+enum axvm_status { AXVM_STATUSES(AXVM_I_ENUM_STATUS) AXVM_STATUS_COUNT };
+
+/* What a handler made of an exit. */
+enum axvm_answer {
+    AXVM_DONE,   /* served; for a read the value is in the exit record */
+    AXVM_RETRY,  /* the guest shall execute the instruction again */
+    AXVM_RETURN, /* the caller of axvm_run_vcpu shall have it */
+    AXVM_ERROR   /* EIO; the access stays unanswered */
+};
+typedef enum axvm_answer (*axvm_handler)(struct axvm *, struct axvcpu *, struct axvcpu_exit *, void *arg);
+
+/* Guest memory. */
+#define AXVM_MAP_READ 0x01u
+#define AXVM_MAP_WRITE 0x02u
+#define AXVM_MAP_EXEC 0x04u
+#define AXVM_MAP_DEVICE 0x08u
+#define AXVM_MAP_LOG_DIRTY 0x10u
+#define AXVM_MAP_RWX (AXVM_MAP_READ | AXVM_MAP_WRITE | AXVM_MAP_EXEC)
+
+/* What is behind a mapping: memory of this process (hosted) or host-physical memory (bare metal). */
+typedef struct { void *ptr; axvcpu_hpa_t hpa; } axvcpu_backing_t;
+
+struct axvm_map {
+    axvcpu_gpa_t gpa;
+    uint64_t size; /* 0: a free entry */
+    axvcpu_backing_t backing;
+    uint32_t flags;
+};
+
+/* Address classes of axvm_remove and the like: any exit kind of the class names it. */
+#define AXVM_MMIO AXVCPU_EXIT_MMIO_READ
+#define AXVM_PORT AXVCPU_EXIT_IO_READ
+#define AXVM_SYSREG AXVCPU_EXIT_SYSREG_READ
+#define AXVM_I_CLASSES 3
+
+/* A device's addresses, first to last. */
+struct axvm_i_slot {
+    uint64_t first, last;
+    axvm_handler handler;
+    void *arg;
+    uint64_t id; /* never used again; bit 0: string accesses come whole */
+};
+/* The caller's storage for one range. Two tables share it, the one in use and the next one. */
+struct axvm_range { struct axvm_i_slot slot[2]; };
+/* The handler for a kind of exit that no device takes. */
+struct axvm_i_default { axvm_handler handler; void *arg; };
+
+/* The VM's part of struct axvcpu. */
+struct axvm_i_member {
+    uint64_t device;              /* the id of the range whose handler runs; 0: none */
+    uint64_t seen;                /* the table version that `hit` is from; 0: none */
+    uint32_t hit_class;
+    uint32_t up;                  /* AXVM_I_DOWN, _CLAIMED, _UP */
+    struct axvm_i_slot hit;       /* the last range found */
+    const struct axvcpu_exit *asked; /* the record of its last CPU_UP exit */
+};
+
+/* Hosted: a thread is a CPU. Else CPU_ID says which CPU this is. */
+#if __STDC_HOSTED__ && (defined(AXVCPU_KVM) || AXVCPU_I_ARCH <= AXVCPU_I_ARCH_HEADER)
+#define AXVCPU_I_HOSTED 1
+#else
+#define AXVCPU_I_HOSTED 0
+#endif
+
+#ifndef AXVCPU_CPU_ID
+#if AXVCPU_I_HOSTED
+#define AXVCPU_CPU_ID() UINT32_MAX /* a thread may be anywhere */
+#else
+uint32_t axvcpu_host_cpu_id(void);
+#define AXVCPU_CPU_ID() axvcpu_host_cpu_id()
+#endif
+#endif
+
+#if !defined(AXVCPU_CURRENT_GET) || !defined(AXVCPU_CPU_TOKEN)
+#if AXVCPU_I_HOSTED
+/* One instruction in the file that defines it, unless that becomes a shared library; two elsewhere. */
+#if defined(AXVCPU_IMPLEMENTATION) && (!defined(__PIC__) || defined(__PIE__))
+#define AXVCPU_I_TLS __attribute__((tls_model("local-exec")))
+#else
+#define AXVCPU_I_TLS __attribute__((tls_model("initial-exec")))
+#endif
+AXVCPU_I_UNUSED AXVCPU_I_DATA __thread struct axvcpu *axvcpu_i_current AXVCPU_I_TLS;
+#define AXVCPU_I_CURRENT axvcpu_i_current
+#else
+AXVCPU_I_UNUSED AXVCPU_I_DATA struct axvcpu *axvcpu_i_current[AXVCPU_MAX_PHYS_CPUS];
+#define AXVCPU_I_CURRENT axvcpu_i_current[AXVCPU_CPU_ID()]
+#endif
+#endif
+#ifndef AXVCPU_CURRENT_GET
+#define AXVCPU_CURRENT_GET() AXVCPU_I_CURRENT
+#define AXVCPU_CURRENT_SET(v) ((void)(AXVCPU_I_CURRENT = (v)))
+#endif
+#ifndef AXVCPU_CPU_TOKEN /* any pointer that no other CPU has */
+#if AXVCPU_I_HOSTED && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 11
+#define AXVCPU_CPU_TOKEN() __builtin_thread_pointer()
+#else
+#define AXVCPU_CPU_TOKEN() ((void *)&AXVCPU_I_CURRENT)
+#endif
+#endif
+
+/* What only a bare-metal host can do. A hook that is not given is a function, named by the linker. */
+#if !AXVCPU_I_HOSTED
+#ifndef AXVCPU_ALLOC_FRAME
+axvcpu_hpa_t axvcpu_host_alloc_frame(size_t pages, size_t align); /* zeroed; address 0: none left */
+void axvcpu_host_free_frame(axvcpu_hpa_t hpa, size_t pages);
+#define AXVCPU_ALLOC_FRAME(pages, align) axvcpu_host_alloc_frame(pages, align)
+#define AXVCPU_FREE_FRAME(hpa, pages) axvcpu_host_free_frame(hpa, pages)
+#endif
+#ifndef AXVCPU_PHYS_TO_VIRT
+void *axvcpu_host_phys_to_virt(axvcpu_hpa_t hpa);
+axvcpu_hpa_t axvcpu_host_virt_to_phys(const void *ptr);
+#define AXVCPU_PHYS_TO_VIRT(hpa) axvcpu_host_phys_to_virt(hpa)
+#define AXVCPU_VIRT_TO_PHYS(ptr) axvcpu_host_virt_to_phys(ptr)
+#endif
+#ifndef AXVCPU_IRQ_HANDLER
+void axvcpu_host_irq_handler(uint32_t vector);
+#define AXVCPU_IRQ_HANDLER(vector) axvcpu_host_irq_handler(vector)
+#endif
+#ifndef AXVCPU_SEND_KICK
+void axvcpu_host_send_kick(void *token); /* an interrupt to the CPU with this CPU_TOKEN */
+#define AXVCPU_SEND_KICK(token) axvcpu_host_send_kick(token)
+#endif
+#ifndef AXVCPU_TIMER_ARM
+void axvcpu_host_timer_arm(struct axvcpu *v, uint64_t deadline);
+#define AXVCPU_TIMER_ARM(v, deadline) axvcpu_host_timer_arm(v, deadline)
+#endif
+#endif
+
+/* ---------------------------------------------------------------------------------------------------- */
+/* >>arch                                                                                               */
+/* ---------------------------------------------------------------------------------------------------- */
+
+/* THE BACKEND INTERFACE. What a backend (an arch header, or a file of your own by AXVCPU_ARCH_HEADER)
+   must define, all of it; examples/custom_backend is a complete one to copy.
+
+   Types, none of them empty, all zero being valid for the first two:
+     struct axvcpu_arch_create   what axvcpu_init gets in desc.arch
+     struct axvcpu_arch_setup    what axvcpu_setup gets
+     struct axvcpu_arch          the backend's part of struct axvcpu; zeroed before leaf_create
+     struct axvcpu_arch_percpu   its part of struct axvcpu_percpu
+     struct axvm_arch_desc       its part of struct axvm_desc
+     struct axvm_arch            its part of struct axvm
+   Constants:
+     AXVCPU_LEAF_NAME            "name" for logs
+     AXVCPU_LEAF_GPRS            how many general registers axvcpu_get_gpr knows
+     AXVCPU_LEAF_RETURN_GPR      which one a hypercall answers in
+     AXVCPU_LEAF_VECTORS         interrupt vectors are below this
+     AXVCPU_LEAF_VECTOR_OK(n)    whether vector n (below that) exists
+     AXVM_LEAF_UP_OK, _ALREADY, _INVALID  what a guest that asked for CPU_UP finds in its return register
+     AXVM_LEAF_UP_ANSWERS        false where it finds nothing (SIPI)
+     AXVM_LEAF_PAGE              mappings are multiples of this
+   Functions: the list below. Write AXVCPU_LEAF_DECLARE(cold, hot) with the linkage you want for them
+   (AXVCPU_API for those under AXVCPU_IMPLEMENTATION, `static inline` for those in the header itself).
+
+   The core has checked state, owner and arguments, and has made the vCPU current, before it calls one;
+   a leaf checks only what the hardware or host says. Leaves return 0 or an enum axvcpu_err. A backend
+   calls axvcpu_arch(v) for its own part, and the helpers behind the list. */
+#define AXVCPU_LEAF_DECLARE(cold, hot)                                                                     \
+    /* life */                                                                                             \
+    cold int axvcpu_leaf_create(struct axvcpu *, const struct axvcpu_arch_create *);                       \
+    cold void axvcpu_leaf_destroy(struct axvcpu *);                                                        \
+    cold int axvcpu_leaf_reset(struct axvcpu *); /* as after create */                                     \
+    cold int axvcpu_leaf_set_entry(struct axvcpu *, axvcpu_gpa_t);                                         \
+    cold int axvcpu_leaf_set_root(struct axvcpu *, axvcpu_hpa_t);                                          \
+    cold int axvcpu_leaf_setup(struct axvcpu *, const struct axvcpu_arch_setup *);                         \
+    cold int axvcpu_leaf_restart(struct axvcpu *, axvcpu_gpa_t entry, uint64_t arg);                       \
+    hot int axvcpu_leaf_bind(struct axvcpu *);                                                             \
+    hot int axvcpu_leaf_unbind(struct axvcpu *); /* also after a failed run, and after put */              \
+    cold int axvcpu_leaf_put(struct axvcpu *);   /* hardware state to memory; bound it stays */            \
+    cold int axvcpu_leaf_load(struct axvcpu *);                                                            \
+    /* Run the guest to its next exit; fill kind, flags, raw and the kind's own fields. An exit that       \
+       the guest's instruction waits for goes through axvcpu_await. When the guest left because of         \
+       attention, call axvcpu_attend. */                                                                   \
+    hot int axvcpu_leaf_run(struct axvcpu *, struct axvcpu_exit *);                                        \
+    /* Commit the access in axvcpu_access(v): register, PC. A further exit of the same instruction is      \
+       filled in and awaited as in run, else the kind is left NOTHING. entering: leaf_run follows at       \
+       once and may do it instead. */                                                                      \
+    hot int axvcpu_leaf_commit(struct axvcpu *, struct axvcpu_exit *, bool entering);                      \
+    cold int axvcpu_leaf_retry(struct axvcpu *);  /* forget it; the instruction will execute again */      \
+    cold int axvcpu_leaf_refuse(struct axvcpu *); /* the architecture's fault, or all ones, at commit */   \
+    /* registers; id is AXVCPU_REG_* and a GPR's number is in range */                                     \
+    cold int axvcpu_leaf_get_reg(struct axvcpu *, uint64_t id, uint64_t *value);                           \
+    cold int axvcpu_leaf_set_reg(struct axvcpu *, uint64_t id, uint64_t value);                            \
+    /* Interrupts. inject: *what has the AXVCPU_ATTN_ bits to serve; leave those that must be tried        \
+       again before the next entry. wakes: would the guest's halt end now; `queued`: the core holds        \
+       interrupts. kick: make `owner` (a CPU token) leave the guest soon; from any context. */             \
+    cold int axvcpu_leaf_inject(struct axvcpu *, uint32_t *what);                                          \
+    cold int axvcpu_leaf_inject_exception(struct axvcpu *, uint32_t vector, uint64_t error, uint64_t addr); \
+    cold int axvcpu_leaf_inject_hw(struct axvcpu *, uint32_t vintid, uint32_t pintid);                     \
+    cold bool axvcpu_leaf_wakes(const struct axvcpu *, bool queued);                                       \
+    cold void axvcpu_leaf_kick(struct axvcpu *, void *owner);                                              \
+    /* per CPU */                                                                                          \
+    cold int axvcpu_leaf_percpu_init(struct axvcpu_percpu *, uint32_t cpu_id);                             \
+    cold void axvcpu_leaf_percpu_deinit(struct axvcpu_percpu *);                                           \
+    cold int axvcpu_leaf_percpu_enable(struct axvcpu_percpu *);                                            \
+    cold int axvcpu_leaf_percpu_disable(struct axvcpu_percpu *);                                           \
+    cold uint32_t axvcpu_leaf_max_guest_page_table_levels(const struct axvcpu_percpu *);                   \
+    cold bool axvcpu_leaf_supported(void);                                                                 \
+    /* VM: init before its vCPUs are created, deinit after the last is gone. map: the core has checked     \
+       alignment and overlap and knows the mapping under `slot`; unmap gets the same. answer: an exit      \
+       that no handler wanted; AXVM_RETURN: the caller may have it. */                                     \
+    cold int axvm_leaf_init(struct axvm *, const struct axvm_arch_desc *);                                 \
+    cold void axvm_leaf_deinit(struct axvm *);                                                             \
+    cold int axvm_leaf_map(struct axvm *, uint32_t slot, const struct axvm_map *);                         \
+    cold int axvm_leaf_unmap(struct axvm *, uint32_t slot, const struct axvm_map *);                       \
+    cold axvcpu_hpa_t axvm_leaf_root(const struct axvm *);                                                 \
+    cold uint32_t axvm_leaf_vmid(const struct axvm *);                                                     \
+    cold int axvm_leaf_irq_line(struct axvm *, uint32_t line, bool level);                                 \
+    cold bool axvm_leaf_is_target(const struct axvcpu *, uint64_t target); /* cpu_up.target names it */    \
+    hot enum axvm_answer axvm_leaf_answer(struct axvm *, struct axvcpu *, struct axvcpu_exit *);
+
+/* Attention: why the next run must look before it enters. Free bits of a word whose other bits are those
+   of a Ready vCPU's state word, so that run asks "Ready, nothing unanswered, nothing wanted" with a
+   single comparison of the two. */
+#define AXVCPU_ATTN_KICK 0x100u
+#define AXVCPU_ATTN_IRQ 0x200u /* the pending set or a line has something */
+#define AXVCPU_ATTN_NMI 0x400u
+#define AXVCPU_ATTN_STOP 0x800u /* the VM is being paused or shut down: CANCELED, but nobody's kick */
+
+/* What the core offers a backend. */
+AXVCPU_I_NO_SHADOW_BEGIN
+AXVCPU_I_INLINE struct axvcpu_arch *axvcpu_arch(struct axvcpu *);
+AXVCPU_I_NO_SHADOW_END
+AXVCPU_I_INLINE struct axvcpu_answer *axvcpu_access(struct axvcpu *);
+/* Note that the guest's instruction waits for the access in *x (READ and WRITE kinds of AXVCPU_EXITS). */
+AXVCPU_I_INLINE void axvcpu_await(struct axvcpu *, const struct axvcpu_exit *);
+/* Anything but a clear attention word? */
+AXVCPU_I_INLINE bool axvcpu_attention(const struct axvcpu *);
+/* Serve it: a kick makes *x CANCELED and *done true, else what is to be injected is, and the guest may be
+   entered again. */
+AXVCPU_API int axvcpu_attend(struct axvcpu *, struct axvcpu_exit *x, bool *done);
+/* The highest pending vector (edge or line) or -1; take: the edge is consumed, a line stays. */
+AXVCPU_API int axvcpu_irq_next(const struct axvcpu *);
+AXVCPU_API void axvcpu_irq_take(struct axvcpu *, uint32_t vector);
+/* The value that a guest register gets when `access` is answered and the register was `old`: narrow
+   registers merge, 4-byte ones clear the upper half, sign extension reaches reg_width. */
+AXVCPU_API uint64_t axvcpu_access_result(const struct axvcpu_answer *, uint64_t old);
+
+#ifdef AXVCPU_KVM
+/* >>kvm: what the KVM backends have in common, whatever the architecture */
+#endif
+
+#if AXVCPU_I_ARCH == AXVCPU_I_ARCH_HEADER
+#include AXVCPU_ARCH_HEADER
+#elif AXVCPU_I_ARCH == AXVCPU_I_ARCH_X86
+#include "axvcpu_arch_x86.h"
+#elif AXVCPU_I_ARCH == AXVCPU_I_ARCH_ARM64
+#include "axvcpu_arch_arm64.h"
+#elif AXVCPU_I_ARCH == AXVCPU_I_ARCH_RISCV
+#include "axvcpu_arch_riscv.h"
+#else
+
+/* >>fake: the scripted backend. No guest, no hardware: a vCPU plays the steps of a script, so that a run
+   loop and its devices can be tested anywhere, and exits recorded elsewhere can be replayed. */
+
+#define AXVCPU_LEAF_NAME "fake"
+#define AXVCPU_LEAF_GPRS 32
+#define AXVCPU_LEAF_RETURN_GPR 0
+#define AXVCPU_LEAF_VECTORS 256
+#define AXVCPU_LEAF_VECTOR_OK(n) true
+#define AXVM_LEAF_UP_OK 0
+#define AXVM_LEAF_UP_ALREADY ((uint64_t)-4) /* as PSCI says it */
+#define AXVM_LEAF_UP_INVALID ((uint64_t)-2)
+#define AXVM_LEAF_UP_ANSWERS true
+#define AXVM_LEAF_PAGE 4096u
+
+#define AXVCPU_FAKE_OPS(X)                                                                                 \
+    X(CREATE) X(SET_ENTRY) X(SET_ROOT) X(SETUP) X(BIND) X(RUN) X(UNBIND)                                   \
+    X(PUT) X(LOAD) X(COMMIT) X(RETRY) X(REFUSE) X(GET_REG) X(SET_REG) X(INJECT) X(EXCEPTION)
+#define AXVCPU_I_ENUM_FAKE(name) AXVCPU_FAKE_##name,
+enum axvcpu_fake_op { AXVCPU_FAKE_OPS(AXVCPU_I_ENUM_FAKE) AXVCPU_FAKE_OP_COUNT };
+
+/* Steps that are no exit: they go in axvcpu_fake_step.exit.kind and the script goes on behind them. */
+#define AXVCPU_FAKE_SPIN 0x1000u    /* stay in the guest until a kick */
+#define AXVCPU_FAKE_EFFECT 0x1001u  /* exit.sysreg: register `addr` (AXVCPU_REG_*) becomes `value` */
+
+#define AXVCPU_FAKE_MASKED 1u       /* in AXVCPU_REG_FLAGS: the guest takes no interrupt */
+#define AXVCPU_FAKE_INSN_SIZE 4u    /* how far a committed access moves AXVCPU_REG_PC */
+
+struct axvcpu_fake_step { int err; struct axvcpu_exit exit; };
+
+struct axvcpu_arch_create { int fail; }; /* an error for axvcpu_init to fail with */
+struct axvcpu_arch_setup { uint64_t value; };
+struct axvcpu_arch_percpu { uint32_t enabled; };
+struct axvm_arch_desc { uint32_t flags; };
+struct axvm_arch { uint32_t flags; };
+
+struct axvcpu_arch {
+    const struct axvcpu_fake_step *steps;
+    size_t count, next;
+    bool loop, created;
+    uint64_t gpr[AXVCPU_LEAF_GPRS], pc, sp, flags, entry, root, setup_value;
+    uint64_t calls[AXVCPU_FAKE_OP_COUNT];
+    uint32_t fail_in[AXVCPU_FAKE_OP_COUNT]; /* calls until the failure; 0: none */
+    int fail_err[AXVCPU_FAKE_OP_COUNT];
+    uint64_t delivered[AXVCPU_LEAF_VECTORS], nmis;
+    struct axvcpu_exit_exception exception; /* the last one injected */
+    uint64_t exceptions;
+    uint8_t io_buf[64];
+};
+
+AXVCPU_LEAF_DECLARE(AXVCPU_API, AXVCPU_API)
+
+/* Play `n` steps, from the start; the array outlives its use. Past the end: HALT, or again with `loop`.
+   A step with err fails run. An IO_READ with count > 1 is answered in step.exit.io.buf, or without one in
+   the backend's own 64 bytes. */
+AXVCPU_API int axvcpu_fake_script(struct axvcpu *, const struct axvcpu_fake_step *steps, size_t n, bool loop);
+/* The nth call of op from now on (1: the next) fails with err, once; it survives reset. */
+AXVCPU_API int axvcpu_fake_fail(struct axvcpu *, enum axvcpu_fake_op op, uint32_t nth, int err);
+AXVCPU_API uint64_t axvcpu_fake_calls(const struct axvcpu *, enum axvcpu_fake_op op);
+/* How often the guest took interrupt `vector`. */
+AXVCPU_API uint64_t axvcpu_fake_delivered(const struct axvcpu *, uint32_t vector);
+#endif
+
+
+/* ---------------------------------------------------------------------------------------------------- */
+/* >>api                                                                                                */
+/* ---------------------------------------------------------------------------------------------------- */
+
+/* A vCPU's words. `word` is magic | flags | state; only the owner writes it, but for Blocked -> Ready,
+   which anybody may do with a compare-and-swap. `attn` see AXVCPU_ATTN_*. */
+#define AXVCPU_I_MAGIC 0xa5c50000u
+#define AXVCPU_I_MAGIC_MASK 0xffff0000u
+#define AXVCPU_I_STATE 0x07u
+#define AXVCPU_I_ASKED 0x08u /* an exit waits for an answer */
+#define AXVCPU_I_DUE 0x10u   /* an access waits to be committed */
+#define AXVCPU_I_REGS 0x20u  /* ... that answers in four registers (CPUID) */
+#define AXVCPU_I_AWAY 0x40u  /* put: the hardware state is in memory */
+#define AXVCPU_I_ACCESS (AXVCPU_I_ASKED | AXVCPU_I_DUE | AXVCPU_I_REGS)
+#define AXVCPU_I_WORD(state) (AXVCPU_I_MAGIC | (uint32_t)AXVCPU_STATE_##state)
+#define AXVCPU_I_CALM AXVCPU_I_WORD(READY) /* `attn` with nothing wanted */
+
+struct axvcpu_desc {
+    uint32_t vm_id, vcpu_id, favor_phys_cpu;
+    uint32_t flags; /* none yet: 0 */
+    struct axvcpu_cpumask phys_cpu_set; /* where bind may happen; all zero: anywhere */
+    void *user;
+    void (*release)(struct axvcpu *); /* the last unref calls it, the vCPU being gone */
+    struct axvcpu_arch_create arch;
+};
+
+struct axvcpu {
+    void *owner; /* CPU_TOKEN of the CPU that has it, or NULL */
+    uint32_t word, attn;
+    struct axvcpu_arch arch;
+    struct axvcpu_answer access;
+    uint32_t latch; /* an unblock that came before its block */
+    uint32_t refs;
+    uint32_t vm_id, vcpu_id, favor_phys_cpu;
+    struct axvcpu_cpumask phys_cpu_set;
+    void *user;
+    void (*release)(struct axvcpu *);
+    uint64_t pending[(AXVCPU_LEAF_VECTORS + 63) / 64]; /* edges not yet taken */
+    uint64_t lines[(AXVCPU_LEAF_VECTORS + 63) / 64];   /* levels */
+    struct axvm_i_member vm;
+};
+
+struct axvcpu_percpu {
+    uint32_t word, cpu_id;
+    struct axvcpu_arch_percpu arch;
+};
+
+/* Compared by every init: two files that were compiled with different macros do not share an object. */
+#define AXVCPU_I_MIX(hash, x) (((hash) ^ (uint64_t)(x)) * UINT64_C(0x100000001b3))
+#define AXVCPU_ABI                                                                                         \
+    AXVCPU_I_MIX(AXVCPU_I_MIX(AXVCPU_I_MIX(AXVCPU_I_MIX(AXVCPU_I_MIX(AXVCPU_VERSION_MAJOR << 8 | AXVCPU_VERSION_MINOR, \
+        AXVCPU_I_ARCH), sizeof(struct axvcpu)), sizeof(struct axvcpu_exit)), sizeof(struct axvcpu_percpu)), \
+        sizeof(struct axvm))
+
+/* Life. axvcpu_init never reads the object; when it fails the object is all zero. */
+AXVCPU_I_INLINE int axvcpu_init(struct axvcpu *, const struct axvcpu_desc *);
+AXVCPU_API int axvcpu_deinit(struct axvcpu *);
+AXVCPU_API int axvcpu_setup(struct axvcpu *, axvcpu_gpa_t entry, axvcpu_hpa_t root, const struct axvcpu_arch_setup *);
+AXVCPU_I_INLINE int axvcpu_bind(struct axvcpu *);
+AXVCPU_I_INLINE int axvcpu_run(struct axvcpu *, struct axvcpu_exit *);
+AXVCPU_I_INLINE int axvcpu_unbind(struct axvcpu *);
+AXVCPU_API int axvcpu_reset(struct axvcpu *);
+AXVCPU_API int axvcpu_restart(struct axvcpu *, axvcpu_gpa_t entry, uint64_t arg);
+AXVCPU_API int axvcpu_put(struct axvcpu *);
+AXVCPU_API int axvcpu_load(struct axvcpu *);
+AXVCPU_API int axvcpu_abandon(struct axvcpu *);
+AXVCPU_API struct axvcpu *axvcpu_ref(struct axvcpu *);
+AXVCPU_API int axvcpu_unref(struct axvcpu *);
+
+/* Answering an exit. */
+AXVCPU_I_INLINE int axvcpu_complete(struct axvcpu *, uint64_t value);
+AXVCPU_API int axvcpu_complete_cpuid(struct axvcpu *, const uint32_t regs[4]);
+AXVCPU_API int axvcpu_refuse(struct axvcpu *);
+AXVCPU_API int axvcpu_retry(struct axvcpu *);
+AXVCPU_API int axvcpu_settle(struct axvcpu *, struct axvcpu_exit *);
+
+/* Interrupts, kicks, sleep. */
+AXVCPU_API int axvcpu_inject_interrupt(struct axvcpu *, uint32_t vector);
+AXVCPU_API int axvcpu_set_irq(struct axvcpu *, uint32_t irq, bool level);
+AXVCPU_API int axvcpu_inject_nmi(struct axvcpu *);
+AXVCPU_API int axvcpu_inject_exception(struct axvcpu *, uint32_t vector, uint64_t error, uint64_t addr);
+AXVCPU_API int axvcpu_inject_hw(struct axvcpu *, uint32_t vintid, uint32_t pintid);
+AXVCPU_API int axvcpu_kick(struct axvcpu *);
+AXVCPU_API int axvcpu_block(struct axvcpu *);
+AXVCPU_API int axvcpu_unblock(struct axvcpu *);
+AXVCPU_API bool axvcpu_pending(const struct axvcpu *);
+
+/* Registers. */
+AXVCPU_API int axvcpu_set_entry(struct axvcpu *, axvcpu_gpa_t);
+AXVCPU_API int axvcpu_set_root(struct axvcpu *, axvcpu_hpa_t);
+AXVCPU_API int axvcpu_get_gpr(struct axvcpu *, uint32_t reg, uint64_t *);
+AXVCPU_API int axvcpu_set_gpr(struct axvcpu *, uint32_t reg, uint64_t);
+AXVCPU_API int axvcpu_get_reg(struct axvcpu *, uint64_t id, uint64_t *);
+AXVCPU_API int axvcpu_set_reg(struct axvcpu *, uint64_t id, uint64_t);
+AXVCPU_API int axvcpu_set_return_value(struct axvcpu *, uint64_t);
+
+/* Combinators: they neither claim nor release. */
+AXVCPU_I_INLINE int axvcpu_transition(struct axvcpu *, enum axvcpu_state from, enum axvcpu_state to);
+AXVCPU_I_INLINE int axvcpu_with_current(struct axvcpu *, axvcpu_fn, void *arg);
+AXVCPU_API int axvcpu_with_state(struct axvcpu *, enum axvcpu_state from, enum axvcpu_state to, axvcpu_fn, void *arg);
+AXVCPU_API int axvcpu_manipulate(struct axvcpu *, enum axvcpu_state from, enum axvcpu_state to, axvcpu_fn, void *arg);
+
+/* Getters: any time, anywhere. */
+AXVCPU_I_INLINE enum axvcpu_state axvcpu_get_state(const struct axvcpu *);
+AXVCPU_I_INLINE struct axvcpu *axvcpu_current(void);
+AXVCPU_I_INLINE uint32_t axvcpu_id(const struct axvcpu *);
+AXVCPU_I_INLINE uint32_t axvcpu_vm_id(const struct axvcpu *);
+AXVCPU_I_INLINE bool axvcpu_is_bsp(const struct axvcpu *);
+AXVCPU_I_INLINE void *axvcpu_user(const struct axvcpu *);
+AXVCPU_I_INLINE uint32_t axvcpu_favor_phys_cpu(const struct axvcpu *);
+AXVCPU_I_INLINE struct axvcpu_cpumask axvcpu_phys_cpu_set(const struct axvcpu *);
+
+/* Words. axvcpu_exit_print returns the length that it needed, like snprintf. */
+AXVCPU_API const char *axvcpu_strerror(int);
+AXVCPU_API const char *axvcpu_state_name(enum axvcpu_state);
+AXVCPU_API const char *axvcpu_exit_name(uint32_t kind);
+AXVCPU_API size_t axvcpu_exit_print(char *, size_t, const struct axvcpu_exit *);
+
+/* Per CPU. The object starts all zero; a failed init may be tried again. */
+AXVCPU_I_INLINE int axvcpu_percpu_init(struct axvcpu_percpu *, uint32_t cpu_id);
+AXVCPU_API int axvcpu_percpu_enable(struct axvcpu_percpu *);
+AXVCPU_API int axvcpu_percpu_disable(struct axvcpu_percpu *);
+AXVCPU_API int axvcpu_percpu_deinit(struct axvcpu_percpu *);
+AXVCPU_API bool axvcpu_percpu_is_enabled(const struct axvcpu_percpu *);
+AXVCPU_API uint32_t axvcpu_percpu_max_guest_page_table_levels(const struct axvcpu_percpu *);
+AXVCPU_API bool axvcpu_has_hardware_support(void);
+
+/* VM layer. Storage comes from the caller; zero means default. */
+#ifndef AXVM_MAX_MAPS
+#define AXVM_MAX_MAPS 32
+#endif
+
+struct axvm_desc {
+    uint32_t id;
+    uint32_t flags; /* none yet: 0 */
+    struct axvcpu *vcpus; /* storage, vcpu_count of them, vcpu_stride bytes apart (0: sizeof) */
+    uint32_t vcpu_count, vcpu_stride;
+    const struct axvcpu_desc *vcpu_descs;    /* vcpu_count of them, or NULL; ids are given by position */
+    const struct axvcpu_arch_setup *setups;  /* vcpu_count of them, or NULL; must outlive axvm_boot */
+    axvcpu_gpa_t bsp_entry, ap_entry;
+    struct axvm_range *ranges; /* storage for devices */
+    uint32_t max_ranges;
+    void *user;
+    struct axvm_arch_desc arch;
+};
+
+struct axvm {
+    uint64_t version; /* of the device table; its lowest bit is the slot in use */
+    struct axvm_range *ranges;
+    uint32_t starts[2][AXVM_I_CLASSES + 1]; /* where each class begins, per slot */
+    uint32_t word, status;
+    uint32_t inside; /* vCPUs within axvm_run_vcpu or axvm_step */
+    uint32_t lock;   /* of the two tables; never held while anything is called or waited for */
+    uint32_t id, max_ranges, vcpu_count, vcpu_stride;
+    uint64_t next_id;
+    struct axvcpu *vcpus;
+    const struct axvcpu_arch_setup *setups;
+    axvcpu_gpa_t bsp_entry, ap_entry;
+    void *user;
+    struct axvm_i_default defaults[AXVCPU_EXIT_COUNT];
+    struct axvm_map maps[AXVM_MAX_MAPS];
+    struct axvm_arch arch;
+};
+
+AXVCPU_I_INLINE int axvm_init(struct axvm *, const struct axvm_desc *); /* creates the vCPUs */
+AXVCPU_API int axvm_boot(struct axvm *);                                /* sets them up: Free */
+AXVCPU_API int axvm_deinit(struct axvm *);
+AXVCPU_API int axvm_pause(struct axvm *);
+AXVCPU_API int axvm_resume(struct axvm *);
+AXVCPU_API int axvm_shutdown(struct axvm *);
+AXVCPU_API int axvm_wait_idle(struct axvm *);
+AXVCPU_API enum axvm_status axvm_get_status(const struct axvm *);
+AXVCPU_API const char *axvm_status_name(enum axvm_status);
+AXVCPU_API struct axvcpu *axvm_vcpu(struct axvm *, uint32_t id);
+AXVCPU_API void *axvm_user(const struct axvm *);
+
+/* Bind, run and serve exits until one is left for the caller; unbound on every path. */
+AXVCPU_API int axvm_run_vcpu(struct axvm *, uint32_t id, struct axvcpu_exit *);
+/* One exit of a vCPU that the caller has bound; AXVCPU_EXIT_HANDLED when it is served. */
+AXVCPU_API int axvm_step(struct axvm *, uint32_t id, struct axvcpu_exit *);
+/* Serve a CPU_UP exit: start the target, and tell the guest that asked. EBUSY: it is up already. */
+AXVCPU_API int axvm_cpu_up(struct axvm *, struct axvcpu_exit *);
+AXVCPU_API int axvm_inject(struct axvm *, uint64_t vcpu_mask, uint32_t vector);
+AXVCPU_API int axvm_irq_line(struct axvm *, uint32_t line, bool level);
+
+/* Devices: at any time, from anywhere, also inside a handler. A removed device's handler runs nowhere
+   any more when remove returns, but for the very call that asked for it. */
+AXVCPU_API int axvm_add_mmio(struct axvm *, uint64_t base, uint64_t size, axvm_handler, void *arg);
+AXVCPU_API int axvm_add_port(struct axvm *, uint64_t base, uint64_t size, axvm_handler, void *arg);
+AXVCPU_API int axvm_add_sysreg(struct axvm *, uint64_t base, uint64_t size, axvm_handler, void *arg);
+AXVCPU_API int axvm_remove(struct axvm *, uint32_t exit_class, uint64_t base);
+AXVCPU_API int axvm_move(struct axvm *, uint32_t exit_class, uint64_t base, uint64_t new_base);
+AXVCPU_API int axvm_set_whole(struct axvm *, uint32_t exit_class, uint64_t base, bool whole);
+AXVCPU_API int axvm_set_default(struct axvm *, uint32_t exit_kind, axvm_handler, void *arg);
+/* Inside a device's handler: where its range began when this access was dispatched. */
+AXVCPU_I_INLINE uint64_t axvm_range_base(const struct axvcpu *);
+
+/* Guest memory. */
+AXVCPU_I_INLINE axvcpu_backing_t axvcpu_from_ptr(void *);
+AXVCPU_I_INLINE axvcpu_backing_t axvcpu_from_hpa(axvcpu_hpa_t);
+AXVCPU_API int axvm_map(struct axvm *, axvcpu_gpa_t, axvcpu_backing_t, uint64_t size, uint32_t flags);
+AXVCPU_API int axvm_unmap(struct axvm *, axvcpu_gpa_t, uint64_t size);
+AXVCPU_API int axvm_translate(struct axvm *, axvcpu_gpa_t, axvcpu_backing_t *);
+AXVCPU_API void *axvm_ptr(struct axvm *, axvcpu_gpa_t, uint64_t len); /* inside one mapping, else NULL */
+AXVCPU_API int axvm_read(struct axvm *, axvcpu_gpa_t, void *, uint64_t len);
+AXVCPU_API int axvm_write(struct axvm *, axvcpu_gpa_t, const void *, uint64_t len);
+AXVCPU_API axvcpu_hpa_t axvm_root(const struct axvm *);
+AXVCPU_API uint32_t axvm_vmid(const struct axvm *);
+
+/* Where the inline halves go when anything is not as usual. */
+AXVCPU_API int axvcpu_i_init(struct axvcpu *, const struct axvcpu_desc *, uint64_t abi);
+AXVCPU_API int axvcpu_i_percpu_init(struct axvcpu_percpu *, uint32_t cpu_id, uint64_t abi);
+AXVCPU_API int axvcpu_i_bind(struct axvcpu *);
+AXVCPU_API int axvcpu_i_run(struct axvcpu *, struct axvcpu_exit *);
+AXVCPU_API int axvcpu_i_unbind(struct axvcpu *);
+AXVCPU_API int axvcpu_i_answer(struct axvcpu *, uint64_t value, const uint32_t *regs);
+AXVCPU_API int axvcpu_i_with(struct axvcpu *, uint32_t op, enum axvcpu_state from, enum axvcpu_state to, axvcpu_fn, void *);
+AXVCPU_API int axvcpu_i_fail(struct axvcpu *, uint32_t op, int err, bool bound);
+AXVCPU_API bool axvcpu_i_may_run_on(const struct axvcpu *, uint32_t cpu_id);
+AXVCPU_API int axvm_i_init(struct axvm *, const struct axvm_desc *, uint64_t abi);
+AXVCPU_API const struct axvm_i_slot *axvm_i_search(const struct axvm *, struct axvcpu *, uint32_t class_, uint64_t first,
+                                                   uint64_t last);
+
+/* ---------------------------------------------------------------------------------------------------- */
+/* >>inline                                                                                             */
+/* ---------------------------------------------------------------------------------------------------- */
+
+/* The names of all operations, for logs and for the core's table of rules. */
+#define AXVCPU_OPS(X)                                                                                      \
+    X(INIT, "init") X(DEINIT, "deinit") X(SETUP, "setup") X(BIND, "bind") X(RUN, "run") X(UNBIND, "unbind") \
+    X(BLOCK, "block") X(SETTLE, "settle") X(RESET, "reset") X(RESTART, "restart") X(PUT, "put")            \
+    X(LOAD, "load") X(ABANDON, "abandon") X(COMPLETE, "complete") X(REFUSE, "refuse") X(RETRY, "retry")    \
+    X(GET, "get_reg") X(SET, "set_reg") X(EXCEPTION, "inject_exception") X(TRANSITION, "transition")       \
+    X(WITH_STATE, "with_state") X(WITH_CURRENT, "with_current") X(MANIPULATE, "manipulate")                \
+    X(UNBLOCK, "unblock") X(KICK, "kick") X(INJECT, "inject_interrupt") X(SET_IRQ, "set_irq")              \
+    X(NMI, "inject_nmi") X(HW, "inject_hw") X(REF, "ref") X(UNREF, "unref")
+#define AXVCPU_I_ENUM_OP(name, text) AXVCPU_OP_##name,
+enum axvcpu_op { AXVCPU_OPS(AXVCPU_I_ENUM_OP) AXVCPU_OP_COUNT };
+
+/* Kinds by what the guest's instruction waits for, as bit sets. */
+#define AXVCPU_I_SET_NONE 0u
+#define AXVCPU_I_SET_READ 1u
+#define AXVCPU_I_SET_WRITE 2u
+#define AXVCPU_I_READS(name, answer) | (AXVCPU_I_SET_##answer & 1u) << AXVCPU_EXIT_##name
+#define AXVCPU_I_WRITES(name, answer) | (AXVCPU_I_SET_##answer >> 1) << AXVCPU_EXIT_##name
+#define AXVCPU_READ_KINDS (0u AXVCPU_EXITS(AXVCPU_I_READS))
+#define AXVCPU_WRITE_KINDS (0u AXVCPU_EXITS(AXVCPU_I_WRITES))
+
+AXVCPU_I_NO_SHADOW_BEGIN
+AXVCPU_I_INLINE struct axvcpu_arch *axvcpu_arch(struct axvcpu *v) { return &v->arch; }
+AXVCPU_I_NO_SHADOW_END
+AXVCPU_I_INLINE struct axvcpu_answer *axvcpu_access(struct axvcpu *v) { return &v->access; }
+AXVCPU_I_INLINE uint32_t axvcpu_id(const struct axvcpu *v) { return v->vcpu_id; }
+AXVCPU_I_INLINE uint32_t axvcpu_vm_id(const struct axvcpu *v) { return v->vm_id; }
+AXVCPU_I_INLINE bool axvcpu_is_bsp(const struct axvcpu *v) { return v->vcpu_id == 0; }
+AXVCPU_I_INLINE void *axvcpu_user(const struct axvcpu *v) { return v->user; }
+AXVCPU_I_INLINE uint32_t axvcpu_favor_phys_cpu(const struct axvcpu *v) { return v->favor_phys_cpu; }
+AXVCPU_I_INLINE struct axvcpu_cpumask axvcpu_phys_cpu_set(const struct axvcpu *v) { return v->phys_cpu_set; }
+AXVCPU_I_INLINE struct axvcpu *axvcpu_current(void) { return AXVCPU_CURRENT_GET(); }
+
+AXVCPU_I_INLINE enum axvcpu_state axvcpu_get_state(const struct axvcpu *v)
+{
+    return (enum axvcpu_state)(AXVCPU_ATOMIC_LOAD_ACQUIRE(&v->word) & AXVCPU_I_STATE);
+}
+
+AXVCPU_I_INLINE bool axvcpu_attention(const struct axvcpu *v)
+{
+    return AXVCPU_ATOMIC_LOAD(&v->attn) != AXVCPU_I_CALM;
+}
+
+/* This CPU owns v and is in no operation: the two questions of the order of checks in one branch. */
+AXVCPU_I_INLINE bool axvcpu_i_mine_and_idle(const struct axvcpu *v)
+{
+    return (((uintptr_t)AXVCPU_ATOMIC_LOAD_RELAXED(&v->owner) ^ (uintptr_t)AXVCPU_CPU_TOKEN()) |
+            (uintptr_t)AXVCPU_CURRENT_GET()) == 0;
+}
+
+/* The one place that changes a state word, from what the caller has just read. Only the owner changes it,
+   with a plain store (atomic for get_state elsewhere); but anybody may wake a Blocked vCPU, so into and out
+   of Blocked it is a compare-and-swap, and a full barrier. */
+AXVCPU_I_INLINE bool axvcpu_i_change(struct axvcpu *v, uint32_t from, uint32_t to)
+{
+    if ((from & AXVCPU_I_STATE) == AXVCPU_STATE_BLOCKED || (to & AXVCPU_I_STATE) == AXVCPU_STATE_BLOCKED)
+        return AXVCPU_ATOMIC_CAS(&v->word, &from, to);
+    AXVCPU_ATOMIC_STORE_RELAXED(&v->word, to);
+    return true;
+}
+
+AXVCPU_I_INLINE int axvcpu_init(struct axvcpu *v, const struct axvcpu_desc *desc)
+{
+    return axvcpu_i_init(v, desc, AXVCPU_ABI);
+}
+
+AXVCPU_I_INLINE int axvcpu_percpu_init(struct axvcpu_percpu *p, uint32_t cpu_id)
+{
+    return axvcpu_i_percpu_init(p, cpu_id, AXVCPU_ABI);
+}
+
+AXVCPU_I_INLINE int axvcpu_bind(struct axvcpu *v)
+{
+    void *nobody = NULL;
+    uint32_t cpu = AXVCPU_CPU_ID();
+    int err;
+
+    if (AXVCPU_I_UNLIKELY(v == NULL) || (cpu != UINT32_MAX && !axvcpu_i_may_run_on(v, cpu)) ||
+        !AXVCPU_I_LIKELY(AXVCPU_ATOMIC_CAS(&v->owner, &nobody, AXVCPU_CPU_TOKEN())))
+        return axvcpu_i_bind(v);
+    if (AXVCPU_I_UNLIKELY(AXVCPU_CURRENT_GET() != NULL || v->word != AXVCPU_I_WORD(FREE))) {
+        AXVCPU_ATOMIC_STORE_RELEASE(&v->owner, NULL);
+        return axvcpu_i_bind(v);
+    }
+    AXVCPU_TRACE(v, AXVCPU_TRACE_BIND_CLAIMED, 0, 0);
+    AXVCPU_CURRENT_SET(v);
+    err = axvcpu_leaf_bind(v);
+    if (AXVCPU_I_UNLIKELY(err != 0))
+        return axvcpu_i_fail(v, AXVCPU_OP_BIND, err, false);
+    AXVCPU_CURRENT_SET(NULL);
+    axvcpu_i_change(v, AXVCPU_I_WORD(FREE), AXVCPU_I_WORD(READY));
+    return AXVCPU_OK;
+}
+
+AXVCPU_I_INLINE int axvcpu_unbind(struct axvcpu *v)
+{
+    int err;
+
+    if (AXVCPU_I_UNLIKELY(v == NULL || !axvcpu_i_mine_and_idle(v) || v->word != AXVCPU_I_WORD(READY)))
+        return axvcpu_i_unbind(v);
+    AXVCPU_CURRENT_SET(v);
+    err = axvcpu_leaf_unbind(v);
+    if (AXVCPU_I_UNLIKELY(err != 0))
+        return axvcpu_i_fail(v, AXVCPU_OP_UNBIND, err, false);
+    axvcpu_i_change(v, AXVCPU_I_WORD(READY), AXVCPU_I_WORD(FREE));
+    AXVCPU_CURRENT_SET(NULL);
+    AXVCPU_TRACE(v, AXVCPU_TRACE_UNBIND_LEFT, 0, 0);
+    AXVCPU_ATOMIC_STORE_RELEASE(&v->owner, NULL);
+    AXVCPU_TRACE(v, AXVCPU_TRACE_UNBIND_RELEASED, 0, 0);
+    return AXVCPU_OK;
+}
+
+/* From Running into the guest and back. A state that the backend has set in between stays. */
+AXVCPU_I_INLINE int axvcpu_i_enter(struct axvcpu *v, struct axvcpu_exit *x)
+{
+    int err;
+
+    AXVCPU_TRACE(v, AXVCPU_TRACE_RUN_ENTER, 0, 0);
+    err = axvcpu_leaf_run(v, x);
+    if (AXVCPU_I_UNLIKELY(err != 0)) {
+        x->kind = AXVCPU_EXIT_NOTHING;
+        return axvcpu_i_fail(v, AXVCPU_OP_RUN, err, true);
+    }
+    AXVCPU_TRACE(v, AXVCPU_TRACE_RUN_LEFT, x->kind, 0);
+    if (AXVCPU_I_LIKELY(v->word == AXVCPU_I_WORD(RUNNING)))
+        axvcpu_i_change(v, AXVCPU_I_WORD(RUNNING), AXVCPU_I_WORD(READY));
+    else if ((v->word & AXVCPU_I_STATE) == AXVCPU_STATE_RUNNING) /* with an access to be committed */
+        axvcpu_i_change(v, v->word, v->word ^ (AXVCPU_STATE_RUNNING ^ AXVCPU_STATE_READY));
+    AXVCPU_CURRENT_SET(NULL);
+    AXVCPU_TRACE(v, AXVCPU_TRACE_RUN_READY, x->kind, 0);
+    return AXVCPU_OK;
+}
+
+/* The common case: mine, Ready, nothing unanswered, nothing wanted. The current pointer comes before the
+   look at the attention word: a signal handler that finds it set stops this run, one that came earlier is
+   seen in the word. The owner word was written before (bind), so a kicker who missed it left its flag. */
+AXVCPU_I_INLINE int axvcpu_run(struct axvcpu *v, struct axvcpu_exit *x)
+{
+    if (AXVCPU_I_LIKELY(v != NULL && x != NULL && axvcpu_i_mine_and_idle(v))) {
+        AXVCPU_CURRENT_SET(v);
+        AXVCPU_TRACE(v, AXVCPU_TRACE_RUN_CURRENT, 0, 0);
+        if (AXVCPU_I_LIKELY(AXVCPU_ATOMIC_LOAD(&v->attn) == v->word)) {
+            axvcpu_i_change(v, AXVCPU_I_WORD(READY), AXVCPU_I_WORD(RUNNING));
+            return axvcpu_i_enter(v, x);
+        }
+        AXVCPU_CURRENT_SET(NULL);
+    }
+    return axvcpu_i_run(v, x);
+}
+
+AXVCPU_I_INLINE void axvcpu_await(struct axvcpu *v, const struct axvcpu_exit *x)
+{
+    struct axvcpu_answer *a = &v->access;
+    uint32_t flags = AXVCPU_I_DUE;
+
+    a->kind = x->kind;
+    a->refused = false;
+    switch (x->kind) {
+    case AXVCPU_EXIT_MMIO_READ:
+        a->reg = x->mmio.reg;
+        a->width = (uint8_t)x->mmio.width;
+        a->reg_width = (uint8_t)x->mmio.reg_width;
+        a->sign_extend = x->mmio.sign_extend;
+        break;
+    case AXVCPU_EXIT_IO_READ: /* into the low register: AL, AX merge, EAX clears the upper half */
+        a->reg = 0;
+        a->count = x->io.count;
+        a->width = a->reg_width = (uint8_t)x->io.width;
+        a->sign_extend = false;
+        break;
+    case AXVCPU_EXIT_SYSREG_READ:
+        a->reg = x->sysreg.reg;
+        a->width = a->reg_width = 8;
+        a->sign_extend = false;
+        break;
+    case AXVCPU_EXIT_CPUID:
+        flags |= AXVCPU_I_REGS;
+        break;
+    default:
+        break;
+    }
+    if ((AXVCPU_READ_KINDS >> x->kind & 1u) != 0)
+        flags |= AXVCPU_I_ASKED;
+    axvcpu_i_change(v, v->word, v->word | flags);
+}
+
+AXVCPU_I_INLINE int axvcpu_complete(struct axvcpu *v, uint64_t value)
+{
+    if (AXVCPU_I_UNLIKELY(v == NULL || !axvcpu_i_mine_and_idle(v) ||
+                          v->word != (AXVCPU_I_WORD(READY) | AXVCPU_I_ASKED | AXVCPU_I_DUE)))
+        return axvcpu_i_answer(v, value, NULL);
+    v->access.value = value;
+    axvcpu_i_change(v, v->word, AXVCPU_I_WORD(READY) | AXVCPU_I_DUE);
+    return AXVCPU_OK;
+}
+
+AXVCPU_I_INLINE int axvcpu_transition(struct axvcpu *v, enum axvcpu_state from, enum axvcpu_state to)
+{
+#ifdef AXVCPU_CHECKED
+    return axvcpu_i_with(v, AXVCPU_OP_TRANSITION, from, to, NULL, NULL);
+#else
+    if (AXVCPU_I_UNLIKELY(v == NULL || AXVCPU_CURRENT_GET() != NULL) || (uint32_t)to >= AXVCPU_STATE_COUNT ||
+        (uint32_t)to == AXVCPU_STATE_BLOCKED || AXVCPU_I_UNLIKELY(v->word != (AXVCPU_I_MAGIC | (uint32_t)from)) ||
+        !axvcpu_i_change(v, AXVCPU_I_MAGIC | (uint32_t)from, AXVCPU_I_MAGIC | (uint32_t)to))
+        return axvcpu_i_with(v, AXVCPU_OP_TRANSITION, from, to, NULL, NULL);
+    return AXVCPU_OK;
+#endif
+}
+
+AXVCPU_I_INLINE int axvcpu_with_current(struct axvcpu *v, axvcpu_fn fn, void *arg)
+{
+#ifdef AXVCPU_CHECKED
+    return axvcpu_i_with(v, AXVCPU_OP_WITH_CURRENT, AXVCPU_STATE_INVALID, AXVCPU_STATE_INVALID, fn, arg);
+#else
+    int err;
+
+    if (AXVCPU_I_UNLIKELY(v == NULL || fn == NULL || AXVCPU_CURRENT_GET() != NULL ||
+                          v->word >> 16 != AXVCPU_I_MAGIC >> 16))
+        return axvcpu_i_with(v, AXVCPU_OP_WITH_CURRENT, AXVCPU_STATE_INVALID, AXVCPU_STATE_INVALID, fn, arg);
+    AXVCPU_CURRENT_SET(v);
+    err = fn(v, arg);
+    AXVCPU_CURRENT_SET(NULL);
+    return err;
+#endif
+}
+
+/* >>inline VM */
+
+AXVCPU_I_INLINE int axvm_init(struct axvm *vm, const struct axvm_desc *desc)
+{
+    return axvm_i_init(vm, desc, AXVCPU_ABI);
+}
+
+AXVCPU_I_INLINE uint64_t axvm_range_base(const struct axvcpu *v)
+{
+    return v->vm.hit.first;
+}
+
+AXVCPU_I_INLINE axvcpu_backing_t axvcpu_from_ptr(void *ptr)
+{
+    axvcpu_backing_t b = { ptr, AXVCPU_HPA_INIT(0) };
+    return b;
+}
+
+AXVCPU_I_INLINE axvcpu_backing_t axvcpu_from_hpa(axvcpu_hpa_t hpa)
+{
+    axvcpu_backing_t b = { NULL, AXVCPU_HPA_INIT(0) };
+    b.hpa = hpa;
+    return b;
+}
+
+/* The device that has all of first..last, or NULL. Mostly it is the one that this vCPU used last. */
+AXVCPU_I_INLINE const struct axvm_i_slot *axvm_lookup(const struct axvm *vm, struct axvcpu *v, uint32_t class_,
+                                                      uint64_t first, uint64_t last)
+{
+    const struct axvm_i_member *m = &v->vm;
+
+    if (AXVCPU_I_LIKELY(m->seen == AXVCPU_ATOMIC_LOAD_ACQUIRE(&vm->version) && m->hit_class == class_ &&
+                        first >= m->hit.first && last <= m->hit.last))
+        return &m->hit;
+    return axvm_i_search(vm, v, class_, first, last);
+}
+
+AXVCPU_I_C_END
+
+#define AXVCPU_LEAF_CODE /* from here on a backend's header may define its functions */
+
+#endif /* AXVCPU_H */
+
+#if defined(AXVCPU_IMPLEMENTATION) && !defined(AXVCPU_I_IMPLEMENTED)
+#define AXVCPU_I_IMPLEMENTED
+
+/* ---------------------------------------------------------------------------------------------------- */
+/* >>impl                                                                                               */
+/* ---------------------------------------------------------------------------------------------------- */
+
+#if defined(AXVCPU_KVM) && !defined(_GNU_SOURCE)
+#error "axvcpu.h: the KVM backend's implementation needs #define _GNU_SOURCE before the first #include"
+#endif
+
+#ifndef AXVCPU_LOG
+#if AXVCPU_I_HOSTED
+#include <stdio.h>
+#define AXVCPU_LOG(level, text) ((void)fprintf(stderr, "axvcpu: %s\n", text))
+#else
+#define AXVCPU_LOG(level, text) ((void)(level), (void)(text))
+#endif
+#endif
+
+/* What a sleeping owner waits with; without a pair of hooks it polls get_state or sleeps on its own. */
+#ifdef AXVCPU_WAKE
+#define AXVCPU_I_WAKE(v) AXVCPU_WAKE(v)
+#else
+#define AXVCPU_I_WAKE(v) ((void)(v))
+#endif
+
+AXVCPU_I_C_BEGIN
+
+#if !defined(AXVCPU_STATIC) && defined(AXVCPU_I_CURRENT)
+#if AXVCPU_I_HOSTED
+__thread struct axvcpu *axvcpu_i_current AXVCPU_I_TLS;
+#else
+struct axvcpu *axvcpu_i_current[AXVCPU_MAX_PHYS_CPUS];
+#endif
+#endif
+
+/* >>text: words without a libc */
+
+struct axvcpu_i_text {
+    char *at;
+    size_t size, len; /* len counts on beyond size */
+};
+
+static void axvcpu_i_put(struct axvcpu_i_text *t, const char *s)
+{
+    for (; *s != '\0'; s++) {
+        if (t->len + 1 < t->size)
+            t->at[t->len] = *s;
+        t->len++;
+    }
+    if (t->size > 0)
+        t->at[t->len < t->size ? t->len : t->size - 1] = '\0';
+}
+
+static void axvcpu_i_put_number(struct axvcpu_i_text *t, uint64_t n, uint32_t base)
+{
+    char digits[24];
+    size_t i = sizeof(digits) - 1;
+
+    digits[i] = '\0';
+    do {
+        digits[--i] = "0123456789abcdef"[n % base];
+        n /= base;
+    } while (n != 0);
+    axvcpu_i_put(t, base == 16 ? "0x" : "");
+    axvcpu_i_put(t, digits + i);
+}
+
+#define AXVCPU_I_TEXT_CASE(name, value, text) \
+    case value:                               \
+        return text;
+
+AXVCPU_API const char *axvcpu_strerror(int err)
+{
+    switch (err) {
+        AXVCPU_ERRORS(AXVCPU_I_TEXT_CASE)
+    default:
+        return "unknown error";
+    }
+}
+
+AXVCPU_API const char *axvcpu_state_name(enum axvcpu_state state)
+{
+    switch ((uint32_t)state) {
+        AXVCPU_STATES(AXVCPU_I_TEXT_CASE)
+    default:
+        return "unknown state";
+    }
+}
+
+AXVCPU_API const char *axvcpu_exit_name(uint32_t kind)
+{
+#define AXVCPU_I_TEXT_EXIT(name, answer) AXVCPU_I_TEXT_CASE(name, AXVCPU_EXIT_##name, #name)
+    switch (kind) {
+        AXVCPU_EXITS(AXVCPU_I_TEXT_EXIT)
+    default:
+        return "unknown exit";
+    }
+}
+
+/* What axvcpu_exit_print shows of each kind. */
+struct axvcpu_i_field {
+    uint8_t kind, offset, size, base;
+    const char *name;
+};
+#define AXVCPU_I_FIELD(KIND, part, field, base)                                                            \
+    { AXVCPU_EXIT_##KIND, (uint8_t)offsetof(struct axvcpu_exit, part.field),                               \
+      (uint8_t)sizeof(((struct axvcpu_exit *)0)->part.field), base, #field },
+#define AXVCPU_I_FIELDS(X)                                                                                 \
+    X(HYPERCALL, hypercall, nr, 16) X(HYPERCALL, hypercall, args[0], 16) X(HYPERCALL, hypercall, args[1], 16) \
+    X(HYPERCALL, hypercall, args[2], 16) X(HYPERCALL, hypercall, args[3], 16)                              \
+    X(HYPERCALL, hypercall, args[4], 16) X(HYPERCALL, hypercall, args[5], 16)                              \
+    X(MMIO_READ, mmio, addr, 16) X(MMIO_READ, mmio, width, 10) X(MMIO_READ, mmio, reg, 10)                 \
+    X(MMIO_READ, mmio, reg_width, 10) X(MMIO_READ, mmio, sign_extend, 10)                                  \
+    X(MMIO_WRITE, mmio, addr, 16) X(MMIO_WRITE, mmio, width, 10) X(MMIO_WRITE, mmio, data, 16)             \
+    X(IO_READ, io, port, 16) X(IO_READ, io, width, 10) X(IO_READ, io, count, 10)                           \
+    X(IO_WRITE, io, port, 16) X(IO_WRITE, io, width, 10) X(IO_WRITE, io, count, 10) X(IO_WRITE, io, data, 16) \
+    X(SYSREG_READ, sysreg, addr, 16) X(SYSREG_READ, sysreg, reg, 10)                                       \
+    X(SYSREG_WRITE, sysreg, addr, 16) X(SYSREG_WRITE, sysreg, value, 16)                                   \
+    X(EXTERNAL_INTERRUPT, irq, vector, 10)                                                                 \
+    X(NESTED_PAGE_FAULT, fault, addr, 16) X(NESTED_PAGE_FAULT, fault, access, 16)                          \
+    X(CPU_UP, cpu_up, target, 16) X(CPU_UP, cpu_up, entry, 16) X(CPU_UP, cpu_up, arg, 16)                  \
+    X(CPU_DOWN, cpu_down, state, 16) X(SYSTEM_DOWN, system, reason, 10)                                    \
+    X(SEND_IPI, ipi, target, 16) X(SEND_IPI, ipi, aux, 16) X(SEND_IPI, ipi, vector, 10)                    \
+    X(SEND_IPI, ipi, to_all, 10) X(SEND_IPI, ipi, to_self, 10)                                             \
+    X(FAIL_ENTRY, fail, reason, 16) X(CPUID, cpuid, leaf, 16) X(CPUID, cpuid, subleaf, 16)                 \
+    X(DEBUG, debug, pc, 16) X(DEBUG, debug, status, 16)                                                    \
+    X(EXCEPTION, exception, vector, 10) X(EXCEPTION, exception, error, 16) X(EXCEPTION, exception, addr, 16) \
+    X(EOI, eoi, vector, 10)                                                                                \
+    X(REMOTE_FENCE, fence, op, 10) X(REMOTE_FENCE, fence, mask, 16) X(REMOTE_FENCE, fence, base, 16)       \
+    X(REMOTE_FENCE, fence, start, 16) X(REMOTE_FENCE, fence, size, 16) X(REMOTE_FENCE, fence, asid, 16)    \
+    X(UNDECODED, undecoded, addr, 16) X(UNDECODED, undecoded, syndrome, 16) X(UNDECODED, undecoded, insn_len, 10)
+static const struct axvcpu_i_field axvcpu_i_fields[] = { AXVCPU_I_FIELDS(AXVCPU_I_FIELD) };
+
+static uint64_t axvcpu_i_field_value(const struct axvcpu_exit *x, const struct axvcpu_i_field *f)
+{
+    const char *at = (const char *)x + f->offset;
+    uint64_t wide = 0;
+    uint32_t word = 0;
+
+    if (f->size == 1)
+        return *(const uint8_t *)at;
+    if (f->size == 4) {
+        AXVCPU_MEMCPY(&word, at, 4);
+        return word;
+    }
+    AXVCPU_MEMCPY(&wide, at, 8);
+    return wide;
+}
+
+AXVCPU_API size_t axvcpu_exit_print(char *out, size_t size, const struct axvcpu_exit *x)
+{
+    struct axvcpu_i_text t = { out, out != NULL ? size : 0, 0 };
+    size_t i;
+
+    if (x == NULL) {
+        axvcpu_i_put(&t, "(no exit)");
+        return t.len;
+    }
+    axvcpu_i_put(&t, axvcpu_exit_name(x->kind));
+    for (i = 0; i < sizeof(axvcpu_i_fields) / sizeof(axvcpu_i_fields[0]); i++) {
+        if (axvcpu_i_fields[i].kind != x->kind)
+            continue;
+        axvcpu_i_put(&t, " ");
+        axvcpu_i_put(&t, axvcpu_i_fields[i].name);
+        axvcpu_i_put(&t, "=");
+        axvcpu_i_put_number(&t, axvcpu_i_field_value(x, &axvcpu_i_fields[i]), axvcpu_i_fields[i].base);
+    }
+    for (i = 0; x->kind == AXVCPU_EXIT_UNDECODED && i < x->undecoded.insn_len && i < sizeof(x->undecoded.insn); i++) {
+        axvcpu_i_put(&t, i == 0 ? " insn=" : " ");
+        axvcpu_i_put_number(&t, x->undecoded.insn[i], 16);
+    }
+    if (x->kind == AXVCPU_EXIT_RAW) {
+        axvcpu_i_put(&t, " raw=");
+        axvcpu_i_put_number(&t, x->raw, 16);
+    }
+    return t.len;
+}
+
+/* >>rules: what every operation demands, before it does anything */
+
+#define AXVCPU_I_IN(state) (1u << AXVCPU_STATE_##state)
+#define AXVCPU_I_ANY (AXVCPU_I_IN(INVALID) | AXVCPU_I_IN(CREATED) | AXVCPU_I_IN(FREE) | AXVCPU_I_IN(READY) | \
+                      AXVCPU_I_IN(RUNNING) | AXVCPU_I_IN(BLOCKED))
+#define AXVCPU_I_AWAKE (AXVCPU_I_IN(CREATED) | AXVCPU_I_IN(FREE) | AXVCPU_I_IN(READY) | AXVCPU_I_IN(BLOCKED))
+#define AXVCPU_I_POISONS 1u /* in a wrong state the vCPU becomes Invalid */
+#define AXVCPU_I_OWNER 2u   /* only for its owner; else an unowned vCPU is claimed for the duration */
+#define AXVCPU_I_SELF 4u    /* also for the current vCPU itself, whatever it is doing */
+
+struct axvcpu_i_rule {
+    uint8_t from, flags;
+};
+
+static const struct axvcpu_i_rule axvcpu_i_rules[AXVCPU_OP_COUNT] = {
+    [AXVCPU_OP_DEINIT] = { AXVCPU_I_ANY & ~AXVCPU_I_IN(RUNNING), 0 },
+    [AXVCPU_OP_SETUP] = { AXVCPU_I_IN(CREATED), AXVCPU_I_POISONS },
+    [AXVCPU_OP_BIND] = { AXVCPU_I_IN(FREE), AXVCPU_I_POISONS },
+    [AXVCPU_OP_RUN] = { AXVCPU_I_IN(READY), AXVCPU_I_POISONS | AXVCPU_I_OWNER },
+    [AXVCPU_OP_UNBIND] = { AXVCPU_I_IN(READY), AXVCPU_I_POISONS | AXVCPU_I_OWNER },
+    [AXVCPU_OP_BLOCK] = { AXVCPU_I_IN(READY), AXVCPU_I_OWNER },
+    [AXVCPU_OP_SETTLE] = { AXVCPU_I_IN(FREE) | AXVCPU_I_IN(READY) | AXVCPU_I_IN(BLOCKED), 0 },
+    [AXVCPU_OP_RESET] = { AXVCPU_I_ANY & ~AXVCPU_I_IN(RUNNING), 0 },
+    [AXVCPU_OP_RESTART] = { AXVCPU_I_IN(FREE) | AXVCPU_I_IN(READY), 0 },
+    [AXVCPU_OP_PUT] = { AXVCPU_I_IN(READY) | AXVCPU_I_IN(BLOCKED), AXVCPU_I_OWNER },
+    [AXVCPU_OP_LOAD] = { AXVCPU_I_IN(READY) | AXVCPU_I_IN(BLOCKED), AXVCPU_I_OWNER },
+    [AXVCPU_OP_COMPLETE] = { AXVCPU_I_AWAKE, AXVCPU_I_SELF },
+    [AXVCPU_OP_REFUSE] = { AXVCPU_I_AWAKE, AXVCPU_I_SELF },
+    [AXVCPU_OP_RETRY] = { AXVCPU_I_AWAKE, AXVCPU_I_SELF },
+    [AXVCPU_OP_GET] = { AXVCPU_I_AWAKE | AXVCPU_I_IN(INVALID), AXVCPU_I_SELF },
+    [AXVCPU_OP_SET] = { AXVCPU_I_AWAKE, AXVCPU_I_SELF },
+    [AXVCPU_OP_EXCEPTION] = { AXVCPU_I_AWAKE, AXVCPU_I_SELF },
+};
+
+static const char *axvcpu_i_op_name(uint32_t op)
+{
+#define AXVCPU_I_TEXT_OP(name, text) AXVCPU_I_TEXT_CASE(name, AXVCPU_OP_##name, text)
+    switch (op) {
+        AXVCPU_OPS(AXVCPU_I_TEXT_OP)
+    default:
+        return "axvcpu";
+    }
+}
+
+static bool axvcpu_i_is_vcpu(const struct axvcpu *v)
+{
+    return v != NULL && (AXVCPU_ATOMIC_LOAD_RELAXED(&v->word) & AXVCPU_I_MAGIC_MASK) == AXVCPU_I_MAGIC;
+}
+
+/* "run of vCPU 1.0: " */
+static void axvcpu_i_put_call(struct axvcpu_i_text *t, uint32_t op, const struct axvcpu *v)
+{
+    axvcpu_i_put(t, axvcpu_i_op_name(op));
+    if (axvcpu_i_is_vcpu(v)) {
+        axvcpu_i_put(t, " of vCPU ");
+        axvcpu_i_put_number(t, v->vm_id, 10);
+        axvcpu_i_put(t, ".");
+        axvcpu_i_put_number(t, v->vcpu_id, 10);
+    }
+    axvcpu_i_put(t, ": ");
+}
+
+AXVCPU_I_COLD static int axvcpu_i_complain(uint32_t op, const struct axvcpu *v, int err, const char *why)
+{
+    char line[160];
+    struct axvcpu_i_text t = { line, sizeof(line), 0 };
+
+    axvcpu_i_put_call(&t, op, v);
+    axvcpu_i_put(&t, why != NULL ? why : axvcpu_strerror(err));
+    AXVCPU_LOG(AXVCPU_LOG_ERROR, line);
+    return err;
+}
+
+/* "expected Free or Ready, is Created" */
+AXVCPU_I_COLD static int axvcpu_i_complain_state(uint32_t op, const struct axvcpu *v, uint32_t expected)
+{
+    char line[160];
+    struct axvcpu_i_text t = { line, sizeof(line), 0 };
+    const char *sep = "expected ";
+    uint32_t s;
+
+    axvcpu_i_put_call(&t, op, v);
+    for (s = 0; s < AXVCPU_STATE_COUNT; s++) {
+        if ((expected >> s & 1u) == 0)
+            continue;
+        axvcpu_i_put(&t, sep);
+        axvcpu_i_put(&t, axvcpu_state_name((enum axvcpu_state)s));
+        sep = " or ";
+    }
+    axvcpu_i_put(&t, ", is ");
+    axvcpu_i_put(&t, axvcpu_state_name(axvcpu_get_state(v)));
+    AXVCPU_LOG(AXVCPU_LOG_ERROR, line);
+    return AXVCPU_EBADSTATE;
+}
+
+/* >>state */
+
+/* Clear and set flags of the state word; a wake-up from elsewhere in between is not undone. */
+static void axvcpu_i_flags(struct axvcpu *v, uint32_t clear, uint32_t set)
+{
+    uint32_t word;
+
+    do {
+        word = AXVCPU_ATOMIC_LOAD_RELAXED(&v->word);
+    } while (!axvcpu_i_change(v, word, (word & ~clear) | set));
+}
+
+/* Change the state; the flags that have a meaning there stay. */
+static void axvcpu_i_set_state(struct axvcpu *v, enum axvcpu_state to)
+{
+    static const uint8_t keep[AXVCPU_STATE_COUNT] = {
+        [AXVCPU_STATE_FREE] = AXVCPU_I_ACCESS,
+        [AXVCPU_STATE_READY] = AXVCPU_I_ACCESS | AXVCPU_I_AWAY,
+        [AXVCPU_STATE_RUNNING] = AXVCPU_I_ACCESS | AXVCPU_I_AWAY,
+        [AXVCPU_STATE_BLOCKED] = AXVCPU_I_ACCESS | AXVCPU_I_AWAY,
+    };
+
+    axvcpu_i_flags(v, AXVCPU_I_STATE | (~(uint32_t)keep[to] & ~AXVCPU_I_MAGIC_MASK), (uint32_t)to);
+}
+
+static void axvcpu_i_disown(struct axvcpu *v)
+{
+    AXVCPU_ATOMIC_STORE_RELEASE(&v->owner, NULL);
+}
+
+/* The vCPU becomes Invalid and nobody's; a bound one leaves the hardware first, as far as that goes. */
+static void axvcpu_i_poison(struct axvcpu *v, bool bound)
+{
+    if (bound) {
+        AXVCPU_CURRENT_SET(v);
+        (void)axvcpu_leaf_unbind(v);
+    }
+    axvcpu_i_set_state(v, AXVCPU_STATE_INVALID);
+    AXVCPU_CURRENT_SET(NULL);
+    axvcpu_i_disown(v);
+}
+
+AXVCPU_I_COLD AXVCPU_API int axvcpu_i_fail(struct axvcpu *v, uint32_t op, int err, bool bound)
+{
+    axvcpu_i_poison(v, bound);
+    return axvcpu_i_complain(op, v, err, NULL);
+}
+
+/* The order of checks, once for all operations: EINVAL, ENESTED, EBUSY, EBADSTATE. An unowned vCPU is
+   claimed before its state is looked at; *claimed says that the claim ends with the operation. */
+static int axvcpu_i_open(struct axvcpu *v, uint32_t op, bool *claimed)
+{
+    const struct axvcpu_i_rule *rule = &axvcpu_i_rules[op];
+    struct axvcpu *current = AXVCPU_CURRENT_GET();
+    void *token = AXVCPU_CPU_TOKEN(), *nobody = NULL;
+
+    *claimed = false;
+    if (!axvcpu_i_is_vcpu(v))
+        return axvcpu_i_complain(op, v, AXVCPU_EINVAL, "not an initialised vCPU");
+    if (current != NULL)
+        return current == v && (rule->flags & AXVCPU_I_SELF) != 0 ? AXVCPU_OK :
+                                                                    axvcpu_i_complain(op, v, AXVCPU_ENESTED, NULL);
+    if (AXVCPU_ATOMIC_LOAD(&v->owner) != token) {
+        if (!AXVCPU_ATOMIC_CAS(&v->owner, &nobody, token))
+            return AXVCPU_EBUSY;
+        *claimed = true;
+    }
+    if ((rule->from >> axvcpu_get_state(v) & 1u) == 0) {
+        (void)axvcpu_i_complain_state(op, v, rule->from);
+        if ((rule->flags & AXVCPU_I_POISONS) != 0)
+            axvcpu_i_poison(v, !*claimed);
+        else if (*claimed)
+            axvcpu_i_disown(v);
+        return AXVCPU_EBADSTATE;
+    }
+    if (*claimed && (rule->flags & AXVCPU_I_OWNER) != 0) {
+        axvcpu_i_disown(v);
+        return axvcpu_i_complain(op, v, AXVCPU_EBADSTATE, "no CPU has bound it");
+    }
+    return AXVCPU_OK;
+}
+
+static int axvcpu_i_close(struct axvcpu *v, bool claimed, int err)
+{
+    if (claimed)
+        axvcpu_i_disown(v);
+    return err;
+}
+
+/* The end of an operation that entered the backend: a new state, or Invalid. */
+static int axvcpu_i_finish(struct axvcpu *v, uint32_t op, bool claimed, int err, enum axvcpu_state to)
+{
+    if (err != 0)
+        return axvcpu_i_fail(v, op, err, !claimed);
+    axvcpu_i_set_state(v, to);
+    AXVCPU_CURRENT_SET(NULL);
+    return axvcpu_i_close(v, claimed, AXVCPU_OK);
+}
+
+/* >>life */
+
+AXVCPU_API int axvcpu_i_init(struct axvcpu *v, const struct axvcpu_desc *desc, uint64_t abi)
+{
+    const char *why = abi != AXVCPU_ABI                                ? "compiled with another configuration (AXVCPU_ABI)" :
+                      v == NULL || desc == NULL                        ? "NULL" :
+                      desc->flags != 0                                 ? "unknown flags" :
+                      desc->favor_phys_cpu >= AXVCPU_MAX_PHYS_CPUS     ? "favor_phys_cpu is out of range" :
+                                                                         NULL;
+    int err;
+
+    if (why != NULL)
+        return axvcpu_i_complain(AXVCPU_OP_INIT, NULL, AXVCPU_EINVAL, why);
+    if (AXVCPU_CURRENT_GET() != NULL)
+        return axvcpu_i_complain(AXVCPU_OP_INIT, NULL, AXVCPU_ENESTED, NULL);
+    AXVCPU_MEMSET(v, 0, sizeof(*v));
+    v->attn = AXVCPU_I_CALM;
+    v->refs = 1;
+    v->vm_id = desc->vm_id;
+    v->vcpu_id = desc->vcpu_id;
+    v->favor_phys_cpu = desc->favor_phys_cpu;
+    v->phys_cpu_set = desc->phys_cpu_set;
+    v->user = desc->user;
+    v->release = desc->release;
+    AXVCPU_CURRENT_SET(v);
+    err = axvcpu_leaf_create(v, &desc->arch);
+    AXVCPU_CURRENT_SET(NULL);
+    if (err != 0) {
+        AXVCPU_MEMSET(v, 0, sizeof(*v));
+        return axvcpu_i_complain(AXVCPU_OP_INIT, NULL, err, NULL);
+    }
+    AXVCPU_ATOMIC_STORE_RELEASE(&v->word, AXVCPU_I_WORD(CREATED));
+    return AXVCPU_OK;
+}
+
+/* The vCPU is claimed; the current pointer may be another's, in unref. */
+static void axvcpu_i_destroy(struct axvcpu *v)
+{
+    struct axvcpu *current = AXVCPU_CURRENT_GET();
+
+    AXVCPU_CURRENT_SET(v);
+    axvcpu_leaf_destroy(v);
+    AXVCPU_CURRENT_SET(current);
+    AXVCPU_MEMSET(v, 0, sizeof(*v));
+}
+
+AXVCPU_API int axvcpu_deinit(struct axvcpu *v)
+{
+    bool claimed;
+    int err = axvcpu_i_open(v, AXVCPU_OP_DEINIT, &claimed);
+
+    if (err != 0)
+        return err;
+    if (!claimed || AXVCPU_ATOMIC_LOAD(&v->refs) != 1)
+        return axvcpu_i_close(v, claimed, AXVCPU_EBUSY);
+    axvcpu_i_destroy(v);
+    return AXVCPU_OK;
+}
+
+AXVCPU_API struct axvcpu *axvcpu_ref(struct axvcpu *v)
+{
+    if (!axvcpu_i_is_vcpu(v)) {
+        (void)axvcpu_i_complain(AXVCPU_OP_REF, v, AXVCPU_EINVAL, "not an initialised vCPU");
+        return NULL;
+    }
+    (void)AXVCPU_ATOMIC_FETCH_ADD(&v->refs, 1u);
+    return v;
+}
+
+/* While other references exist this one just goes; whoever sees that it holds the last one ends the vCPU. */
+AXVCPU_API int axvcpu_unref(struct axvcpu *v)
+{
+    void (*release)(struct axvcpu *);
+    void *nobody = NULL;
+    uint32_t refs;
+
+    if (!axvcpu_i_is_vcpu(v))
+        return axvcpu_i_complain(AXVCPU_OP_UNREF, v, AXVCPU_EINVAL, "not an initialised vCPU");
+    refs = AXVCPU_ATOMIC_LOAD(&v->refs);
+    while (refs > 1) {
+        if (AXVCPU_ATOMIC_CAS(&v->refs, &refs, refs - 1))
+            return AXVCPU_OK;
+    }
+    if (AXVCPU_CURRENT_GET() == v || !AXVCPU_ATOMIC_CAS(&v->owner, &nobody, AXVCPU_CPU_TOKEN()))
+        return AXVCPU_EBUSY;
+    release = v->release;
+    axvcpu_i_destroy(v);
+    if (release != NULL)
+        release(v);
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_setup(struct axvcpu *v, axvcpu_gpa_t entry, axvcpu_hpa_t root, const struct axvcpu_arch_setup *setup)
+{
+    static const struct axvcpu_arch_setup zero; /* all zero is valid, and what NULL means */
+    bool claimed;
+    int err = axvcpu_i_open(v, AXVCPU_OP_SETUP, &claimed);
+
+    if (err != 0)
+        return err;
+    AXVCPU_CURRENT_SET(v);
+    err = axvcpu_leaf_set_entry(v, entry);
+    if (err == 0)
+        err = axvcpu_leaf_set_root(v, root);
+    if (err == 0)
+        err = axvcpu_leaf_setup(v, setup != NULL ? setup : &zero);
+    return axvcpu_i_finish(v, AXVCPU_OP_SETUP, claimed, err, AXVCPU_STATE_FREE);
+}
+
+AXVCPU_API bool axvcpu_i_may_run_on(const struct axvcpu *v, uint32_t cpu_id)
+{
+    uint64_t any = 0;
+    size_t i;
+
+    for (i = 0; i < AXVCPU_MAX_PHYS_CPUS / 64; i++)
+        any |= v->phys_cpu_set.bits[i];
+    return any == 0 ||
+           (cpu_id < AXVCPU_MAX_PHYS_CPUS && (v->phys_cpu_set.bits[cpu_id / 64] >> (cpu_id % 64) & 1u) != 0);
+}
+
+AXVCPU_I_COLD AXVCPU_API int axvcpu_i_bind(struct axvcpu *v)
+{
+    uint32_t cpu = AXVCPU_CPU_ID();
+    bool claimed;
+    int err;
+
+    if (axvcpu_i_is_vcpu(v) && cpu != UINT32_MAX && !axvcpu_i_may_run_on(v, cpu))
+        return axvcpu_i_complain(AXVCPU_OP_BIND, v, AXVCPU_EINVAL, "this CPU is not in its phys_cpu_set");
+    err = axvcpu_i_open(v, AXVCPU_OP_BIND, &claimed);
+    if (err != 0)
+        return err;
+    AXVCPU_TRACE(v, AXVCPU_TRACE_BIND_CLAIMED, 0, 0);
+    AXVCPU_CURRENT_SET(v);
+    err = axvcpu_leaf_bind(v);
+    if (err != 0)
+        return axvcpu_i_fail(v, AXVCPU_OP_BIND, err, false);
+    return axvcpu_i_finish(v, AXVCPU_OP_BIND, false, AXVCPU_OK, AXVCPU_STATE_READY);
+}
+
+AXVCPU_I_COLD AXVCPU_API int axvcpu_i_unbind(struct axvcpu *v)
+{
+    bool claimed;
+    int err = axvcpu_i_open(v, AXVCPU_OP_UNBIND, &claimed);
+
+    if (err != 0)
+        return err;
+    AXVCPU_CURRENT_SET(v);
+    err = axvcpu_leaf_unbind(v);
+    if (err != 0)
+        return axvcpu_i_fail(v, AXVCPU_OP_UNBIND, err, false);
+    axvcpu_i_set_state(v, AXVCPU_STATE_FREE);
+    AXVCPU_CURRENT_SET(NULL);
+    AXVCPU_TRACE(v, AXVCPU_TRACE_UNBIND_LEFT, 0, 0);
+    axvcpu_i_disown(v);
+    AXVCPU_TRACE(v, AXVCPU_TRACE_UNBIND_RELEASED, 0, 0);
+    return AXVCPU_OK;
+}
+
+/* What does not outlive an architectural reset. A kick does: its sender still waits. */
+static void axvcpu_i_forget_interrupts(struct axvcpu *v)
+{
+    size_t i;
+
+    (void)AXVCPU_ATOMIC_FETCH_AND(&v->attn, AXVCPU_I_CALM | AXVCPU_ATTN_KICK);
+    for (i = 0; i < sizeof(v->pending) / sizeof(v->pending[0]); i++) {
+        (void)AXVCPU_ATOMIC_XCHG(&v->pending[i], 0u);
+        (void)AXVCPU_ATOMIC_XCHG(&v->lines[i], 0u);
+    }
+    (void)AXVCPU_ATOMIC_XCHG(&v->latch, 0u);
+}
+
+AXVCPU_API int axvcpu_reset(struct axvcpu *v)
+{
+    bool claimed;
+    int err = axvcpu_i_open(v, AXVCPU_OP_RESET, &claimed);
+
+    if (err != 0)
+        return err;
+    AXVCPU_CURRENT_SET(v);
+    if (!claimed)
+        (void)axvcpu_leaf_unbind(v);
+    err = axvcpu_leaf_reset(v);
+    if (err != 0)
+        return axvcpu_i_fail(v, AXVCPU_OP_RESET, err, false);
+    axvcpu_i_forget_interrupts(v);
+    return axvcpu_i_finish(v, AXVCPU_OP_RESET, true, AXVCPU_OK, AXVCPU_STATE_CREATED);
+}
+
+AXVCPU_API int axvcpu_restart(struct axvcpu *v, axvcpu_gpa_t entry, uint64_t arg)
+{
+    enum axvcpu_state state;
+    bool claimed;
+    int err = axvcpu_i_open(v, AXVCPU_OP_RESTART, &claimed);
+
+    if (err != 0)
+        return err;
+    AXVCPU_CURRENT_SET(v);
+    state = axvcpu_get_state(v);
+    axvcpu_i_forget_interrupts(v);
+    axvcpu_i_flags(v, AXVCPU_I_ACCESS, 0);
+    return axvcpu_i_finish(v, AXVCPU_OP_RESTART, claimed, axvcpu_leaf_restart(v, entry, arg), state);
+}
+
+/* put and load differ in the leaf and in the flag that they expect and leave. */
+static int axvcpu_i_move(struct axvcpu *v, uint32_t op, int (*leaf)(struct axvcpu *), uint32_t away)
+{
+    bool claimed;
+    int err = axvcpu_i_open(v, op, &claimed);
+
+    if (err != 0)
+        return err;
+    if ((AXVCPU_ATOMIC_LOAD_RELAXED(&v->word) & AXVCPU_I_AWAY) == away)
+        return axvcpu_i_complain(op, v, AXVCPU_EBADSTATE, away != 0 ? "it is put already" : "it is loaded already");
+    AXVCPU_CURRENT_SET(v);
+    err = leaf(v);
+    if (err != 0)
+        return axvcpu_i_fail(v, op, err, true);
+    axvcpu_i_flags(v, AXVCPU_I_AWAY, away);
+    AXVCPU_CURRENT_SET(NULL);
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_put(struct axvcpu *v)
+{
+    return axvcpu_i_move(v, AXVCPU_OP_PUT, axvcpu_leaf_put, AXVCPU_I_AWAY);
+}
+
+AXVCPU_API int axvcpu_load(struct axvcpu *v)
+{
+    return axvcpu_i_move(v, AXVCPU_OP_LOAD, axvcpu_leaf_load, 0);
+}
+
+AXVCPU_API int axvcpu_abandon(struct axvcpu *v)
+{
+    void *owner;
+
+    if (!axvcpu_i_is_vcpu(v))
+        return axvcpu_i_complain(AXVCPU_OP_ABANDON, v, AXVCPU_EINVAL, "not an initialised vCPU");
+    if (AXVCPU_CURRENT_GET() != NULL)
+        return axvcpu_i_complain(AXVCPU_OP_ABANDON, v, AXVCPU_ENESTED, NULL);
+    owner = AXVCPU_ATOMIC_LOAD(&v->owner);
+    if (owner == NULL)
+        return axvcpu_i_complain(AXVCPU_OP_ABANDON, v, AXVCPU_EBADSTATE, "nobody owns it");
+    if (!AXVCPU_ATOMIC_CAS(&v->owner, &owner, AXVCPU_CPU_TOKEN()))
+        return AXVCPU_EBUSY;
+    axvcpu_i_poison(v, true);
+    return AXVCPU_OK;
+}
+
+/* >>run */
+
+static void axvcpu_i_exit(struct axvcpu_exit *x, uint32_t kind)
+{
+    x->kind = kind;
+    x->flags = 0;
+    x->raw = 0;
+}
+
+AXVCPU_API int axvcpu_attend(struct axvcpu *v, struct axvcpu_exit *x, bool *done)
+{
+    uint32_t what = AXVCPU_ATOMIC_LOAD(&v->attn) & ~AXVCPU_I_CALM, left = what;
+    int err;
+
+    *done = (what & AXVCPU_ATTN_KICK) != 0;
+    if (*done) {
+        (void)AXVCPU_ATOMIC_FETCH_AND(&v->attn, ~AXVCPU_ATTN_KICK);
+        axvcpu_i_exit(x, AXVCPU_EXIT_CANCELED);
+        return AXVCPU_OK;
+    }
+    if (what == 0)
+        return AXVCPU_OK;
+    (void)AXVCPU_ATOMIC_FETCH_AND(&v->attn, ~what); /* before the pending set is read: a later one shows again */
+    err = axvcpu_leaf_inject(v, &left);
+    if (left != 0)
+        (void)AXVCPU_ATOMIC_FETCH_OR(&v->attn, left);
+    return err;
+}
+
+/* Commit the access of the last exit. A further exit of the same instruction is in *x. */
+static int axvcpu_i_commit(struct axvcpu *v, struct axvcpu_exit *x, bool entering)
+{
+    axvcpu_i_flags(v, AXVCPU_I_ACCESS, 0);
+    return axvcpu_leaf_commit(v, x, entering);
+}
+
+/* What run does before it enters: commit, a further exit, a kick, injection - in this order. */
+static int axvcpu_i_prepare(struct axvcpu *v, struct axvcpu_exit *x, bool *done)
+{
+    bool kicked = (AXVCPU_ATOMIC_LOAD(&v->attn) & AXVCPU_ATTN_KICK) != 0;
+    int err;
+
+    *done = false;
+    if ((v->word & AXVCPU_I_DUE) != 0) {
+        err = axvcpu_i_commit(v, x, !kicked);
+        *done = x->kind != AXVCPU_EXIT_NOTHING;
+        if (err != 0 || *done)
+            return err;
+    }
+    return axvcpu_attention(v) ? axvcpu_attend(v, x, done) : AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_i_run(struct axvcpu *v, struct axvcpu_exit *x)
+{
+    bool claimed, done;
+    int err;
+
+    if (x == NULL)
+        return axvcpu_i_complain(AXVCPU_OP_RUN, v, AXVCPU_EINVAL, "NULL exit");
+    axvcpu_i_exit(x, AXVCPU_EXIT_NOTHING);
+    err = axvcpu_i_open(v, AXVCPU_OP_RUN, &claimed);
+    if (err != 0)
+        return err;
+    if ((v->word & AXVCPU_I_AWAY) != 0)
+        return axvcpu_i_complain(AXVCPU_OP_RUN, v, AXVCPU_EBADSTATE, "it is put; load it first");
+    if ((v->word & AXVCPU_I_ASKED) != 0)
+        return axvcpu_i_complain(AXVCPU_OP_RUN, v, AXVCPU_EPENDING, NULL);
+    AXVCPU_CURRENT_SET(v);
+    axvcpu_i_set_state(v, AXVCPU_STATE_RUNNING);
+    AXVCPU_TRACE(v, AXVCPU_TRACE_RUN_CURRENT, 0, 0);
+    err = axvcpu_i_prepare(v, x, &done);
+    if (err != 0) {
+        axvcpu_i_exit(x, AXVCPU_EXIT_NOTHING);
+        return axvcpu_i_fail(v, AXVCPU_OP_RUN, err, true);
+    }
+    if (!done)
+        return axvcpu_i_enter(v, x);
+    axvcpu_i_set_state(v, AXVCPU_STATE_READY);
+    AXVCPU_CURRENT_SET(NULL);
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_settle(struct axvcpu *v, struct axvcpu_exit *x)
+{
+    bool claimed;
+    int err;
+
+    if (x == NULL)
+        return axvcpu_i_complain(AXVCPU_OP_SETTLE, v, AXVCPU_EINVAL, "NULL exit");
+    axvcpu_i_exit(x, AXVCPU_EXIT_NOTHING);
+    err = axvcpu_i_open(v, AXVCPU_OP_SETTLE, &claimed);
+    if (err != 0)
+        return err;
+    if ((AXVCPU_ATOMIC_LOAD_RELAXED(&v->word) & AXVCPU_I_ASKED) != 0)
+        return axvcpu_i_close(v, claimed, axvcpu_i_complain(AXVCPU_OP_SETTLE, v, AXVCPU_EPENDING, NULL));
+    if ((AXVCPU_ATOMIC_LOAD_RELAXED(&v->word) & AXVCPU_I_DUE) != 0) {
+        AXVCPU_CURRENT_SET(v);
+        err = axvcpu_i_commit(v, x, false);
+        if (err != 0)
+            axvcpu_i_flags(v, 0, AXVCPU_I_DUE); /* nothing is lost; it may be tried again */
+        AXVCPU_CURRENT_SET(NULL);
+    }
+    return axvcpu_i_close(v, claimed, err);
+}
+
+/* >>answers */
+
+static uint64_t axvcpu_i_mask(uint32_t bytes)
+{
+    return bytes >= 8 ? UINT64_MAX : (UINT64_C(1) << (bytes * 8)) - 1;
+}
+
+AXVCPU_API uint64_t axvcpu_access_result(const struct axvcpu_answer *a, uint64_t old)
+{
+    uint64_t mask = axvcpu_i_mask(a->width), value = a->value & mask;
+
+    if (a->refused)
+        value = mask; /* a bus answers with all ones */
+    if (a->sign_extend && (value & ((mask >> 1) + 1)) != 0)
+        value |= ~mask;
+    if (a->reg_width < 4)
+        return (old & ~axvcpu_i_mask(a->reg_width)) | (value & axvcpu_i_mask(a->reg_width));
+    return value & axvcpu_i_mask(a->reg_width);
+}
+
+/* Whether the last exit can still be answered: a read that waits, or a write that is not yet committed. */
+static bool axvcpu_i_answerable(const struct axvcpu *v)
+{
+    uint32_t word = AXVCPU_ATOMIC_LOAD_RELAXED(&v->word);
+
+    return (word & AXVCPU_I_ASKED) != 0 ||
+           ((word & AXVCPU_I_DUE) != 0 && (AXVCPU_WRITE_KINDS >> v->access.kind & 1u) != 0 && !v->access.refused);
+}
+
+AXVCPU_API int axvcpu_i_answer(struct axvcpu *v, uint64_t value, const uint32_t *regs)
+{
+    bool claimed;
+    uint32_t word;
+    int err = axvcpu_i_open(v, AXVCPU_OP_COMPLETE, &claimed);
+
+    if (err != 0)
+        return err;
+    word = AXVCPU_ATOMIC_LOAD_RELAXED(&v->word);
+    if ((word & AXVCPU_I_ASKED) == 0) {
+        err = axvcpu_i_complain(AXVCPU_OP_COMPLETE, v, AXVCPU_EBADSTATE, "no exit waits for an answer");
+    } else if (((word & AXVCPU_I_REGS) != 0) != (regs != NULL)) {
+        err = axvcpu_i_complain(AXVCPU_OP_COMPLETE, v, AXVCPU_EINVAL, "complete_cpuid answers CPUID and nothing else");
+    } else {
+        v->access.value = value;
+        if (regs != NULL)
+            AXVCPU_MEMCPY(v->access.cpuid, regs, sizeof(v->access.cpuid));
+        axvcpu_i_flags(v, AXVCPU_I_ASKED, 0);
+    }
+    return axvcpu_i_close(v, claimed, err);
+}
+
+AXVCPU_API int axvcpu_complete_cpuid(struct axvcpu *v, const uint32_t regs[4])
+{
+    if (regs == NULL)
+        return axvcpu_i_complain(AXVCPU_OP_COMPLETE, v, AXVCPU_EINVAL, "NULL registers");
+    return axvcpu_i_answer(v, 0, regs);
+}
+
+/* refuse and retry: the backend agrees, then these flags go. */
+static int axvcpu_i_decline(struct axvcpu *v, uint32_t op, int (*leaf)(struct axvcpu *), uint32_t clear)
+{
+    struct axvcpu *current = AXVCPU_CURRENT_GET();
+    bool claimed;
+    int err = axvcpu_i_open(v, op, &claimed);
+
+    if (err != 0)
+        return err;
+    if (!axvcpu_i_answerable(v))
+        return axvcpu_i_close(v, claimed, axvcpu_i_complain(op, v, AXVCPU_EBADSTATE, "no exit waits for an answer"));
+    AXVCPU_CURRENT_SET(v);
+    err = leaf(v);
+    AXVCPU_CURRENT_SET(current);
+    if (err == 0) {
+        v->access.refused = op == AXVCPU_OP_REFUSE;
+        axvcpu_i_flags(v, clear, 0);
+    }
+    return axvcpu_i_close(v, claimed, err);
+}
+
+AXVCPU_API int axvcpu_refuse(struct axvcpu *v)
+{
+    return axvcpu_i_decline(v, AXVCPU_OP_REFUSE, axvcpu_leaf_refuse, AXVCPU_I_ASKED);
+}
+
+AXVCPU_API int axvcpu_retry(struct axvcpu *v)
+{
+    return axvcpu_i_decline(v, AXVCPU_OP_RETRY, axvcpu_leaf_retry, AXVCPU_I_ACCESS);
+}
+
+/* >>interrupts */
+
+AXVCPU_API int axvcpu_irq_next(const struct axvcpu *v)
+{
+    int i;
+
+    for (i = (int)(sizeof(v->pending) / sizeof(v->pending[0])) - 1; i >= 0; i--) {
+        uint64_t bits = AXVCPU_ATOMIC_LOAD(&v->pending[i]) | AXVCPU_ATOMIC_LOAD(&v->lines[i]);
+
+        if (bits != 0)
+            return i * 64 + 63 - __builtin_clzll(bits);
+    }
+    return -1;
+}
+
+AXVCPU_API void axvcpu_irq_take(struct axvcpu *v, uint32_t vector)
+{
+    (void)AXVCPU_ATOMIC_FETCH_AND(&v->pending[vector / 64], ~(UINT64_C(1) << (vector % 64)));
+}
+
+AXVCPU_API bool axvcpu_pending(const struct axvcpu *v)
+{
+    if (!axvcpu_i_is_vcpu(v))
+        return false;
+    return (AXVCPU_ATOMIC_LOAD(&v->attn) & (AXVCPU_ATTN_KICK | AXVCPU_ATTN_NMI)) != 0 ||
+           AXVCPU_ATOMIC_LOAD(&v->latch) != 0 || axvcpu_leaf_wakes(v, axvcpu_irq_next(v) >= 0);
+}
+
+/* Blocked -> Ready; false: it was not Blocked (any more). */
+static bool axvcpu_i_wake(struct axvcpu *v)
+{
+    uint32_t word = AXVCPU_ATOMIC_LOAD(&v->word);
+
+    if ((word & AXVCPU_I_STATE) != AXVCPU_STATE_BLOCKED)
+        return false;
+    if (!axvcpu_i_change(v, word, word ^ (AXVCPU_STATE_BLOCKED ^ AXVCPU_STATE_READY)))
+        return axvcpu_i_wake(v); /* woken by another, or a flag has changed */
+    AXVCPU_I_WAKE(v);
+    return true;
+}
+
+/* Raise attention, then wake or signal whoever has the vCPU: the flag first, so that one of the two, this
+   CPU or the owner, sees what the other has written. Never asks whether it is Running. */
+static void axvcpu_i_alert(struct axvcpu *v, uint32_t attn, uint32_t point)
+{
+    void *owner;
+
+    (void)point;
+    (void)AXVCPU_ATOMIC_FETCH_OR(&v->attn, attn);
+    AXVCPU_TRACE(v, point, attn, 0);
+    if ((AXVCPU_ATOMIC_LOAD(&v->word) & AXVCPU_I_STATE) == AXVCPU_STATE_BLOCKED && axvcpu_pending(v))
+        (void)axvcpu_i_wake(v);
+    owner = AXVCPU_ATOMIC_LOAD(&v->owner);
+    if (owner != NULL)
+        axvcpu_leaf_kick(v, owner);
+}
+
+static int axvcpu_i_check_vector(const struct axvcpu *v, uint32_t op, uint32_t vector)
+{
+    if (!axvcpu_i_is_vcpu(v))
+        return axvcpu_i_complain(op, v, AXVCPU_EINVAL, "not an initialised vCPU");
+    if (vector >= AXVCPU_LEAF_VECTORS || !AXVCPU_LEAF_VECTOR_OK(vector))
+        return axvcpu_i_complain(op, v, AXVCPU_EINVAL, "no such interrupt vector");
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_inject_interrupt(struct axvcpu *v, uint32_t vector)
+{
+    int err = axvcpu_i_check_vector(v, AXVCPU_OP_INJECT, vector);
+
+    if (err != 0)
+        return err;
+    (void)AXVCPU_ATOMIC_FETCH_OR(&v->pending[vector / 64], UINT64_C(1) << (vector % 64));
+    axvcpu_i_alert(v, AXVCPU_ATTN_IRQ, AXVCPU_TRACE_INJECT_FLAGGED);
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_set_irq(struct axvcpu *v, uint32_t irq, bool level)
+{
+    uint64_t bit = UINT64_C(1) << (irq % 64);
+    int err = axvcpu_i_check_vector(v, AXVCPU_OP_SET_IRQ, irq);
+
+    if (err != 0)
+        return err;
+    if (level)
+        (void)AXVCPU_ATOMIC_FETCH_OR(&v->lines[irq / 64], bit);
+    else
+        (void)AXVCPU_ATOMIC_FETCH_AND(&v->lines[irq / 64], ~bit);
+    axvcpu_i_alert(v, AXVCPU_ATTN_IRQ, AXVCPU_TRACE_INJECT_FLAGGED);
+    return AXVCPU_OK;
+}
+
+static int axvcpu_i_flag(struct axvcpu *v, uint32_t op, uint32_t attn, uint32_t point)
+{
+    if (!axvcpu_i_is_vcpu(v))
+        return axvcpu_i_complain(op, v, AXVCPU_EINVAL, "not an initialised vCPU");
+    axvcpu_i_alert(v, attn, point);
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_inject_nmi(struct axvcpu *v)
+{
+    return axvcpu_i_flag(v, AXVCPU_OP_NMI, AXVCPU_ATTN_NMI, AXVCPU_TRACE_INJECT_FLAGGED);
+}
+
+AXVCPU_API int axvcpu_kick(struct axvcpu *v)
+{
+    return axvcpu_i_flag(v, AXVCPU_OP_KICK, AXVCPU_ATTN_KICK, AXVCPU_TRACE_KICK_FLAGGED);
+}
+
+AXVCPU_API int axvcpu_inject_exception(struct axvcpu *v, uint32_t vector, uint64_t error, uint64_t addr)
+{
+    struct axvcpu *current = AXVCPU_CURRENT_GET();
+    bool claimed;
+    int err = axvcpu_i_open(v, AXVCPU_OP_EXCEPTION, &claimed);
+
+    if (err != 0)
+        return err;
+    AXVCPU_CURRENT_SET(v);
+    err = axvcpu_leaf_inject_exception(v, vector, error, addr);
+    AXVCPU_CURRENT_SET(current);
+    return axvcpu_i_close(v, claimed, err);
+}
+
+AXVCPU_API int axvcpu_inject_hw(struct axvcpu *v, uint32_t vintid, uint32_t pintid)
+{
+    int err = axvcpu_i_check_vector(v, AXVCPU_OP_HW, vintid);
+
+    return err != 0 ? err : axvcpu_leaf_inject_hw(v, vintid, pintid);
+}
+
+/* Blocked first, then the reasons to stay awake, each side with a full barrier between its two steps: an
+   unblocker, kicker or injector either finds Blocked or is found here. */
+AXVCPU_API int axvcpu_block(struct axvcpu *v)
+{
+    bool claimed;
+    int err = axvcpu_i_open(v, AXVCPU_OP_BLOCK, &claimed);
+
+    if (err != 0)
+        return err;
+    axvcpu_i_set_state(v, AXVCPU_STATE_BLOCKED);
+    AXVCPU_TRACE(v, AXVCPU_TRACE_BLOCK_BLOCKED, 0, 0);
+    if (!axvcpu_pending(v)) {
+        AXVCPU_TRACE(v, AXVCPU_TRACE_BLOCK_DONE, 0, 0);
+        return AXVCPU_OK;
+    }
+    (void)axvcpu_i_wake(v);
+    (void)AXVCPU_ATOMIC_XCHG(&v->latch, 0u);
+    return AXVCPU_EAGAIN;
+}
+
+AXVCPU_API int axvcpu_unblock(struct axvcpu *v)
+{
+    if (!axvcpu_i_is_vcpu(v))
+        return axvcpu_i_complain(AXVCPU_OP_UNBLOCK, v, AXVCPU_EINVAL, "not an initialised vCPU");
+    if (axvcpu_i_wake(v))
+        return AXVCPU_OK;
+    (void)AXVCPU_ATOMIC_XCHG(&v->latch, 1u);
+    AXVCPU_TRACE(v, AXVCPU_TRACE_UNBLOCK_LATCHED, 0, 0);
+    (void)axvcpu_i_wake(v); /* it may have blocked since, without seeing the latch */
+    return AXVCPU_OK;
+}
+
+/* >>registers */
+
+static int axvcpu_i_access_reg(struct axvcpu *v, uint32_t op, uint64_t id, uint64_t *value)
+{
+    struct axvcpu *current = AXVCPU_CURRENT_GET();
+    bool claimed;
+    int err = axvcpu_i_open(v, op, &claimed);
+
+    if (err != 0)
+        return err;
+    if (value == NULL || (AXVCPU_REG_CLASS(id) == 0 && id >= AXVCPU_LEAF_GPRS))
+        return axvcpu_i_close(v, claimed, axvcpu_i_complain(op, v, AXVCPU_EINVAL, "no such register, or NULL"));
+    AXVCPU_CURRENT_SET(v);
+    err = op == AXVCPU_OP_GET ? axvcpu_leaf_get_reg(v, id, value) : axvcpu_leaf_set_reg(v, id, *value);
+    AXVCPU_CURRENT_SET(current);
+    return axvcpu_i_close(v, claimed, err);
+}
+
+AXVCPU_API int axvcpu_get_reg(struct axvcpu *v, uint64_t id, uint64_t *value)
+{
+    return axvcpu_i_access_reg(v, AXVCPU_OP_GET, id, value);
+}
+
+AXVCPU_API int axvcpu_set_reg(struct axvcpu *v, uint64_t id, uint64_t value)
+{
+    return axvcpu_i_access_reg(v, AXVCPU_OP_SET, id, &value);
+}
+
+AXVCPU_API int axvcpu_get_gpr(struct axvcpu *v, uint32_t reg, uint64_t *value)
+{
+    return axvcpu_i_access_reg(v, AXVCPU_OP_GET, AXVCPU_REG_GPR(reg), value);
+}
+
+AXVCPU_API int axvcpu_set_gpr(struct axvcpu *v, uint32_t reg, uint64_t value)
+{
+    return axvcpu_i_access_reg(v, AXVCPU_OP_SET, AXVCPU_REG_GPR(reg), &value);
+}
+
+AXVCPU_API int axvcpu_set_return_value(struct axvcpu *v, uint64_t value)
+{
+    return axvcpu_i_access_reg(v, AXVCPU_OP_SET, AXVCPU_REG_GPR(AXVCPU_LEAF_RETURN_GPR), &value);
+}
+
+/* Where the guest starts and its second-stage root: for a set-up step by step. */
+static int axvcpu_i_access_entry(struct axvcpu *v, const axvcpu_gpa_t *entry, const axvcpu_hpa_t *root)
+{
+    struct axvcpu *current = AXVCPU_CURRENT_GET();
+    bool claimed;
+    int err = axvcpu_i_open(v, AXVCPU_OP_SET, &claimed);
+
+    if (err != 0)
+        return err;
+    AXVCPU_CURRENT_SET(v);
+    err = entry != NULL ? axvcpu_leaf_set_entry(v, *entry) : axvcpu_leaf_set_root(v, *root);
+    AXVCPU_CURRENT_SET(current);
+    return axvcpu_i_close(v, claimed, err);
+}
+
+AXVCPU_API int axvcpu_set_entry(struct axvcpu *v, axvcpu_gpa_t entry)
+{
+    return axvcpu_i_access_entry(v, &entry, NULL);
+}
+
+AXVCPU_API int axvcpu_set_root(struct axvcpu *v, axvcpu_hpa_t root)
+{
+    return axvcpu_i_access_entry(v, NULL, &root);
+}
+
+/* >>combinators */
+
+AXVCPU_I_COLD static int axvcpu_i_check_with(struct axvcpu *v, uint32_t op, enum axvcpu_state from,
+                                             enum axvcpu_state to, axvcpu_fn fn)
+{
+    struct axvcpu *current = AXVCPU_CURRENT_GET();
+    bool inside = op == AXVCPU_OP_TRANSITION && current == v && from == AXVCPU_STATE_RUNNING; /* a backend's */
+
+    if (!axvcpu_i_is_vcpu(v))
+        return axvcpu_i_complain(op, v, AXVCPU_EINVAL, "not an initialised vCPU");
+    if ((uint32_t)from >= AXVCPU_STATE_COUNT || (uint32_t)to >= AXVCPU_STATE_COUNT ||
+        (fn == NULL) != (op == AXVCPU_OP_TRANSITION))
+        return axvcpu_i_complain(op, v, AXVCPU_EINVAL, "no such state, or no function");
+    if (current != NULL && !inside)
+        return axvcpu_i_complain(op, v, AXVCPU_ENESTED, NULL);
+#ifdef AXVCPU_CHECKED
+    {
+        void *owner = AXVCPU_ATOMIC_LOAD(&v->owner);
+
+        if (owner != NULL && owner != AXVCPU_CPU_TOKEN())
+            return AXVCPU_EBUSY;
+    }
+#endif
+    return AXVCPU_OK;
+}
+
+/* A wrong state or a failed function: Invalid. The owner's vCPU is let go of, nobody else's is touched. */
+static void axvcpu_i_spoil(struct axvcpu *v)
+{
+    if (AXVCPU_CURRENT_GET() == NULL && AXVCPU_ATOMIC_LOAD(&v->owner) == AXVCPU_CPU_TOKEN())
+        axvcpu_i_poison(v, true);
+    else
+        axvcpu_i_set_state(v, AXVCPU_STATE_INVALID);
+}
+
+AXVCPU_API int axvcpu_i_with(struct axvcpu *v, uint32_t op, enum axvcpu_state from, enum axvcpu_state to, axvcpu_fn fn,
+                             void *arg)
+{
+    bool moves = op != AXVCPU_OP_WITH_CURRENT, sets = op == AXVCPU_OP_WITH_CURRENT || op == AXVCPU_OP_MANIPULATE;
+    int err = axvcpu_i_check_with(v, op, from, to, fn);
+
+    if (err != 0)
+        return err;
+    if (moves && axvcpu_get_state(v) != from) {
+        err = axvcpu_i_complain_state(op, v, 1u << from);
+        axvcpu_i_spoil(v);
+        return err;
+    }
+    if (sets)
+        AXVCPU_CURRENT_SET(v);
+    if (fn != NULL)
+        err = fn(v, arg);
+    if (sets)
+        AXVCPU_CURRENT_SET(NULL);
+    if (moves && err != 0)
+        axvcpu_i_spoil(v);
+    else if (moves && axvcpu_get_state(v) == from) /* else fn itself has moved it */
+        axvcpu_i_set_state(v, to);
+    return err;
+}
+
+AXVCPU_API int axvcpu_with_state(struct axvcpu *v, enum axvcpu_state from, enum axvcpu_state to, axvcpu_fn fn, void *arg)
+{
+    return axvcpu_i_with(v, AXVCPU_OP_WITH_STATE, from, to, fn, arg);
+}
+
+AXVCPU_API int axvcpu_manipulate(struct axvcpu *v, enum axvcpu_state from, enum axvcpu_state to, axvcpu_fn fn, void *arg)
+{
+    return axvcpu_i_with(v, AXVCPU_OP_MANIPULATE, from, to, fn, arg);
+}
+
+/* >>percpu */
+
+#define AXVCPU_I_CPU_IDLE 0xa5cb0001u
+#define AXVCPU_I_CPU_ENABLED 0xa5cb0002u
+
+AXVCPU_API int axvcpu_i_percpu_init(struct axvcpu_percpu *p, uint32_t cpu_id, uint64_t abi)
+{
+    int err = AXVCPU_EINVAL;
+
+    if (p == NULL || abi != AXVCPU_ABI || cpu_id >= AXVCPU_MAX_PHYS_CPUS)
+        return axvcpu_i_complain(AXVCPU_OP_INIT, NULL, err, "per-CPU state: NULL, cpu_id out of range, or another AXVCPU_ABI");
+    if (p->word == AXVCPU_I_CPU_IDLE || p->word == AXVCPU_I_CPU_ENABLED)
+        return axvcpu_i_complain(AXVCPU_OP_INIT, NULL, AXVCPU_EBADSTATE, "per-CPU state: initialised already");
+    AXVCPU_MEMSET(p, 0, sizeof(*p));
+    err = axvcpu_leaf_percpu_init(p, cpu_id);
+    if (err != 0) {
+        AXVCPU_MEMSET(p, 0, sizeof(*p));
+        return axvcpu_i_complain(AXVCPU_OP_INIT, NULL, err, "per-CPU state: the backend failed");
+    }
+    p->cpu_id = cpu_id;
+    p->word = AXVCPU_I_CPU_IDLE;
+    return AXVCPU_OK;
+}
+
+/* enable and disable: from one word to the other. */
+static int axvcpu_i_percpu_switch(struct axvcpu_percpu *p, uint32_t from, uint32_t to, int (*leaf)(struct axvcpu_percpu *))
+{
+    int err;
+
+    if (p == NULL || (p->word != AXVCPU_I_CPU_IDLE && p->word != AXVCPU_I_CPU_ENABLED))
+        return axvcpu_i_complain(AXVCPU_OP_COUNT, NULL, AXVCPU_EINVAL, "per-CPU state: NULL or not initialised");
+    if (p->word != from)
+        return axvcpu_i_complain(AXVCPU_OP_COUNT, NULL, AXVCPU_EBADSTATE, "per-CPU state: enabled or disabled already");
+    err = leaf(p);
+    if (err == 0)
+        p->word = to;
+    return err;
+}
+
+AXVCPU_API int axvcpu_percpu_enable(struct axvcpu_percpu *p)
+{
+    return axvcpu_i_percpu_switch(p, AXVCPU_I_CPU_IDLE, AXVCPU_I_CPU_ENABLED, axvcpu_leaf_percpu_enable);
+}
+
+AXVCPU_API int axvcpu_percpu_disable(struct axvcpu_percpu *p)
+{
+    return axvcpu_i_percpu_switch(p, AXVCPU_I_CPU_ENABLED, AXVCPU_I_CPU_IDLE, axvcpu_leaf_percpu_disable);
+}
+
+/* One that was never initialised may be dropped too. */
+AXVCPU_API int axvcpu_percpu_deinit(struct axvcpu_percpu *p)
+{
+    int err;
+
+    if (p == NULL)
+        return axvcpu_i_complain(AXVCPU_OP_COUNT, NULL, AXVCPU_EINVAL, "per-CPU state: NULL");
+    if (p->word == AXVCPU_I_CPU_ENABLED) {
+        err = axvcpu_percpu_disable(p);
+        if (err != 0)
+            return err;
+    }
+    if (p->word == AXVCPU_I_CPU_IDLE)
+        axvcpu_leaf_percpu_deinit(p);
+    AXVCPU_MEMSET(p, 0, sizeof(*p));
+    return AXVCPU_OK;
+}
+
+AXVCPU_API bool axvcpu_percpu_is_enabled(const struct axvcpu_percpu *p)
+{
+    return p != NULL && p->word == AXVCPU_I_CPU_ENABLED;
+}
+
+AXVCPU_API uint32_t axvcpu_percpu_max_guest_page_table_levels(const struct axvcpu_percpu *p)
+{
+    return p == NULL || p->word == 0 ? 0 : axvcpu_leaf_max_guest_page_table_levels(p);
+}
+
+AXVCPU_API bool axvcpu_has_hardware_support(void)
+{
+    return axvcpu_leaf_supported();
+}
+
+AXVCPU_I_C_END
+
+#ifdef AXVCPU_KVM
+/* >>kvm */
+#endif
+
+#if AXVCPU_I_ARCH == AXVCPU_I_ARCH_HEADER
+#include AXVCPU_ARCH_HEADER
+#elif AXVCPU_I_ARCH == AXVCPU_I_ARCH_X86
+#include "axvcpu_arch_x86.h"
+#elif AXVCPU_I_ARCH == AXVCPU_I_ARCH_ARM64
+#include "axvcpu_arch_arm64.h"
+#elif AXVCPU_I_ARCH == AXVCPU_I_ARCH_RISCV
+#include "axvcpu_arch_riscv.h"
+#else
+
+/* >>fake */
+
+#if AXVCPU_I_HOSTED
+#include <sched.h>
+#define AXVCPU_I_FAKE_RELAX() ((void)sched_yield())
+#else
+#define AXVCPU_I_FAKE_RELAX() ((void)0)
+#endif
+
+AXVCPU_I_C_BEGIN
+
+/* Counts the call; its failure if one was asked for. */
+static int axvcpu_i_fake_call(struct axvcpu *v, enum axvcpu_fake_op op)
+{
+    v->arch.calls[op]++;
+    if (v->arch.fail_in[op] == 0 || --v->arch.fail_in[op] != 0)
+        return AXVCPU_OK;
+    return v->arch.fail_err[op];
+}
+
+AXVCPU_API int axvcpu_leaf_create(struct axvcpu *v, const struct axvcpu_arch_create *create)
+{
+    (void)axvcpu_i_fake_call(v, AXVCPU_FAKE_CREATE);
+    return create->fail;
+}
+
+AXVCPU_API void axvcpu_leaf_destroy(struct axvcpu *v)
+{
+    (void)v;
+}
+
+/* Registers go; the script starts again; counts and failures to come stay. */
+static void axvcpu_i_fake_clear(struct axvcpu_arch *a)
+{
+    AXVCPU_MEMSET(a->gpr, 0, sizeof(a->gpr));
+    a->pc = a->sp = a->flags = 0;
+    a->next = 0;
+}
+
+AXVCPU_API int axvcpu_leaf_reset(struct axvcpu *v)
+{
+    axvcpu_i_fake_clear(&v->arch);
+    v->arch.entry = v->arch.root = v->arch.setup_value = 0;
+    return axvcpu_i_fake_call(v, AXVCPU_FAKE_CREATE);
+}
+
+AXVCPU_API int axvcpu_leaf_set_entry(struct axvcpu *v, axvcpu_gpa_t entry)
+{
+    v->arch.entry = v->arch.pc = entry.addr;
+    return axvcpu_i_fake_call(v, AXVCPU_FAKE_SET_ENTRY);
+}
+
+AXVCPU_API int axvcpu_leaf_set_root(struct axvcpu *v, axvcpu_hpa_t root)
+{
+    v->arch.root = root.addr;
+    return axvcpu_i_fake_call(v, AXVCPU_FAKE_SET_ROOT);
+}
+
+AXVCPU_API int axvcpu_leaf_setup(struct axvcpu *v, const struct axvcpu_arch_setup *setup)
+{
+    v->arch.setup_value = setup->value;
+    return axvcpu_i_fake_call(v, AXVCPU_FAKE_SETUP);
+}
+
+AXVCPU_API int axvcpu_leaf_restart(struct axvcpu *v, axvcpu_gpa_t entry, uint64_t arg)
+{
+    axvcpu_i_fake_clear(&v->arch);
+    v->arch.gpr[0] = arg;
+    return axvcpu_leaf_set_entry(v, entry);
+}
+
+#define AXVCPU_I_FAKE_PLAIN(name, OP)                                                                      \
+    AXVCPU_API int axvcpu_leaf_##name(struct axvcpu *v)                                                    \
+    {                                                                                                      \
+        return axvcpu_i_fake_call(v, AXVCPU_FAKE_##OP);                                                    \
+    }
+AXVCPU_I_FAKE_PLAIN(bind, BIND)
+AXVCPU_I_FAKE_PLAIN(unbind, UNBIND)
+AXVCPU_I_FAKE_PLAIN(put, PUT)
+AXVCPU_I_FAKE_PLAIN(load, LOAD)
+AXVCPU_I_FAKE_PLAIN(retry, RETRY)
+AXVCPU_I_FAKE_PLAIN(refuse, REFUSE)
+
+static int axvcpu_i_fake_spin(struct axvcpu *v, struct axvcpu_exit *x)
+{
+    bool done = false;
+    int err = AXVCPU_OK;
+
+    while (err == 0 && !done) {
+        if (axvcpu_attention(v))
+            err = axvcpu_attend(v, x, &done);
+        else
+            AXVCPU_I_FAKE_RELAX();
+    }
+    return err;
+}
+
+static void axvcpu_i_fake_exit(struct axvcpu *v, const struct axvcpu_exit *step, struct axvcpu_exit *x)
+{
+    *x = *step;
+    if (x->kind == AXVCPU_EXIT_IO_READ && x->io.count > 1 && x->io.buf == NULL)
+        x->io.buf = v->arch.io_buf;
+    if (((AXVCPU_READ_KINDS | AXVCPU_WRITE_KINDS) >> x->kind & 1u) != 0)
+        axvcpu_await(v, x);
+    else if (x->kind == AXVCPU_EXIT_HALT || x->kind == AXVCPU_EXIT_HYPERCALL)
+        v->arch.pc += AXVCPU_FAKE_INSN_SIZE; /* these exit behind the instruction */
+}
+
+AXVCPU_API int axvcpu_leaf_run(struct axvcpu *v, struct axvcpu_exit *x)
+{
+    static const struct axvcpu_fake_step halt = { 0, { .kind = AXVCPU_EXIT_HALT } };
+    struct axvcpu_arch *a = &v->arch;
+    int err = axvcpu_i_fake_call(v, AXVCPU_FAKE_RUN);
+
+    while (err == 0) {
+        const struct axvcpu_fake_step *step = &halt;
+
+        if (a->next >= a->count && a->loop)
+            a->next = 0;
+        if (a->next < a->count)
+            step = &a->steps[a->next++];
+        if (step->err != 0)
+            return step->err;
+        if (step->exit.kind == AXVCPU_FAKE_SPIN)
+            return axvcpu_i_fake_spin(v, x);
+        if (step->exit.kind != AXVCPU_FAKE_EFFECT) {
+            axvcpu_i_fake_exit(v, &step->exit, x);
+            return AXVCPU_OK;
+        }
+        err = axvcpu_leaf_set_reg(v, step->exit.sysreg.addr, step->exit.sysreg.value);
+    }
+    return err;
+}
+
+AXVCPU_API int axvcpu_leaf_commit(struct axvcpu *v, struct axvcpu_exit *x, bool entering)
+{
+    static const uint8_t cpuid_gpr[4] = { 0, 3, 1, 2 }; /* eax, ebx, ecx, edx in ModRM order */
+    const struct axvcpu_answer *acc = &v->access;
+    struct axvcpu_arch *a = &v->arch;
+    bool bus = acc->kind != AXVCPU_EXIT_SYSREG_READ && acc->kind != AXVCPU_EXIT_SYSREG_WRITE &&
+               acc->kind != AXVCPU_EXIT_CPUID;
+    bool read = (AXVCPU_READ_KINDS >> acc->kind & 1u) != 0;
+    uint32_t i;
+    int err = axvcpu_i_fake_call(v, AXVCPU_FAKE_COMMIT);
+
+    (void)x;
+    (void)entering;
+    if (err != 0)
+        return err;
+    if (acc->refused && !bus) { /* a fault: the PC stays on the instruction */
+        a->exceptions++;
+        return AXVCPU_OK;
+    }
+    for (i = 0; acc->kind == AXVCPU_EXIT_CPUID && i < 4; i++)
+        a->gpr[cpuid_gpr[i]] = acc->cpuid[i];
+    if (read && acc->kind != AXVCPU_EXIT_CPUID && acc->reg < AXVCPU_LEAF_GPRS &&
+        !(acc->kind == AXVCPU_EXIT_IO_READ && acc->count > 1)) /* a string goes to memory */
+        a->gpr[acc->reg] = axvcpu_access_result(acc, a->gpr[acc->reg]);
+    a->pc += AXVCPU_FAKE_INSN_SIZE;
+    return AXVCPU_OK;
+}
+
+static uint64_t *axvcpu_i_fake_reg(struct axvcpu_arch *a, uint64_t id)
+{
+    return AXVCPU_REG_CLASS(id) == 0 && id < AXVCPU_LEAF_GPRS ? &a->gpr[id] :
+           id == AXVCPU_REG_PC                                ? &a->pc :
+           id == AXVCPU_REG_SP                                ? &a->sp :
+           id == AXVCPU_REG_FLAGS                             ? &a->flags :
+                                                                NULL;
+}
+
+AXVCPU_API int axvcpu_leaf_get_reg(struct axvcpu *v, uint64_t id, uint64_t *value)
+{
+    uint64_t *reg = axvcpu_i_fake_reg(&v->arch, id);
+    int err = axvcpu_i_fake_call(v, AXVCPU_FAKE_GET_REG);
+
+    if (err != 0 || reg == NULL)
+        return err != 0 ? err : AXVCPU_ENOSUPPORT;
+    *value = *reg;
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_leaf_set_reg(struct axvcpu *v, uint64_t id, uint64_t value)
+{
+    uint64_t *reg = axvcpu_i_fake_reg(&v->arch, id);
+    int err = axvcpu_i_fake_call(v, AXVCPU_FAKE_SET_REG);
+
+    if (err != 0 || reg == NULL)
+        return err != 0 ? err : AXVCPU_ENOSUPPORT;
+    *reg = value;
+    return AXVCPU_OK;
+}
+
+AXVCPU_API bool axvcpu_leaf_wakes(const struct axvcpu *v, bool queued)
+{
+    return queued && (v->arch.flags & AXVCPU_FAKE_MASKED) == 0;
+}
+
+/* The guest takes all that is pending at once, highest first; a line that stays up comes again. */
+AXVCPU_API int axvcpu_leaf_inject(struct axvcpu *v, uint32_t *what)
+{
+    struct axvcpu_arch *a = &v->arch;
+    uint32_t vector;
+    int i, err = axvcpu_i_fake_call(v, AXVCPU_FAKE_INJECT);
+
+    if (err != 0)
+        return err;
+    if ((*what & AXVCPU_ATTN_NMI) != 0)
+        a->nmis++;
+    *what &= ~AXVCPU_ATTN_NMI;
+    if ((a->flags & AXVCPU_FAKE_MASKED) != 0)
+        return AXVCPU_OK;
+    *what = 0;
+    for (i = (int)AXVCPU_LEAF_VECTORS / 64 - 1; i >= 0; i--) {
+        uint64_t lines = AXVCPU_ATOMIC_LOAD(&v->lines[i]), bits = AXVCPU_ATOMIC_XCHG(&v->pending[i], 0u) | lines;
+
+        for (; bits != 0; bits &= ~(UINT64_C(1) << (vector % 64))) {
+            vector = (uint32_t)(63 - __builtin_clzll(bits));
+            (void)AXVCPU_ATOMIC_FETCH_ADD(&a->delivered[(uint32_t)i * 64 + vector], 1u);
+        }
+        *what |= lines != 0 ? AXVCPU_ATTN_IRQ : 0u;
+    }
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_leaf_inject_exception(struct axvcpu *v, uint32_t vector, uint64_t error, uint64_t addr)
+{
+    struct axvcpu_exit_exception e = { error, addr, vector };
+    int err = axvcpu_i_fake_call(v, AXVCPU_FAKE_EXCEPTION);
+
+    if (err != 0)
+        return err;
+    v->arch.exception = e;
+    v->arch.exceptions++;
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_leaf_inject_hw(struct axvcpu *v, uint32_t vintid, uint32_t pintid)
+{
+    (void)v, (void)vintid, (void)pintid;
+    return AXVCPU_ENOSUPPORT;
+}
+
+/* SPIN looks at the attention word itself. */
+AXVCPU_API void axvcpu_leaf_kick(struct axvcpu *v, void *owner)
+{
+    (void)v, (void)owner;
+}
+
+AXVCPU_API int axvcpu_leaf_percpu_init(struct axvcpu_percpu *p, uint32_t cpu_id)
+{
+    (void)p, (void)cpu_id;
+    return AXVCPU_OK;
+}
+
+AXVCPU_API void axvcpu_leaf_percpu_deinit(struct axvcpu_percpu *p)
+{
+    (void)p;
+}
+
+AXVCPU_API int axvcpu_leaf_percpu_enable(struct axvcpu_percpu *p)
+{
+    p->arch.enabled = 1;
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_leaf_percpu_disable(struct axvcpu_percpu *p)
+{
+    p->arch.enabled = 0;
+    return AXVCPU_OK;
+}
+
+AXVCPU_API uint32_t axvcpu_leaf_max_guest_page_table_levels(const struct axvcpu_percpu *p)
+{
+    (void)p;
+    return 4;
+}
+
+AXVCPU_API bool axvcpu_leaf_supported(void)
+{
+    return true;
+}
+
+/* A script that loops must stop somewhere, and its records must be ones that run may return. */
+static bool axvcpu_i_fake_valid(const struct axvcpu_fake_step *s, size_t n, bool loop)
+{
+    bool stops = !loop || n == 0;
+    size_t i;
+
+    for (i = 0; i < n; i++) {
+        const struct axvcpu_exit *x = &s[i].exit;
+
+        stops = stops || s[i].err != 0 || x->kind != AXVCPU_FAKE_EFFECT;
+        if (s[i].err != 0 || x->kind == AXVCPU_FAKE_SPIN || x->kind == AXVCPU_FAKE_EFFECT)
+            continue;
+        if (x->kind >= AXVCPU_EXIT_COUNT)
+            return false;
+        if (x->kind == AXVCPU_EXIT_IO_READ && x->io.count > 1 && x->io.buf == NULL &&
+            (uint64_t)x->io.count * x->io.width > sizeof(((struct axvcpu_arch *)0)->io_buf))
+            return false;
+    }
+    return stops;
+}
+
+AXVCPU_API int axvcpu_fake_script(struct axvcpu *v, const struct axvcpu_fake_step *steps, size_t n, bool loop)
+{
+    bool claimed;
+    int err = axvcpu_i_open(v, AXVCPU_OP_SET, &claimed);
+
+    if (err != 0)
+        return err;
+    if ((steps == NULL && n != 0) || !axvcpu_i_fake_valid(steps, n, loop))
+        return axvcpu_i_close(v, claimed, axvcpu_i_complain(AXVCPU_OP_SET, v, AXVCPU_EINVAL, "no script that can be played"));
+    v->arch.steps = steps;
+    v->arch.count = n;
+    v->arch.next = 0;
+    v->arch.loop = loop && n != 0;
+    return axvcpu_i_close(v, claimed, AXVCPU_OK);
+}
+
+AXVCPU_API int axvcpu_fake_fail(struct axvcpu *v, enum axvcpu_fake_op op, uint32_t nth, int err)
+{
+    if (!axvcpu_i_is_vcpu(v) || (uint32_t)op >= AXVCPU_FAKE_OP_COUNT || nth == 0 || err == 0)
+        return axvcpu_i_complain(AXVCPU_OP_SET, v, AXVCPU_EINVAL, "no such failure");
+    v->arch.fail_in[op] = nth;
+    v->arch.fail_err[op] = err;
+    return AXVCPU_OK;
+}
+
+AXVCPU_API uint64_t axvcpu_fake_calls(const struct axvcpu *v, enum axvcpu_fake_op op)
+{
+    return axvcpu_i_is_vcpu(v) && (uint32_t)op < AXVCPU_FAKE_OP_COUNT ? v->arch.calls[op] : 0;
+}
+
+AXVCPU_API uint64_t axvcpu_fake_delivered(const struct axvcpu *v, uint32_t vector)
+{
+    return axvcpu_i_is_vcpu(v) && vector < AXVCPU_LEAF_VECTORS ? AXVCPU_ATOMIC_LOAD(&v->arch.delivered[vector]) : 0;
+}
+
+AXVCPU_I_C_END
+#endif
+
+#endif /* AXVCPU_IMPLEMENTATION */

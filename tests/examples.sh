@@ -1,0 +1,27 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# examples.sh SOURCE...: TAP for the examples: each line `// test: expect TEXT` of a source is one
+# case, and holds when the program succeeded and its output contains TEXT.
+
+cases=0
+for source; do
+    program=${source%.c}
+    [ -x "build/$program" ] || program=${program%/*} # a directory is one program
+    output=$(timeout 20 "build/$program" 2>&1 </dev/null)
+    code=$?
+    while IFS= read -r text; do
+        cases=$((cases + 1))
+        case $code$output in
+        0*"$text"*) echo "ok $cases - $program prints: $text" ;;
+        *)
+            echo "not ok $cases - $program prints: $text"
+            echo "#   exit code $code, output:"
+            echo "$output" | sed 's/^/#   /'
+            ;;
+        esac
+    done <<EOF
+$(sed -n 's,^// test: expect ,,p' "$source")
+EOF
+done
+echo "1..$cases"

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// -include'd with -DHOOK_X: an override of one hook (or pair, or family) that counts its calls. HOOK is
+// defined when the smoke program must have called it.
+#ifndef HOOKS_H
+#define HOOKS_H
+#include <stddef.h>
+#include <stdint.h>
+
+struct axvcpu;
+extern unsigned hook_calls;
+#define HOOKED (hook_calls++)
+
+#ifdef HOOK_ASSERT /* nothing fails here, so nothing calls it */
+#define AXVCPU_ASSERT(cond) ((cond) ? (void)0 : (void)HOOKED)
+#elif defined(HOOK_PARK) /* the core wakes; only the VM layer parks */
+#define HOOK
+#define AXVCPU_PARK(v) ((void)(v), (void)HOOKED)
+#define AXVCPU_WAKE(v) ((void)(v), (void)HOOKED)
+#else
+#define HOOK
+#endif
+
+#ifdef HOOK_LOG
+static inline void hook_log(int level, const char *text)
+{
+    hook_calls += level >= 0 && text[0] != '\0';
+}
+#define AXVCPU_LOG(level, text) hook_log(level, text)
+#endif
+
+#ifdef HOOK_MEMSET
+#define AXVCPU_MEMSET(p, c, n) ((void)HOOKED, __builtin_memset(p, c, n))
+#endif
+
+#ifdef HOOK_MEMCPY
+#define AXVCPU_MEMCPY(d, s, n) ((void)HOOKED, __builtin_memcpy(d, s, n))
+#endif
+
+#ifdef HOOK_ATOMIC
+#define AXVCPU_ATOMIC_LOAD(p) ((void)HOOKED, __atomic_load_n(p, __ATOMIC_SEQ_CST))
+#define AXVCPU_ATOMIC_LOAD_ACQUIRE(p) AXVCPU_ATOMIC_LOAD(p)
+#define AXVCPU_ATOMIC_LOAD_RELAXED(p) AXVCPU_ATOMIC_LOAD(p)
+#define AXVCPU_ATOMIC_STORE_RELEASE(p, x) __atomic_store_n(p, x, __ATOMIC_SEQ_CST)
+#define AXVCPU_ATOMIC_STORE_RELAXED(p, x) __atomic_store_n(p, x, __ATOMIC_SEQ_CST)
+#define AXVCPU_ATOMIC_XCHG(p, x) __atomic_exchange_n(p, x, __ATOMIC_SEQ_CST)
+#define AXVCPU_ATOMIC_FETCH_OR(p, x) __atomic_fetch_or(p, x, __ATOMIC_SEQ_CST)
+#define AXVCPU_ATOMIC_FETCH_AND(p, x) __atomic_fetch_and(p, x, __ATOMIC_SEQ_CST)
+#define AXVCPU_ATOMIC_FETCH_ADD(p, x) __atomic_fetch_add(p, x, __ATOMIC_SEQ_CST)
+#define AXVCPU_ATOMIC_CAS(p, e, x) __atomic_compare_exchange_n(p, e, x, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
+#endif
+
+#ifdef HOOK_CURRENT /* one thread, one pointer */
+extern struct axvcpu *hook_current;
+#define AXVCPU_CURRENT_GET() (HOOKED, hook_current)
+#define AXVCPU_CURRENT_SET(v) ((void)(hook_current = (v)))
+#endif
+
+#ifdef HOOK_CPU_TOKEN
+#define AXVCPU_CPU_TOKEN() ((void)HOOKED, (void *)&hook_calls)
+#endif
+
+#ifdef HOOK_CPU_ID
+static inline uint32_t hook_cpu_id(void)
+{
+    hook_calls++;
+    return 3;
+}
+#define AXVCPU_CPU_ID() hook_cpu_id()
+#endif
+
+#ifdef HOOK_TRACE
+#define AXVCPU_TRACE(v, event, a, b) ((void)(v), (void)(event), (void)(a), (void)(b), (void)HOOKED)
+#endif
+
+#endif

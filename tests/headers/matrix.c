@@ -1,0 +1,443 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The headers under compilers, standards, optimisation, macros and ways of linking: one TAP line per
+// cell, the tables first. Standards vary on the declarations, optimisation on the implementation;
+// other dimensions meet pairwise, not in full product. Run from the project's root.
+#define _GNU_SOURCE
+#include "tests/headers/cells.h"
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+#define FAKE "-DAXVCPU_ARCH_FAKE"
+#define IMPL "-DAXVCPU_IMPLEMENTATION -D_GNU_SOURCE"
+#define STRICT "-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wundef -Werror"
+#define STRICT_C STRICT " -Wstrict-prototypes"
+#define CLANG_ONLY " -Wreserved-identifier"
+#define T "tests/headers/"
+
+static const struct compiler {
+    const char *name, *cc, *cxx, *c, *cpp; // c, cpp: warnings
+} compilers[] = {
+    {"gcc", "gcc", "g++", STRICT_C, STRICT},
+    {"clang", "clang", "clang++", STRICT_C CLANG_ONLY, STRICT CLANG_ONLY},
+};
+
+static const char *const standards[] = {"c11", "c17", "c2x", "c++11", "c++17", "c++20"};
+enum { C_STANDARDS = 3 };
+
+static const char *const levels[] = {"-O0", "-O1", "-O2", "-O3", "-Os"};
+
+static const char *const headers[] = {"axvcpu.h", "axvcpu_arch_x86.h", "axvcpu_arch_arm64.h", "axvcpu_arch_riscv.h"};
+
+// Every backend with the compilers that can build it. One that is not ready must say so.
+enum { HOSTED = 1, FREESTANDING = 2, ANYWHERE = 3 };
+#define ARM64_CC "aarch64-linux-gnu-gcc -mno-outline-atomics"
+#define RISCV_CC "riscv64-linux-gnu-gcc"
+static const struct backend {
+    const char *name, *flags;
+    unsigned where;
+    bool ready;
+    const char *cc[2];
+} backends[] = {
+    {"fake", FAKE, ANYWHERE, true, {"gcc", "clang"}},
+    {"fake", FAKE, ANYWHERE, true, {ARM64_CC, RISCV_CC}},
+    {"x86", "-DAXVCPU_ARCH_X86", ANYWHERE, false, {"gcc", "clang"}},
+    {"x86 kvm", "-DAXVCPU_ARCH_X86 -DAXVCPU_KVM", HOSTED, false, {"gcc", "clang"}},
+    {"default", "", ANYWHERE, false, {"gcc", "clang"}},
+    {"arm64", "-DAXVCPU_ARCH_ARM64", ANYWHERE, false, {ARM64_CC}},
+    {"arm64 kvm", "-DAXVCPU_ARCH_ARM64 -DAXVCPU_KVM", HOSTED, false, {ARM64_CC}},
+    {"default", "", ANYWHERE, false, {ARM64_CC, RISCV_CC}},
+    {"riscv", "-DAXVCPU_ARCH_RISCV", ANYWHERE, false, {RISCV_CC}},
+    {"riscv kvm", "-DAXVCPU_ARCH_RISCV -DAXVCPU_KVM", HOSTED, false, {RISCV_CC}},
+};
+#define NOT_READY "backend is not there yet; define AXVCPU_ARCH_FAKE"
+
+// The files of a linked program, always with -I. and the fake backend.
+static const struct layout {
+    const char *name, *files;
+} layouts[] = {
+    {"one file", "-DSMOKE_IMPL " T "smoke.c"},
+    {"header before and after the define", "-DSMOKE_IMPL -DSMOKE_TWICE " T "smoke.c"},
+    {"implementation, user", T "impl.c " T "smoke.c"},
+    {"user, implementation", T "smoke.c " T "impl.c"},
+    {"arch headers before the core", "-DSMOKE_ARCH_FIRST -DIMPL_ARCH_FIRST " T "impl.c " T "smoke.c"},
+    {"arch headers after the core", "-DSMOKE_ARCH_LAST " T "smoke.c " T "impl.c"},
+    {"two users", "-DSMOKE_OTHER " T "smoke.c " T "other.c " T "impl.c"},
+    {"static in two files", "-DAXVCPU_STATIC -DSMOKE_IMPL -DSMOKE_OTHER " T "smoke.c " T "other.c"},
+};
+
+static const struct {
+    const char *name, *tool, *cc;
+} linkers[] = {
+    {"gcc lto", "gcc", "gcc -O2 -flto"},
+    {"gcc lto partition=max", "gcc", "gcc -O2 -flto -flto-partition=max"},
+    {"gcc lto partition=none", "gcc", "gcc -O2 -flto -flto-partition=none"},
+    {"clang full lto", "ld.lld", "clang -O2 -flto=full -fuse-ld=lld"},
+    {"clang thin lto", "ld.lld", "clang -O2 -flto=thin -fuse-ld=lld"},
+    {"musl", "musl-gcc", "musl-gcc -O2 -static"},
+    {"gcc address, undefined", "gcc", "gcc -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"},
+    {"gcc thread", "gcc", "gcc -O1 -g -fsanitize=thread"},
+    {"clang address, undefined", "clang", "clang -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"},
+    {"clang thread", "clang", "clang -O1 -g -fsanitize=thread"},
+};
+
+// Macros that a user may set: the smoke program still works, and an overridden hook is called.
+static const char *const macros[] = {
+    "-DAXVCPU_CHECKED",
+    "-DNDEBUG",
+    "-DAXVCPU_MAX_PHYS_CPUS=64",
+    "-DAXVCPU_MAX_PHYS_CPUS=1024",
+    "-DHOOK_ASSERT",
+    "-DHOOK_LOG",
+    "-DHOOK_MEMSET",
+    "-DHOOK_MEMCPY",
+    "-DHOOK_ATOMIC",
+    "-DHOOK_CURRENT",
+    "-DHOOK_CPU_TOKEN",
+    "-DHOOK_CPU_ID",
+    "-DHOOK_PARK",
+    "-DHOOK_TRACE",
+    "-DHOOK_CURRENT -DHOOK_CPU_TOKEN -DHOOK_CPU_ID -DHOOK_LOG -DHOOK_ATOMIC -DHOOK_TRACE -DAXVCPU_CHECKED",
+};
+
+// What must not compile, and what the message has to say.
+static const struct {
+    const char *flags, *says;
+} refused[] = {
+    {FAKE " -DAXVCPU_ARCH_X86", "define at most one of AXVCPU_ARCH_FAKE"},
+    {"-DAXVCPU_ARCH_ARM64 -DAXVCPU_ARCH_RISCV", "define at most one of AXVCPU_ARCH_FAKE"},
+    {FAKE " -DAXVCPU_KVM", "drop it for the fake or your own backend"},
+    {"-DAXVCPU_ARCH_HEADER='\"stddef.h\"' -DAXVCPU_KVM", "drop it for the fake or your own backend"},
+    {"-U__linux__ -DAXVCPU_ARCH_X86 -DAXVCPU_KVM", "needs Linux; drop it"},
+    {"-ffreestanding -U__x86_64__", "no backend for this target; define AXVCPU_ARCH_FAKE"},
+    {FAKE " -DAXVCPU_MAX_PHYS_CPUS=0", "must be a multiple of 64"},
+    {FAKE " -DAXVCPU_MAX_PHYS_CPUS=100", "must be a multiple of 64"},
+    {FAKE " '-DAXVCPU_CURRENT_GET()=0'", "define both AXVCPU_CURRENT_GET() and AXVCPU_CURRENT_SET(v)"},
+    {FAKE " '-DAXVCPU_CURRENT_SET(v)=0'", "define both AXVCPU_CURRENT_GET() and AXVCPU_CURRENT_SET(v)"},
+    {FAKE " '-DAXVCPU_PARK(v)=0'", "define both AXVCPU_PARK(v) and AXVCPU_WAKE(v)"},
+    {FAKE " '-DAXVCPU_WAKE(v)=0'", "define both AXVCPU_PARK(v) and AXVCPU_WAKE(v)"},
+    {FAKE " '-DAXVCPU_ALLOC_FRAME(p,a)=0'", "define both AXVCPU_ALLOC_FRAME(pages, align) and AXVCPU_FREE_FRAME"},
+    {FAKE " '-DAXVCPU_FREE_FRAME(h,p)=0'", "define both AXVCPU_ALLOC_FRAME(pages, align) and AXVCPU_FREE_FRAME"},
+    {FAKE " '-DAXVCPU_PHYS_TO_VIRT(h)=0'", "define both AXVCPU_PHYS_TO_VIRT(hpa) and AXVCPU_VIRT_TO_PHYS"},
+    {FAKE " '-DAXVCPU_VIRT_TO_PHYS(p)=0'", "define both AXVCPU_PHYS_TO_VIRT(hpa) and AXVCPU_VIRT_TO_PHYS"},
+    {FAKE " '-DAXVCPU_ATOMIC_LOAD(p)=0'", "define all of AXVCPU_ATOMIC_*"},
+};
+
+// ---- helpers
+
+static bool is_cpp(const char *standard)
+{
+    return strchr(standard, '+') != NULL;
+}
+
+// Flags that make each header of a list the input; with nothing but declarations there is no file.
+static char *input(const char *const *list, size_t n, const char *language)
+{
+    char *flags = text("%s", "");
+    for (size_t i = 0; i < n; i++)
+        flags = text("%s -include %s", flags, list[i]);
+    return text("%s -x %s /dev/null", flags, language);
+}
+
+// No libc headers, only the compiler's own.
+static char *freestanding(const char *cc)
+{
+    if (strstr(cc, "clang"))
+        return text("-ffreestanding -nostdinc -isystem $(%s -print-resource-dir)/include", cc);
+    return text("-ffreestanding -nostdinc -isystem $(%s -print-file-name=include)", cc);
+}
+
+static const char *first_word(const char *command)
+{
+    return text("%.*s", (int)strcspn(command, " "), command);
+}
+
+static const char *warnings_of(const char *cc)
+{
+    return strstr(cc, "clang") ? STRICT_C CLANG_ONLY : STRICT_C;
+}
+
+// ---- what a cell's output may hold
+
+static bool has_prefix(const char *word, const char *const *prefixes)
+{
+    for (; *prefixes; prefixes++)
+        if (strncmp(word, *prefixes, strlen(*prefixes)) == 0)
+            return true;
+    return false;
+}
+
+// nm -g --defined-only: only our names.
+static char *wrong_definition(const char *output)
+{
+    static const char *const ours[] = {"axvcpu_", "axvm_", NULL};
+    char name[256], type;
+    for (; *output; output += strcspn(output, "\n"), output += *output == '\n')
+        if (sscanf(output, "%*x %c %255s", &type, name) == 2 && !has_prefix(name, ours))
+            return text("defines %s", name);
+    return NULL;
+}
+
+// nm -u: what a compiler may call by itself, and the host's functions.
+static char *wrong_reference(const char *output)
+{
+    static const char *const allowed[] = {"axvcpu_host_", "memcpy\n", "memset\n", "memmove\n", "memcmp\n", NULL};
+    for (; *output; output += strcspn(output, "\n"), output += *output == '\n') {
+        const char *name = output + strspn(output, " ");
+        if (strncmp(name, "U ", 2) == 0 && !has_prefix(name + 2, allowed))
+            return text("needs %.*s", (int)strcspn(name + 2, "\n"), name + 2);
+    }
+    return NULL;
+}
+
+static char *any_line(const char *output)
+{
+    return *output ? text("prints %.*s", (int)strcspn(output, "\n"), output) : NULL;
+}
+
+// -dD -E: of the macros that our headers define and leave defined, only our names. The input is ours as
+// long as the last line marker names one of our files.
+static char *wrong_macro(const char *output)
+{
+    static const char *const ours[] = {"AXVCPU_", "AXVM_", NULL};
+    char file[512] = "", name[256];
+    for (; *output; output += strcspn(output, "\n"), output += *output == '\n') {
+        if (sscanf(output, "# %*d \"%511[^\"]\"", file) == 1 || !strstr(file, "axvcpu"))
+            continue;
+        if (sscanf(output, "#define %255[A-Za-z0-9_]", name) == 1 && !has_prefix(name, ours) &&
+            !strstr(output, text("#undef %s\n", name)))
+            return text("leaks the macro %s", name);
+    }
+    return NULL;
+}
+
+// ---- the cells
+
+// Each header alone in every language; then all four in every order.
+static void add_declarations(const char *const *list, size_t n, const char *label)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t s = 0; s < COUNT(standards); s++)
+            for (size_t c = 0; c < COUNT(compilers); c++) {
+                const struct compiler *cc = &compilers[c];
+                bool cpp = is_cpp(standards[s]);
+                cell(text("declarations%s: %s %s %s", label, list[i], standards[s], cc->name),
+                     text("%s -std=%s %s %s -c -o $O.o %s && nm --defined-only $O.o 2>/dev/null", cpp ? cc->cxx : cc->cc,
+                          standards[s], cpp ? cc->cpp : cc->c, FAKE, input(&list[i], 1, cpp ? "c++" : "c")))
+                    ->wrong = any_line;
+            }
+}
+
+static void add_orders(void)
+{
+    for (size_t i = 0; i < 4 * 4 * 4 * 4; i++) {
+        size_t at[4] = {i % 4, i / 4 % 4, i / 16 % 4, i / 64};
+        const char *list[4];
+        unsigned seen = 0;
+        for (size_t k = 0; k < 4; k++) {
+            list[k] = headers[at[k]];
+            seen |= 1u << at[k];
+        }
+        if (seen != 15)
+            continue; // no permutation
+        const struct compiler *cc = &compilers[i % 2];
+        const char *standard = standards[i / 2 % C_STANDARDS];
+        cell(text("order: %s, %s, %s, %s", list[0] + 6, list[1] + 6, list[2] + 6, list[3] + 6),
+             text("%s -std=%s %s %s -fsyntax-only %s && %s -std=%s %s %s %s -fsyntax-only %s", cc->cc, standard, cc->c,
+                  FAKE, input(list, 4, "c"), cc->cc, standard, cc->c, FAKE, IMPL, input(list, 4, "c")));
+    }
+}
+
+// The implementation at every level; the object has only our names.
+static void add_implementations(const char *const *list, size_t n, const char *label)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t l = 0; l < COUNT(levels); l++)
+            for (size_t c = 0; c < COUNT(compilers); c++) {
+                const struct compiler *cc = &compilers[c];
+                if (i > 0 && (l + c) % 2)
+                    continue; // for an arch header alone half of the levels are enough
+                cell(text("implementation%s: %s %s %s", label, list[i], levels[l], cc->name),
+                     text("%s -std=%s %s %s %s %s -c -o $O.o %s && nm -g --defined-only $O.o", cc->cc,
+                          standards[(i + l + c) % C_STANDARDS], cc->c, levels[l], FAKE, IMPL, input(&list[i], 1, "c")))
+                    ->wrong = wrong_definition;
+            }
+}
+
+// One backend with one compiler, hosted or freestanding.
+static void add_backend(const struct backend *b, const char *cc, unsigned where)
+{
+    bool bare = where == FREESTANDING;
+    if ((b->where & where) == 0)
+        return;
+    for (size_t l = 0; l < COUNT(levels); l += 2) {
+        struct cell *c =
+            cell(text("backend: %s %s, %s %s", b->name, bare ? "freestanding" : "hosted", first_word(cc), levels[l]),
+                 text("%s -std=c11 %s %s %s %s %s -c -o $O.o %s && nm -u $O.o", cc, warnings_of(cc), levels[l], b->flags,
+                      IMPL, bare ? freestanding(cc) : "", input(headers, 1, "c")));
+        c->tool = first_word(cc);
+        if (!b->ready)
+            c->fails_with = NOT_READY;
+        else if (bare)
+            c->wrong = wrong_reference;
+    }
+}
+
+static void add_backends(void)
+{
+    for (size_t i = 0; i < COUNT(backends); i++)
+        for (size_t c = 0; c < 2 && backends[i].cc[c]; c++) {
+            add_backend(&backends[i], backends[i].cc[c], HOSTED);
+            add_backend(&backends[i], backends[i].cc[c], FREESTANDING);
+        }
+}
+
+// Programs are linked and run. The include path says which header: the project's or the amalgamated one.
+static void add_program(const char *name, const char *tool, const char *cc, const char *flags, const char *files)
+{
+    cell(text("run: %s", name), text("%s -I. %s %s -pthread %s -o $O && $O", cc, FAKE, flags, files))->tool = tool;
+}
+
+static void add_programs(void)
+{
+    for (size_t l = 0; l < COUNT(layouts); l++)
+        for (size_t c = 0; c < COUNT(compilers); c++)
+            add_program(text("%s, %s", layouts[l].name, compilers[c].name), compilers[c].cc, compilers[c].cc,
+                        text("-std=c11 %s %s", compilers[c].c, levels[(l + c) % COUNT(levels)]), layouts[l].files);
+    for (size_t i = 0; i < COUNT(linkers); i++)
+        for (size_t l = 0; l < COUNT(layouts); l += 2)
+            add_program(text("%s, %s", linkers[i].name, layouts[(l + i) % COUNT(layouts)].name), linkers[i].tool,
+                        linkers[i].cc, "-std=c11", layouts[(l + i) % COUNT(layouts)].files);
+    for (size_t i = 0; i < COUNT(macros); i++)
+        for (size_t c = 0; c < COUNT(compilers); c++)
+            add_program(text("%s, %s", macros[i], compilers[c].name), compilers[c].cc, compilers[c].cc,
+                        text("-std=c11 %s -O%zu %s -include " T "hooks.h", compilers[c].c, i % 3, macros[i]),
+                        layouts[c + 1].files);
+    // the static mode with a current pointer and a token that the files share
+    add_program("AXVCPU_STATIC with shared hooks", "gcc", "gcc",
+                "-std=c11 -DHOOK_CURRENT -DHOOK_CPU_TOKEN -include " T "hooks.h", layouts[COUNT(layouts) - 1].files);
+}
+
+// An implementation in C, its user in C++.
+static void add_cpp_programs(const char *path, const char *label)
+{
+    for (size_t s = C_STANDARDS; s < COUNT(standards); s++)
+        for (size_t c = 0; c < COUNT(compilers); c++)
+            cell(text("run%s: C++ user %s, %s", label, standards[s], compilers[c].name),
+                 text("%s -std=c11 %s %s %s -c -o $O.o " T "impl.c && %s -std=%s %s %s %s -pthread -o $O -x c++ " T
+                      "smoke.c -x none $O.o && $O",
+                      compilers[c].cc, compilers[c].c, path, FAKE, compilers[c].cxx, standards[s], compilers[c].cpp, path,
+                      FAKE));
+}
+
+// A freestanding core and user, put into a normal program by host.c.
+static void add_freestanding_programs(void)
+{
+    for (size_t c = 0; c < COUNT(compilers); c++)
+        for (size_t l = 0; l < COUNT(levels); l++) {
+            const char *cc = compilers[c].cc;
+            char *flags = text("-std=c11 %s %s -I. %s %s", compilers[c].c, levels[l], FAKE, freestanding(cc));
+            cell(text("run: freestanding, %s %s", cc, levels[l]),
+                 text("%s %s -c -o $O.impl.o " T "impl.c && %s %s -DSMOKE_NO_MAIN -c -o $O.smoke.o " T
+                      "smoke.c && %s %s -c -o $O.host.o " T "host.c && %s -o $O $O.*.o && $O",
+                      cc, flags, cc, flags, cc, flags, cc));
+        }
+}
+
+static void add_hygiene(const char *const *list, size_t n, const char *label)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t c = 0; c < COUNT(compilers); c++)
+            for (int impl = 0; impl < 2; impl++)
+                cell(text("macros%s: %s %s, %s", label, list[i], impl ? "implementation" : "declarations",
+                          compilers[c].name),
+                     text("%s -std=c11 %s %s -dD -E %s", compilers[c].cc, FAKE, impl ? IMPL : "",
+                          input(&list[i], 1, "c")))
+                    ->wrong = wrong_macro;
+}
+
+static void add_static_hygiene(void)
+{
+    for (size_t c = 0; c < COUNT(compilers); c++)
+        cell(text("symbols: AXVCPU_STATIC has none, %s", compilers[c].name),
+             text("%s -std=c11 %s -I. %s -DAXVCPU_STATIC -c -o $O.o " T "impl.c && nm -g --defined-only $O.o 2>/dev/null",
+                  compilers[c].cc, compilers[c].c, FAKE))
+            ->wrong = any_line;
+}
+
+// Sizes are the same with and without NDEBUG, in C and C++, at all levels, with all compilers.
+static void add_sizes(void)
+{
+    static const char *const others[] = {
+        "gcc -std=c11 -DNDEBUG",
+        "gcc -std=c11 -DAXVCPU_CHECKED -O2",
+        "gcc -std=c11 -O2 -DAXVCPU_STATIC -DAXVCPU_IMPLEMENTATION",
+        "g++ -std=c++17 -x c++",
+        "clang -std=c2x -O1",
+        "clang++ -std=c++11 -DNDEBUG -x c++",
+    };
+    for (size_t i = 0; i < COUNT(others); i++)
+        cell(text("sizes: %s", others[i]),
+             text("gcc -std=c11 -I. %s -o $O.a " T "sizes.c && %s -I. %s -o $O.b " T
+                  "sizes.c && $O.a >$O.a.txt && $O.b >$O.b.txt && diff $O.a.txt $O.b.txt",
+                  FAKE, others[i], FAKE));
+}
+
+static void add_mismatches(void)
+{
+    static const char *const differs[] = {"-DAXVCPU_MAX_PHYS_CPUS=128"};
+    for (size_t i = 0; i < COUNT(differs); i++)
+        cell(text("run: init refuses a user with %s", differs[i]),
+             text("gcc -std=c11 -I. %s -c -o $O.o " T "impl.c && gcc -std=c11 -I. %s %s -DSMOKE_MISMATCH -o $O " T
+                  "smoke.c $O.o && $O",
+                  FAKE, FAKE, differs[i]));
+}
+
+static void add_refused(void)
+{
+    for (size_t i = 0; i < COUNT(refused); i++)
+        cell(text("refused: %s", refused[i].flags),
+             text("%s -std=c11 -fsyntax-only %s %s", compilers[i % 2].cc, refused[i].flags, input(headers, 1, "c")))
+            ->fails_with = refused[i].says;
+}
+
+// The file of `make dist`, where no other header can be found.
+static void add_amalgamated(void)
+{
+    static const char *const one[] = {"build/axvcpu.h"};
+    add_declarations(one, 1, " (amalgamated)");
+    add_implementations(one, 1, " (amalgamated)");
+    add_hygiene(one, 1, " (amalgamated)");
+    add_cpp_programs("-Ibuild", " (amalgamated)");
+    for (size_t l = 0; l < COUNT(layouts); l++)
+        if (!strstr(layouts[l].files, "_ARCH_"))
+            cell(text("run (amalgamated): %s", layouts[l].name),
+                 text("gcc -std=c11 -O2 %s -Ibuild %s -pthread %s -o $O && $O", STRICT_C, FAKE, layouts[l].files));
+    for (size_t i = 0; i < COUNT(backends); i++) {
+        const char *cc = backends[i].cc[0];
+        struct cell *c = cell(text("backend (amalgamated): %s, %s", backends[i].name, first_word(cc)),
+                              text("%s -std=c11 -O2 %s %s %s -c -o $O.o %s", cc, warnings_of(cc), backends[i].flags,
+                                   IMPL, input(one, 1, "c")));
+        c->tool = first_word(cc);
+        c->fails_with = backends[i].ready ? NULL : NOT_READY;
+    }
+}
+
+int main(void)
+{
+    tap_begin(1500);
+    add_declarations(headers, COUNT(headers), "");
+    add_orders();
+    add_implementations(headers, COUNT(headers), "");
+    add_backends();
+    add_programs();
+    add_cpp_programs("-I.", "");
+    add_freestanding_programs();
+    add_hygiene(headers, COUNT(headers), "");
+    add_static_hygiene();
+    add_sizes();
+    add_mismatches();
+    add_refused();
+    add_amalgamated();
+    run_cells();
+    return tap_done();
+}
