@@ -171,6 +171,7 @@
     X(KICK_FLAGGED)    /* the kick is in the attention word, the owner not yet looked at */                \
     X(INJECT_FLAGGED)  /* the interrupt is in the attention word, the owner not yet looked at */           \
     X(UNBLOCK_LATCHED) /* the latch is set, the state not yet looked at again */                           \
+    X(STOP_FLAGGED)    /* pause or shutdown has told this vCPU, its owner not yet looked at */             \
     X(CPU_UP_CLAIMED)  /* axvm_cpu_up has won the vCPU, its registers not yet reset */                     \
     X(CPU_UP_DONE)     /* the vCPU may run */
 #define AXVCPU_I_ENUM_TRACE(name) AXVCPU_TRACE_##name,
@@ -413,6 +414,7 @@ struct axvm_i_default { axvm_handler handler; void *arg; };
 
 /* The VM's part of struct axvcpu. */
 struct axvm_i_member {
+    struct axvm *vm;              /* NULL: it belongs to none */
     uint64_t device;              /* the id of the range whose handler runs; 0: none */
     uint64_t seen;                /* the table version that `hit` is from; 0: none */
     uint32_t hit_class;
@@ -648,7 +650,7 @@ struct axvcpu_fake_step { int err; struct axvcpu_exit exit; };
 struct axvcpu_arch_create { int fail; }; /* an error for axvcpu_init to fail with */
 struct axvcpu_arch_setup { uint64_t value; };
 struct axvcpu_arch_percpu { uint32_t enabled; };
-struct axvm_arch_desc { uint32_t flags; };
+struct axvm_arch_desc { int fail; uint32_t flags; }; /* fail: an error for axvm_init to fail with */
 struct axvm_arch { uint32_t flags; };
 
 struct axvcpu_arch {
@@ -831,7 +833,7 @@ struct axvm {
     uint32_t starts[2][AXVM_I_CLASSES + 1]; /* where each class begins, per slot */
     uint32_t word, status;
     uint32_t inside; /* vCPUs within axvm_run_vcpu or axvm_step */
-    uint32_t lock;   /* of the two tables; never held while anything is called or waited for */
+    uint32_t lock;   /* of the two tables; no handler is called and nobody waited for under it */
     uint32_t id, max_ranges, vcpu_count, vcpu_stride;
     uint64_t next_id;
     struct axvcpu *vcpus;
@@ -1551,19 +1553,11 @@ static int axvcpu_i_finish(struct axvcpu *v, uint32_t op, bool claimed, int err,
 
 /* >>life */
 
-AXVCPU_API int axvcpu_i_init(struct axvcpu *v, const struct axvcpu_desc *desc, uint64_t abi)
+/* The arguments are good; `vm` is the VM that it belongs to, if any. */
+static int axvcpu_i_create(struct axvcpu *v, const struct axvcpu_desc *desc, struct axvm *vm)
 {
-    const char *why = abi != AXVCPU_ABI                                ? "compiled with another configuration (AXVCPU_ABI)" :
-                      v == NULL || desc == NULL                        ? "NULL" :
-                      desc->flags != 0                                 ? "unknown flags" :
-                      desc->favor_phys_cpu >= AXVCPU_MAX_PHYS_CPUS     ? "favor_phys_cpu is out of range" :
-                                                                         NULL;
     int err;
 
-    if (why != NULL)
-        return axvcpu_i_complain(AXVCPU_OP_INIT, NULL, AXVCPU_EINVAL, why);
-    if (AXVCPU_CURRENT_GET() != NULL)
-        return axvcpu_i_complain(AXVCPU_OP_INIT, NULL, AXVCPU_ENESTED, NULL);
     AXVCPU_MEMSET(v, 0, sizeof(*v));
     v->attn = AXVCPU_I_CALM;
     v->refs = 1;
@@ -1573,6 +1567,7 @@ AXVCPU_API int axvcpu_i_init(struct axvcpu *v, const struct axvcpu_desc *desc, u
     v->phys_cpu_set = desc->phys_cpu_set;
     v->user = desc->user;
     v->release = desc->release;
+    v->vm.vm = vm;
     AXVCPU_CURRENT_SET(v);
     err = axvcpu_leaf_create(v, &desc->arch);
     AXVCPU_CURRENT_SET(NULL);
@@ -1582,6 +1577,25 @@ AXVCPU_API int axvcpu_i_init(struct axvcpu *v, const struct axvcpu_desc *desc, u
     }
     AXVCPU_ATOMIC_STORE_RELEASE(&v->word, AXVCPU_I_WORD(CREATED));
     return AXVCPU_OK;
+}
+
+static const char *axvcpu_i_refuse_desc(const struct axvcpu *v, const struct axvcpu_desc *desc)
+{
+    return v == NULL || desc == NULL                    ? "NULL" :
+           desc->flags != 0                             ? "unknown flags" :
+           desc->favor_phys_cpu >= AXVCPU_MAX_PHYS_CPUS ? "favor_phys_cpu is out of range" :
+                                                          NULL;
+}
+
+AXVCPU_API int axvcpu_i_init(struct axvcpu *v, const struct axvcpu_desc *desc, uint64_t abi)
+{
+    const char *why = abi != AXVCPU_ABI ? "compiled with another configuration (AXVCPU_ABI)" : axvcpu_i_refuse_desc(v, desc);
+
+    if (why != NULL)
+        return axvcpu_i_complain(AXVCPU_OP_INIT, NULL, AXVCPU_EINVAL, why);
+    if (AXVCPU_CURRENT_GET() != NULL)
+        return axvcpu_i_complain(AXVCPU_OP_INIT, NULL, AXVCPU_ENESTED, NULL);
+    return axvcpu_i_create(v, desc, NULL);
 }
 
 /* The vCPU is claimed; the current pointer may be another's, in unref. */
@@ -1712,7 +1726,7 @@ static void axvcpu_i_forget_interrupts(struct axvcpu *v)
 {
     size_t i;
 
-    (void)AXVCPU_ATOMIC_FETCH_AND(&v->attn, AXVCPU_I_CALM | AXVCPU_ATTN_KICK);
+    (void)AXVCPU_ATOMIC_FETCH_AND(&v->attn, AXVCPU_I_CALM | AXVCPU_ATTN_KICK | AXVCPU_ATTN_STOP);
     for (i = 0; i < sizeof(v->pending) / sizeof(v->pending[0]); i++) {
         (void)AXVCPU_ATOMIC_XCHG(&v->pending[i], 0u);
         (void)AXVCPU_ATOMIC_XCHG(&v->lines[i], 0u);
@@ -1809,18 +1823,21 @@ static void axvcpu_i_exit(struct axvcpu_exit *x, uint32_t kind)
 
 AXVCPU_API int axvcpu_attend(struct axvcpu *v, struct axvcpu_exit *x, bool *done)
 {
-    uint32_t what = AXVCPU_ATOMIC_LOAD(&v->attn) & ~AXVCPU_I_CALM, left = what;
+    uint32_t what = AXVCPU_ATOMIC_LOAD(&v->attn) & ~AXVCPU_I_CALM, left, out;
     int err;
 
-    *done = (what & AXVCPU_ATTN_KICK) != 0;
+    out = (what & AXVCPU_ATTN_KICK) != 0 ? AXVCPU_ATTN_KICK : what & AXVCPU_ATTN_STOP;
+    *done = out != 0;
     if (*done) {
-        (void)AXVCPU_ATOMIC_FETCH_AND(&v->attn, ~AXVCPU_ATTN_KICK);
+        (void)AXVCPU_ATOMIC_FETCH_AND(&v->attn, ~out);
         axvcpu_i_exit(x, AXVCPU_EXIT_CANCELED);
+        x->flags = out == AXVCPU_ATTN_STOP ? AXVCPU_EXIT_PAUSED : 0;
         return AXVCPU_OK;
     }
     if (what == 0)
         return AXVCPU_OK;
     (void)AXVCPU_ATOMIC_FETCH_AND(&v->attn, ~what); /* before the pending set is read: a later one shows again */
+    left = what;
     err = axvcpu_leaf_inject(v, &left);
     if (left != 0)
         (void)AXVCPU_ATOMIC_FETCH_OR(&v->attn, left);
@@ -1837,7 +1854,7 @@ static int axvcpu_i_commit(struct axvcpu *v, struct axvcpu_exit *x, bool enterin
 /* What run does before it enters: commit, a further exit, a kick, injection - in this order. */
 static int axvcpu_i_prepare(struct axvcpu *v, struct axvcpu_exit *x, bool *done)
 {
-    bool kicked = (AXVCPU_ATOMIC_LOAD(&v->attn) & AXVCPU_ATTN_KICK) != 0;
+    bool kicked = (AXVCPU_ATOMIC_LOAD(&v->attn) & (AXVCPU_ATTN_KICK | AXVCPU_ATTN_STOP)) != 0;
     int err;
 
     *done = false;
@@ -2016,7 +2033,7 @@ AXVCPU_API bool axvcpu_pending(const struct axvcpu *v)
 {
     if (!axvcpu_i_is_vcpu(v))
         return false;
-    return (AXVCPU_ATOMIC_LOAD(&v->attn) & (AXVCPU_ATTN_KICK | AXVCPU_ATTN_NMI)) != 0 ||
+    return (AXVCPU_ATOMIC_LOAD(&v->attn) & (AXVCPU_ATTN_KICK | AXVCPU_ATTN_STOP | AXVCPU_ATTN_NMI)) != 0 ||
            AXVCPU_ATOMIC_LOAD(&v->latch) != 0 || axvcpu_leaf_wakes(v, axvcpu_irq_next(v) >= 0);
 }
 
@@ -2378,6 +2395,1123 @@ AXVCPU_API bool axvcpu_has_hardware_support(void)
 
 AXVCPU_I_C_END
 
+/* >>vm: a VM that owns its vCPUs */
+
+#define AXVM_I_MAGIC 0xa5cd0001u
+#define AXVM_I_DOWN 0u
+#define AXVM_I_CLAIMED 1u
+#define AXVM_I_UP 2u
+
+#if AXVCPU_I_HOSTED
+#include <sched.h>
+#define AXVCPU_I_RELAX() ((void)sched_yield())
+#elif defined(__x86_64__)
+#define AXVCPU_I_RELAX() __builtin_ia32_pause()
+#else
+#define AXVCPU_I_RELAX() __asm__ volatile("" ::: "memory")
+#endif
+
+AXVCPU_I_C_BEGIN
+
+AXVCPU_I_COLD static int axvm_i_complain(const struct axvm *vm, const char *call, int err, const char *why)
+{
+    char line[160];
+    struct axvcpu_i_text t = { line, sizeof(line), 0 };
+
+    axvcpu_i_put(&t, call);
+    if (vm != NULL && vm->word == AXVM_I_MAGIC) {
+        axvcpu_i_put(&t, " of VM ");
+        axvcpu_i_put_number(&t, vm->id, 10);
+    }
+    axvcpu_i_put(&t, ": ");
+    axvcpu_i_put(&t, why != NULL ? why : axvcpu_strerror(err));
+    AXVCPU_LOG(AXVCPU_LOG_ERROR, line);
+    return err;
+}
+
+static bool axvm_i_is_vm(const struct axvm *vm)
+{
+    return vm != NULL && vm->word == AXVM_I_MAGIC;
+}
+
+#define AXVM_I_CHECK(vm, call)   \
+    do {                         \
+        if (!axvm_i_is_vm(vm))   \
+            return axvm_i_complain(NULL, call, AXVCPU_EINVAL, "not an initialised VM"); \
+    } while (0)
+
+static struct axvcpu *axvm_i_at(const struct axvm *vm, uint32_t index)
+{
+    return (struct axvcpu *)(void *)((char *)(void *)vm->vcpus + (size_t)index * vm->vcpu_stride);
+}
+
+AXVCPU_API struct axvcpu *axvm_vcpu(struct axvm *vm, uint32_t id)
+{
+    return axvm_i_is_vm(vm) && id < vm->vcpu_count ? axvm_i_at(vm, id) : NULL;
+}
+
+AXVCPU_API void *axvm_user(const struct axvm *vm)
+{
+    return vm->user;
+}
+
+AXVCPU_API enum axvm_status axvm_get_status(const struct axvm *vm)
+{
+    return (enum axvm_status)AXVCPU_ATOMIC_LOAD(&vm->status);
+}
+
+AXVCPU_API const char *axvm_status_name(enum axvm_status status)
+{
+    switch ((uint32_t)status) {
+        AXVM_STATUSES(AXVCPU_I_TEXT_CASE)
+    default:
+        return "unknown status";
+    }
+}
+
+/* The one place that changes the status: from one of a set, else EBADSTATE and a log line. */
+static int axvm_i_move(struct axvm *vm, const char *call, uint32_t from, enum axvm_status to)
+{
+    uint32_t status = AXVCPU_ATOMIC_LOAD(&vm->status);
+
+    while ((from >> status & 1u) != 0) {
+        if (AXVCPU_ATOMIC_CAS(&vm->status, &status, (uint32_t)to))
+            return AXVCPU_OK;
+    }
+    return axvm_i_complain(vm, call, AXVCPU_EBADSTATE, axvm_status_name((enum axvm_status)status));
+}
+
+static void axvm_i_lock(struct axvm *vm)
+{
+    while (AXVCPU_ATOMIC_XCHG(&vm->lock, 1u) != 0)
+        AXVCPU_I_RELAX();
+}
+
+static void axvm_i_unlock(struct axvm *vm)
+{
+    AXVCPU_ATOMIC_STORE_RELEASE(&vm->lock, 0u);
+}
+
+/* >>vm life */
+
+static const char *axvm_i_refuse_desc(const struct axvm *vm, const struct axvm_desc *d, uint64_t abi)
+{
+    uint32_t i;
+
+    if (abi != AXVCPU_ABI)
+        return "compiled with another configuration (AXVCPU_ABI)";
+    if (vm == NULL || d == NULL || d->vcpus == NULL || d->vcpu_count == 0)
+        return "NULL, or no vCPU";
+    if (d->flags != 0)
+        return "unknown flags";
+    if (d->vcpu_stride != 0 && (d->vcpu_stride < sizeof(struct axvcpu) || d->vcpu_stride % sizeof(void *) != 0))
+        return "vcpu_stride is too small or not aligned";
+    if (d->ranges == NULL && d->max_ranges != 0)
+        return "max_ranges without ranges";
+    for (i = 0; d->vcpu_descs != NULL && i < d->vcpu_count; i++) {
+        if (d->vcpu_descs[i].vcpu_id != 0 && d->vcpu_descs[i].vcpu_id != i)
+            return "vcpu_descs[i].vcpu_id is neither 0 nor i";
+        if (axvcpu_i_refuse_desc(d->vcpus, &d->vcpu_descs[i]) != NULL)
+            return axvcpu_i_refuse_desc(d->vcpus, &d->vcpu_descs[i]);
+    }
+    return NULL;
+}
+
+static void axvm_i_drop_vcpus(struct axvm *vm, uint32_t count)
+{
+    while (count-- > 0)
+        (void)axvcpu_unref(axvm_i_at(vm, count));
+    axvm_leaf_deinit(vm);
+    AXVCPU_MEMSET(vm, 0, sizeof(*vm));
+}
+
+static int axvm_i_create_vcpus(struct axvm *vm, const struct axvcpu_desc *descs)
+{
+    static const struct axvcpu_desc zero;
+    uint32_t i;
+    int err = AXVCPU_OK;
+
+    for (i = 0; i < vm->vcpu_count && err == 0; i++) {
+        struct axvcpu_desc d = descs != NULL ? descs[i] : zero;
+
+        d.vm_id = vm->id;
+        d.vcpu_id = i;
+        err = axvcpu_i_create(axvm_i_at(vm, i), &d, vm);
+    }
+    if (err != 0)
+        axvm_i_drop_vcpus(vm, i - 1); /* the last one has cleaned up after itself */
+    return err;
+}
+
+AXVCPU_API int axvm_i_init(struct axvm *vm, const struct axvm_desc *d, uint64_t abi)
+{
+    const char *why = axvm_i_refuse_desc(vm, d, abi);
+    int err;
+
+    if (why != NULL)
+        return axvm_i_complain(NULL, "axvm_init", AXVCPU_EINVAL, why);
+    if (AXVCPU_CURRENT_GET() != NULL)
+        return axvm_i_complain(NULL, "axvm_init", AXVCPU_ENESTED, NULL);
+    AXVCPU_MEMSET(vm, 0, sizeof(*vm));
+    vm->id = d->id;
+    vm->vcpus = d->vcpus;
+    vm->vcpu_count = d->vcpu_count;
+    vm->vcpu_stride = d->vcpu_stride != 0 ? d->vcpu_stride : (uint32_t)sizeof(struct axvcpu);
+    vm->setups = d->setups;
+    vm->bsp_entry = d->bsp_entry;
+    vm->ap_entry = d->ap_entry;
+    vm->ranges = d->ranges;
+    vm->max_ranges = d->max_ranges;
+    vm->user = d->user;
+    vm->version = 2; /* 0 is what a vCPU that has never looked remembers */
+    vm->next_id = 2;
+    err = axvm_leaf_init(vm, &d->arch);
+    if (err != 0) {
+        AXVCPU_MEMSET(vm, 0, sizeof(*vm));
+        return axvm_i_complain(NULL, "axvm_init", err, NULL);
+    }
+    err = axvm_i_create_vcpus(vm, d->vcpu_descs);
+    if (err == 0)
+        vm->word = AXVM_I_MAGIC;
+    return err;
+}
+
+/* All or none: what was set up before a failure goes back to Created. */
+AXVCPU_API int axvm_boot(struct axvm *vm)
+{
+    uint32_t i;
+    int err;
+
+    AXVM_I_CHECK(vm, "axvm_boot");
+    if (AXVCPU_ATOMIC_LOAD(&vm->status) != AXVM_STATUS_LOADING)
+        return axvm_i_complain(vm, "axvm_boot", AXVCPU_EBADSTATE, "it has been booted");
+    for (i = 0; i < vm->vcpu_count; i++) {
+        struct axvcpu *v = axvm_i_at(vm, i);
+
+        err = axvcpu_setup(v, axvcpu_is_bsp(v) ? vm->bsp_entry : vm->ap_entry, axvm_root(vm),
+                           vm->setups != NULL ? &vm->setups[i] : NULL);
+        if (err != 0) {
+            do
+                (void)axvcpu_reset(axvm_i_at(vm, i));
+            while (i-- > 0);
+            return err;
+        }
+        AXVCPU_ATOMIC_STORE_RELEASE(&v->vm.up, axvcpu_is_bsp(v) ? AXVM_I_UP : AXVM_I_DOWN);
+    }
+    return axvm_i_move(vm, "axvm_boot", 1u << AXVM_STATUS_LOADING, AXVM_STATUS_LOADED);
+}
+
+AXVCPU_API int axvm_deinit(struct axvm *vm)
+{
+    uint32_t i;
+
+    AXVM_I_CHECK(vm, "axvm_deinit");
+    if (AXVCPU_CURRENT_GET() != NULL)
+        return axvm_i_complain(vm, "axvm_deinit", AXVCPU_ENESTED, NULL);
+    for (i = 0; i < vm->vcpu_count; i++) {
+        if (AXVCPU_ATOMIC_LOAD(&axvm_i_at(vm, i)->owner) != NULL || AXVCPU_ATOMIC_LOAD(&vm->inside) != 0)
+            return AXVCPU_EBUSY;
+    }
+    axvm_i_drop_vcpus(vm, vm->vcpu_count);
+    return AXVCPU_OK;
+}
+
+/* >>vm status */
+
+/* Everybody out: a guest that runs is left, one that sleeps wakes. */
+static void axvm_i_stop_all(struct axvm *vm)
+{
+    uint32_t i;
+
+    for (i = 0; i < vm->vcpu_count; i++)
+        axvcpu_i_alert(axvm_i_at(vm, i), AXVCPU_ATTN_STOP, AXVCPU_TRACE_STOP_FLAGGED);
+}
+
+AXVCPU_API int axvm_pause(struct axvm *vm)
+{
+    int err;
+
+    AXVM_I_CHECK(vm, "axvm_pause");
+    err = axvm_i_move(vm, "axvm_pause", 1u << AXVM_STATUS_LOADED | 1u << AXVM_STATUS_RUNNING, AXVM_STATUS_SUSPENDED);
+    if (err == 0)
+        axvm_i_stop_all(vm);
+    return err;
+}
+
+/* The flags go while nobody can raise new ones for a next pause. A shutdown can: then they come back. One
+   that is raised late finds a running VM and means nothing (axvm_i_once). */
+AXVCPU_API int axvm_resume(struct axvm *vm)
+{
+    uint32_t i;
+    int err;
+
+    AXVM_I_CHECK(vm, "axvm_resume");
+    if (axvm_get_status(vm) == AXVM_STATUS_SUSPENDED) {
+        for (i = 0; i < vm->vcpu_count; i++)
+            (void)AXVCPU_ATOMIC_FETCH_AND(&axvm_i_at(vm, i)->attn, ~AXVCPU_ATTN_STOP);
+    }
+    err = axvm_i_move(vm, "axvm_resume", 1u << AXVM_STATUS_SUSPENDED, AXVM_STATUS_RUNNING);
+    if (axvm_get_status(vm) == AXVM_STATUS_STOPPING)
+        axvm_i_stop_all(vm);
+    return err;
+}
+
+/* Stopping becomes Stopped when nobody is inside; whoever sees that last says so. */
+static void axvm_i_stopped(struct axvm *vm)
+{
+    uint32_t stopping = AXVM_STATUS_STOPPING;
+
+    if (AXVCPU_ATOMIC_LOAD(&vm->inside) == 0)
+        (void)AXVCPU_ATOMIC_CAS(&vm->status, &stopping, (uint32_t)AXVM_STATUS_STOPPED);
+}
+
+AXVCPU_API int axvm_shutdown(struct axvm *vm)
+{
+    int err;
+
+    AXVM_I_CHECK(vm, "axvm_shutdown");
+    err = axvm_i_move(vm, "axvm_shutdown",
+                      1u << AXVM_STATUS_LOADED | 1u << AXVM_STATUS_RUNNING | 1u << AXVM_STATUS_SUSPENDED,
+                      AXVM_STATUS_STOPPING);
+    if (err != 0)
+        return err;
+    axvm_i_stop_all(vm);
+    axvm_i_stopped(vm);
+    return AXVCPU_OK;
+}
+
+/* The vCPU of this VM that this CPU has bound, if any: then we are inside its loop. */
+static struct axvcpu *axvm_i_own(const struct axvm *vm)
+{
+    uint32_t i;
+
+    for (i = 0; i < vm->vcpu_count; i++) {
+        struct axvcpu *v = axvm_i_at(vm, i);
+
+        if (AXVCPU_ATOMIC_LOAD(&v->owner) == AXVCPU_CPU_TOKEN())
+            return v;
+    }
+    return NULL;
+}
+
+AXVCPU_API int axvm_wait_idle(struct axvm *vm)
+{
+    AXVM_I_CHECK(vm, "axvm_wait_idle");
+    if (axvm_i_own(vm) != NULL)
+        return axvm_i_complain(vm, "axvm_wait_idle", AXVCPU_EBUSY, "it would wait for itself");
+    while (AXVCPU_ATOMIC_LOAD(&vm->inside) != 0)
+        AXVCPU_I_RELAX();
+    return AXVCPU_OK;
+}
+
+/* >>vm devices */
+
+/* The table is two sorted arrays, one in use (the version's lowest bit says which) and one to build the
+   next in. A reader copies the range that it found and looks at the version again: if that has moved, what
+   it read may be of two tables, and it starts over. It never waits and writes nothing shared. Fields are
+   loaded with acquire, stored with release: who sees a word of the next table sees that the version is
+   not his any more. */
+
+static uint32_t axvm_i_class(uint32_t kind)
+{
+    switch (kind) {
+    case AXVCPU_EXIT_MMIO_READ:
+    case AXVCPU_EXIT_MMIO_WRITE:
+    case AXVCPU_EXIT_NESTED_PAGE_FAULT:
+        return 0;
+    case AXVCPU_EXIT_IO_READ:
+    case AXVCPU_EXIT_IO_WRITE:
+        return 1;
+    case AXVCPU_EXIT_SYSREG_READ:
+    case AXVCPU_EXIT_SYSREG_WRITE:
+        return 2;
+    default:
+        return AXVM_I_CLASSES;
+    }
+}
+
+static void axvm_i_slot_load(const struct axvm_i_slot *from, struct axvm_i_slot *to)
+{
+    to->first = AXVCPU_ATOMIC_LOAD_ACQUIRE(&from->first);
+    to->last = AXVCPU_ATOMIC_LOAD_ACQUIRE(&from->last);
+    to->handler = AXVCPU_ATOMIC_LOAD_ACQUIRE(&from->handler);
+    to->arg = AXVCPU_ATOMIC_LOAD_ACQUIRE(&from->arg);
+    to->id = AXVCPU_ATOMIC_LOAD_ACQUIRE(&from->id);
+}
+
+static void axvm_i_slot_store(struct axvm_i_slot *to, const struct axvm_i_slot *from)
+{
+    AXVCPU_ATOMIC_STORE_RELEASE(&to->first, from->first);
+    AXVCPU_ATOMIC_STORE_RELEASE(&to->last, from->last);
+    AXVCPU_ATOMIC_STORE_RELEASE(&to->handler, from->handler);
+    AXVCPU_ATOMIC_STORE_RELEASE(&to->arg, from->arg);
+    AXVCPU_ATOMIC_STORE_RELEASE(&to->id, from->id);
+}
+
+/* The last range of the class that begins at or below `first`, as an index, or `low - 1`. */
+static uint32_t axvm_i_find(const struct axvm *vm, uint32_t side, uint32_t low, uint32_t high, uint64_t first)
+{
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (AXVCPU_ATOMIC_LOAD_ACQUIRE(&vm->ranges[middle].slot[side].first) <= first)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low - 1;
+}
+
+AXVCPU_API const struct axvm_i_slot *axvm_i_search(const struct axvm *vm, struct axvcpu *v, uint32_t class_,
+                                                   uint64_t first, uint64_t last)
+{
+    struct axvm_i_member *m = &v->vm;
+    struct axvm_i_slot found = { 1, 0, NULL, NULL, 0 };
+    uint64_t version;
+    uint32_t side, low, at;
+
+    do {
+        version = AXVCPU_ATOMIC_LOAD_ACQUIRE(&vm->version);
+        side = (uint32_t)version & 1u;
+        low = AXVCPU_ATOMIC_LOAD_ACQUIRE(&vm->starts[side][class_]);
+        at = axvm_i_find(vm, side, low, AXVCPU_ATOMIC_LOAD_ACQUIRE(&vm->starts[side][class_ + 1]), first);
+        if (at + 1 > low)
+            axvm_i_slot_load(&vm->ranges[at].slot[side], &found);
+        else
+            found.handler = NULL;
+    } while (AXVCPU_ATOMIC_LOAD_ACQUIRE(&vm->version) != version);
+    if (found.handler == NULL || last > found.last)
+        return NULL;
+    m->hit = found;
+    m->hit_class = class_;
+    m->seen = version;
+    return &m->hit;
+}
+
+/* Build the next table from the one in use, without the range `without` (an index) and with `with` (or
+   NULL), and put it in use. Under the lock. */
+static int axvm_i_rebuild(struct axvm *vm, uint32_t class_, uint32_t without, const struct axvm_i_slot *with)
+{
+    uint32_t from = (uint32_t)vm->version & 1u, to = from ^ 1u, count = vm->starts[from][AXVM_I_CLASSES];
+    uint32_t in = 0, out = 0, c;
+
+    if (with != NULL && without == UINT32_MAX && count == vm->max_ranges)
+        return AXVCPU_ENOMEM;
+    for (c = 0; c < AXVM_I_CLASSES; c++) {
+        bool placed = with == NULL || c != class_;
+
+        AXVCPU_ATOMIC_STORE_RELEASE(&vm->starts[to][c], out);
+        for (; in < vm->starts[from][c + 1] || !placed; out++) {
+            if (!placed && (in == vm->starts[from][c + 1] || vm->ranges[in].slot[from].first > with->first)) {
+                axvm_i_slot_store(&vm->ranges[out].slot[to], with);
+                placed = true;
+            } else if (in++ != without) {
+                axvm_i_slot_store(&vm->ranges[out].slot[to], &vm->ranges[in - 1].slot[from]);
+            } else {
+                out--;
+            }
+        }
+    }
+    AXVCPU_ATOMIC_STORE_RELEASE(&vm->starts[to][AXVM_I_CLASSES], out);
+    (void)AXVCPU_ATOMIC_FETCH_ADD(&vm->version, 1u);
+    return AXVCPU_OK;
+}
+
+/* The index of the range of the class that begins at base, or UINT32_MAX. Under the lock. */
+static uint32_t axvm_i_index(const struct axvm *vm, uint32_t class_, uint64_t base)
+{
+    uint32_t side = (uint32_t)vm->version & 1u, low = vm->starts[side][class_];
+    uint32_t at = axvm_i_find(vm, side, low, vm->starts[side][class_ + 1], base);
+
+    return at + 1 > low && vm->ranges[at].slot[side].first == base ? at : UINT32_MAX;
+}
+
+/* Whether first..last meets a range of the class other than `except`. Under the lock. */
+static bool axvm_i_overlaps(const struct axvm *vm, uint32_t class_, uint64_t first, uint64_t last, uint32_t except)
+{
+    uint32_t side = (uint32_t)vm->version & 1u, i;
+
+    for (i = vm->starts[side][class_]; i < vm->starts[side][class_ + 1]; i++) {
+        const struct axvm_i_slot *s = &vm->ranges[i].slot[side];
+
+        if (i != except && first <= s->last && last >= s->first)
+            return true;
+    }
+    return false;
+}
+
+static int axvm_i_add(struct axvm *vm, const char *call, uint32_t kind, uint64_t base, uint64_t size,
+                      axvm_handler handler, void *arg)
+{
+    struct axvm_i_slot slot = { base, base + (size - 1), handler, arg, 0 };
+    uint32_t class_ = axvm_i_class(kind);
+    int err = AXVCPU_EINVAL;
+
+    AXVM_I_CHECK(vm, call);
+    if (handler == NULL || size == 0 || slot.last < base || (kind == AXVM_PORT && slot.last > 0xffff))
+        return axvm_i_complain(vm, call, AXVCPU_EINVAL, "no handler, or an empty or wrapping range");
+    axvm_i_lock(vm);
+    if (!axvm_i_overlaps(vm, class_, slot.first, slot.last, UINT32_MAX)) {
+        slot.id = vm->next_id;
+        vm->next_id += 2;
+        err = axvm_i_rebuild(vm, class_, UINT32_MAX, &slot);
+    }
+    axvm_i_unlock(vm);
+    return err == 0 ? err : axvm_i_complain(vm, call, err, err == AXVCPU_EINVAL ? "it overlaps a range" : "max_ranges are in use");
+}
+
+AXVCPU_API int axvm_add_mmio(struct axvm *vm, uint64_t base, uint64_t size, axvm_handler handler, void *arg)
+{
+    return axvm_i_add(vm, "axvm_add_mmio", AXVM_MMIO, base, size, handler, arg);
+}
+
+AXVCPU_API int axvm_add_port(struct axvm *vm, uint64_t base, uint64_t size, axvm_handler handler, void *arg)
+{
+    return axvm_i_add(vm, "axvm_add_port", AXVM_PORT, base, size, handler, arg);
+}
+
+AXVCPU_API int axvm_add_sysreg(struct axvm *vm, uint64_t base, uint64_t size, axvm_handler handler, void *arg)
+{
+    return axvm_i_add(vm, "axvm_add_sysreg", AXVM_SYSREG, base, size, handler, arg);
+}
+
+/* Wait until no other CPU is inside the handler of range `id`. A vCPU that itself waits here, within its
+   own handler, counts as outside: two devices that remove each other do not wait for ever. */
+static void axvm_i_quiesce(struct axvm *vm, uint64_t id)
+{
+    struct axvcpu *own = axvm_i_own(vm);
+    uint64_t mine = own != NULL ? AXVCPU_ATOMIC_XCHG(&own->vm.device, UINT64_C(0)) : 0;
+    uint32_t i;
+
+    for (i = 0; i < vm->vcpu_count; i++) {
+        while (AXVCPU_ATOMIC_LOAD(&axvm_i_at(vm, i)->vm.device) == (id & ~UINT64_C(1)))
+            AXVCPU_I_RELAX();
+    }
+    if (own != NULL)
+        (void)AXVCPU_ATOMIC_XCHG(&own->vm.device, mine);
+}
+
+/* Take the range at base out and, unless `with` is NULL, put it back changed by it. */
+static int axvm_i_replace(struct axvm *vm, const char *call, uint32_t kind, uint64_t base,
+                          bool (*change)(struct axvm_i_slot *, uint64_t), uint64_t arg)
+{
+    uint32_t class_ = axvm_i_class(kind), at;
+    struct axvm_i_slot slot = { 0, 0, NULL, NULL, 0 };
+    int err = AXVCPU_EINVAL;
+
+    AXVM_I_CHECK(vm, call);
+    if (class_ == AXVM_I_CLASSES)
+        return axvm_i_complain(vm, call, AXVCPU_EINVAL, "this kind of exit has no devices");
+    axvm_i_lock(vm);
+    at = axvm_i_index(vm, class_, base);
+    if (at != UINT32_MAX) {
+        slot = vm->ranges[at].slot[vm->version & 1u];
+        if (change == NULL)
+            err = axvm_i_rebuild(vm, class_, at, NULL);
+        else if (change(&slot, arg) && !axvm_i_overlaps(vm, class_, slot.first, slot.last, at) &&
+                 !(class_ == 1 && slot.last > 0xffff))
+            err = axvm_i_rebuild(vm, class_, at, &slot);
+    }
+    axvm_i_unlock(vm);
+    if (err != 0)
+        return axvm_i_complain(vm, call, err, at == UINT32_MAX ? "no range begins there" : "it overlaps a range, or wraps");
+    if (change == NULL)
+        axvm_i_quiesce(vm, slot.id);
+    return AXVCPU_OK;
+}
+
+static bool axvm_i_rebase(struct axvm_i_slot *slot, uint64_t base)
+{
+    slot->last = base + (slot->last - slot->first);
+    slot->first = base;
+    return slot->last >= base;
+}
+
+static bool axvm_i_wholeness(struct axvm_i_slot *slot, uint64_t whole)
+{
+    slot->id = (slot->id & ~UINT64_C(1)) | whole;
+    return true;
+}
+
+AXVCPU_API int axvm_remove(struct axvm *vm, uint32_t exit_class, uint64_t base)
+{
+    return axvm_i_replace(vm, "axvm_remove", exit_class, base, NULL, 0);
+}
+
+AXVCPU_API int axvm_move(struct axvm *vm, uint32_t exit_class, uint64_t base, uint64_t new_base)
+{
+    return axvm_i_replace(vm, "axvm_move", exit_class, base, axvm_i_rebase, new_base);
+}
+
+AXVCPU_API int axvm_set_whole(struct axvm *vm, uint32_t exit_class, uint64_t base, bool whole)
+{
+    return axvm_i_replace(vm, "axvm_set_whole", exit_class, base, axvm_i_wholeness, whole);
+}
+
+AXVCPU_API int axvm_set_default(struct axvm *vm, uint32_t exit_kind, axvm_handler handler, void *arg)
+{
+    AXVM_I_CHECK(vm, "axvm_set_default");
+    if (exit_kind >= AXVCPU_EXIT_COUNT || exit_kind == AXVCPU_EXIT_NOTHING)
+        return axvm_i_complain(vm, "axvm_set_default", AXVCPU_EINVAL, "no such kind of exit");
+    AXVCPU_ATOMIC_STORE_RELEASE(&vm->defaults[exit_kind].handler, NULL);
+    AXVCPU_ATOMIC_STORE_RELEASE(&vm->defaults[exit_kind].arg, arg);
+    AXVCPU_ATOMIC_STORE_RELEASE(&vm->defaults[exit_kind].handler, handler);
+    return AXVCPU_OK;
+}
+
+/* >>vm dispatch */
+
+/* The device's own answer. Its id stands in the vCPU while it runs, written before the table is looked at
+   again: a remover finds the id, or we find that the range is gone. */
+static enum axvm_answer axvm_i_call(struct axvm *vm, struct axvcpu *v, const struct axvm_i_slot *slot,
+                                    struct axvcpu_exit *x, bool *gone)
+{
+    struct axvm_i_slot s = *slot;
+    uint64_t seen = v->vm.seen;
+    enum axvm_answer answer = AXVM_RETRY;
+
+    (void)AXVCPU_ATOMIC_XCHG(&v->vm.device, s.id & ~UINT64_C(1));
+    *gone = AXVCPU_ATOMIC_LOAD(&vm->version) != seen;
+    if (!*gone)
+        answer = s.handler(vm, v, x, s.arg);
+    AXVCPU_ATOMIC_STORE_RELEASE(&v->vm.device, UINT64_C(0));
+    return answer;
+}
+
+/* A string access, one element at a time; the caller's record is left as it was. */
+static enum axvm_answer axvm_i_elements(struct axvm *vm, struct axvcpu *v, const struct axvm_i_slot *slot,
+                                        struct axvcpu_exit *x, bool *gone)
+{
+    struct axvcpu_exit one = *x;
+    uint8_t *at = (uint8_t *)x->io.buf;
+    enum axvm_answer answer = AXVM_DONE;
+    uint32_t i;
+
+    if (at == NULL || x->io.width > sizeof(one.io.data))
+        return AXVM_ERROR;
+    for (i = 0; i < x->io.count && answer == AXVM_DONE; i++, at += x->io.width) {
+        one.io.count = 1;
+        one.io.buf = at;
+        one.io.data = 0;
+        if (x->kind == AXVCPU_EXIT_IO_WRITE)
+            AXVCPU_MEMCPY(&one.io.data, at, x->io.width);
+        answer = axvm_i_call(vm, v, slot, &one, gone);
+        if (*gone && i != 0) /* half of it is done: the rest finds no device */
+            *gone = false, answer = AXVM_ERROR;
+        if (x->kind == AXVCPU_EXIT_IO_READ && answer == AXVM_DONE)
+            AXVCPU_MEMCPY(at, &one.io.data, x->io.width);
+    }
+    return answer;
+}
+
+static void axvm_i_bounds(const struct axvcpu_exit *x, uint64_t *first, uint64_t *last)
+{
+    uint64_t width = 1;
+
+    switch (axvm_i_class(x->kind)) {
+    case 0:
+        *first = x->kind == AXVCPU_EXIT_NESTED_PAGE_FAULT ? x->fault.addr : x->mmio.addr;
+        width = x->kind == AXVCPU_EXIT_NESTED_PAGE_FAULT ? 1 : x->mmio.width;
+        break;
+    case 1:
+        *first = x->io.port;
+        width = x->io.width;
+        break;
+    default:
+        *first = x->sysreg.addr;
+        break;
+    }
+    *last = *first + (width != 0 ? width - 1 : 0);
+}
+
+static enum axvm_answer axvm_i_default_answer(struct axvm *vm, struct axvcpu *v, struct axvcpu_exit *x)
+{
+    axvm_handler handler = AXVCPU_ATOMIC_LOAD_ACQUIRE(&vm->defaults[x->kind].handler);
+
+    if (handler != NULL)
+        return handler(vm, v, x, AXVCPU_ATOMIC_LOAD_ACQUIRE(&vm->defaults[x->kind].arg));
+    return axvm_leaf_answer(vm, v, x);
+}
+
+/* Who answers: the device at the address, else the default for the kind, else the backend. */
+static enum axvm_answer axvm_i_ask(struct axvm *vm, struct axvcpu *v, struct axvcpu_exit *x)
+{
+    uint32_t class_ = axvm_i_class(x->kind);
+    uint64_t first = 0, last = 0;
+
+    if (class_ == AXVM_I_CLASSES)
+        return axvm_i_default_answer(vm, v, x);
+    axvm_i_bounds(x, &first, &last);
+    for (;;) {
+        const struct axvm_i_slot *slot = last < first ? NULL : axvm_lookup(vm, v, class_, first, last);
+        enum axvm_answer answer;
+        bool gone = false;
+
+        if (slot == NULL)
+            return axvm_i_default_answer(vm, v, x);
+        answer = class_ == 1 && x->io.count > 1 && (slot->id & 1u) == 0 ? axvm_i_elements(vm, v, slot, x, &gone) :
+                                                                         axvm_i_call(vm, v, slot, x, &gone);
+        if (!gone)
+            return answer;
+    }
+}
+
+/* Carry out what the handler said, unless it has answered the access itself. */
+static int axvm_i_carry_out(struct axvcpu *v, const struct axvcpu_exit *x, enum axvm_answer answer)
+{
+    uint32_t regs[4];
+    bool asked = (AXVCPU_ATOMIC_LOAD_RELAXED(&v->word) & AXVCPU_I_ASKED) != 0;
+
+    if (answer == AXVM_RETRY)
+        return axvcpu_i_answerable(v) ? axvcpu_retry(v) : AXVCPU_OK;
+    if (answer != AXVM_DONE || !asked)
+        return AXVCPU_OK;
+    switch (x->kind) {
+    case AXVCPU_EXIT_CPUID:
+        regs[0] = x->cpuid.eax, regs[1] = x->cpuid.ebx, regs[2] = x->cpuid.ecx, regs[3] = x->cpuid.edx;
+        return axvcpu_complete_cpuid(v, regs);
+    case AXVCPU_EXIT_MMIO_READ:
+        return axvcpu_complete(v, x->mmio.data);
+    case AXVCPU_EXIT_IO_READ:
+        return axvcpu_complete(v, x->io.data);
+    default:
+        return axvcpu_complete(v, x->sysreg.value);
+    }
+}
+
+/* Serve one exit. OK with AXVCPU_EXIT_HANDLED: go on; without: the caller's. */
+static int axvm_i_serve(struct axvm *vm, struct axvcpu *v, struct axvcpu_exit *x)
+{
+    enum axvm_answer answer;
+    int err;
+
+    if (x->kind >= AXVCPU_EXIT_COUNT)
+        return AXVCPU_OK;
+    if (x->kind == AXVCPU_EXIT_CPU_UP)
+        AXVCPU_ATOMIC_STORE_RELEASE(&v->vm.asked, x);
+    answer = axvm_i_ask(vm, v, x);
+    if (answer == AXVM_ERROR)
+        return AXVCPU_EIO;
+    if (answer == AXVM_RETURN)
+        return AXVCPU_OK;
+    err = axvm_i_carry_out(v, x, answer);
+    if (err == 0)
+        x->flags |= AXVCPU_EXIT_HANDLED;
+    return err;
+}
+
+/* >>vm run */
+
+/* May a vCPU of this VM run now? If not, the exit or error that says why. */
+static bool axvm_i_may_run(struct axvm *vm, struct axvcpu_exit *x)
+{
+    uint32_t status = AXVCPU_ATOMIC_LOAD(&vm->status);
+
+    if (status == AXVM_STATUS_LOADED)
+        (void)AXVCPU_ATOMIC_CAS(&vm->status, &status, (uint32_t)AXVM_STATUS_RUNNING);
+    status = AXVCPU_ATOMIC_LOAD(&vm->status);
+    if (status == AXVM_STATUS_SUSPENDED) {
+        axvcpu_i_exit(x, AXVCPU_EXIT_CANCELED);
+        x->flags = AXVCPU_EXIT_PAUSED;
+    } else if (status != AXVM_STATUS_RUNNING) {
+        axvcpu_i_exit(x, AXVCPU_EXIT_SYSTEM_DOWN);
+        x->system.reason = AXVCPU_SYSTEM_OFF;
+    }
+    return status == AXVM_STATUS_RUNNING;
+}
+
+/* One run, and what the VM makes of the exit. *again: nothing for the caller in it. */
+static int axvm_i_once(struct axvm *vm, struct axvcpu *v, struct axvcpu_exit *x, bool *again)
+{
+    int err;
+
+    *again = false;
+    axvcpu_i_exit(x, AXVCPU_EXIT_NOTHING);
+    AXVCPU_ATOMIC_STORE_RELAXED(&v->vm.asked, NULL);
+    if (!axvm_i_may_run(vm, x))
+        return AXVCPU_OK;
+    err = axvcpu_run(v, x);
+    if (err != 0)
+        return err;
+    if (x->kind == AXVCPU_EXIT_CANCELED && (x->flags & AXVCPU_EXIT_PAUSED) != 0) {
+        *again = axvm_i_may_run(vm, x); /* resumed meanwhile: then it was nothing */
+        return AXVCPU_OK;
+    }
+#if !AXVCPU_I_HOSTED
+    if (x->kind == AXVCPU_EXIT_EXTERNAL_INTERRUPT && x->irq.vector != AXVCPU_NO_VECTOR) {
+        AXVCPU_IRQ_HANDLER(x->irq.vector);
+        x->flags |= AXVCPU_EXIT_HANDLED;
+        *again = true;
+        return AXVCPU_OK;
+    }
+#endif
+    err = axvm_i_serve(vm, v, x);
+    *again = err == 0 && (x->flags & AXVCPU_EXIT_HANDLED) != 0;
+    return err;
+}
+
+/* A handler has blocked the vCPU: sleep until it is woken; false: there is nothing to sleep with. */
+static bool axvm_i_park(struct axvcpu *v)
+{
+    while (axvcpu_get_state(v) == AXVCPU_STATE_BLOCKED) {
+#ifdef AXVCPU_PARK
+        AXVCPU_PARK(v);
+#else
+        (void)axvcpu_unblock(v);
+        return false;
+#endif
+    }
+    return true;
+}
+
+static int axvm_i_loop(struct axvm *vm, struct axvcpu *v, struct axvcpu_exit *x)
+{
+    bool again;
+    int err;
+
+    do {
+        err = axvm_i_once(vm, v, x, &again);
+        if (axvcpu_get_state(v) == AXVCPU_STATE_BLOCKED)
+            again = axvm_i_park(v) && again;
+    } while (again);
+    return err;
+}
+
+/* The vCPU by id, if it may be run at all. */
+static int axvm_i_runnable(struct axvm *vm, const char *call, uint32_t id, struct axvcpu_exit *x, struct axvcpu **v)
+{
+    AXVM_I_CHECK(vm, call);
+    *v = axvm_vcpu(vm, id);
+    if (x == NULL || *v == NULL)
+        return axvm_i_complain(vm, call, AXVCPU_EINVAL, "no such vCPU, or NULL exit");
+    axvcpu_i_exit(x, AXVCPU_EXIT_NOTHING);
+    if (AXVCPU_ATOMIC_LOAD(&vm->status) == AXVM_STATUS_LOADING)
+        return axvm_i_complain(vm, call, AXVCPU_EBADSTATE, "it has not been booted");
+    return AXVCPU_OK;
+}
+
+static void axvm_i_leave(struct axvm *vm)
+{
+    if (AXVCPU_ATOMIC_FETCH_ADD(&vm->inside, UINT32_MAX) == 1)
+        axvm_i_stopped(vm);
+}
+
+/* A vCPU that said CPU_DOWN is down once it has left its CPU. */
+static void axvm_i_after(struct axvcpu *v, const struct axvcpu_exit *x, int err)
+{
+    if (err == 0 && x->kind == AXVCPU_EXIT_CPU_DOWN && (x->flags & AXVCPU_EXIT_HANDLED) == 0)
+        AXVCPU_ATOMIC_STORE_RELEASE(&v->vm.up, AXVM_I_DOWN);
+}
+
+static int axvm_i_visit(struct axvm *vm, struct axvcpu *v, struct axvcpu_exit *x)
+{
+    int left, err;
+
+    if (!axvm_i_may_run(vm, x))
+        return AXVCPU_OK;
+    if (AXVCPU_ATOMIC_LOAD_ACQUIRE(&v->vm.up) != AXVM_I_UP || axvcpu_get_state(v) == AXVCPU_STATE_BLOCKED)
+        return AXVCPU_EAGAIN;
+    err = axvcpu_bind(v);
+    if (err != 0)
+        return err == AXVCPU_EBUSY ? AXVCPU_EAGAIN : err;
+    err = axvm_i_loop(vm, v, x);
+    left = axvcpu_get_state(v) == AXVCPU_STATE_READY ? axvcpu_unbind(v) : AXVCPU_OK; /* Invalid has left */
+    err = err != 0 ? err : left;
+    axvm_i_after(v, x, err);
+    return err;
+}
+
+AXVCPU_API int axvm_run_vcpu(struct axvm *vm, uint32_t id, struct axvcpu_exit *x)
+{
+    struct axvcpu *v;
+    int err = axvm_i_runnable(vm, "axvm_run_vcpu", id, x, &v);
+
+    if (err != 0)
+        return err;
+    (void)AXVCPU_ATOMIC_FETCH_ADD(&vm->inside, 1u); /* before the status is looked at: see axvm_i_stopped */
+    err = axvm_i_visit(vm, v, x);
+    axvm_i_leave(vm);
+    return err;
+}
+
+AXVCPU_API int axvm_step(struct axvm *vm, uint32_t id, struct axvcpu_exit *x)
+{
+    struct axvcpu *v;
+    bool again;
+    int err = axvm_i_runnable(vm, "axvm_step", id, x, &v);
+
+    if (err != 0)
+        return err;
+    (void)AXVCPU_ATOMIC_FETCH_ADD(&vm->inside, 1u);
+    err = axvm_i_once(vm, v, x, &again);
+    axvm_i_leave(vm);
+    axvm_i_after(v, x, err);
+    return err;
+}
+
+/* >>vm smp */
+
+/* The guest that asked finds the answer in its return register: the vCPU whose last CPU_UP exit is this
+   very record. */
+static void axvm_i_tell_asker(struct axvm *vm, const struct axvcpu_exit *x, uint64_t answer)
+{
+    uint32_t i;
+
+    for (i = 0; AXVM_LEAF_UP_ANSWERS && i < vm->vcpu_count; i++) {
+        struct axvcpu *v = axvm_i_at(vm, i);
+
+        if (AXVCPU_ATOMIC_LOAD_ACQUIRE(&v->vm.asked) == x) {
+            AXVCPU_ATOMIC_STORE_RELEASE(&v->vm.asked, NULL);
+            (void)axvcpu_set_return_value(v, answer);
+            return;
+        }
+    }
+}
+
+static struct axvcpu *axvm_i_target(struct axvm *vm, uint64_t target)
+{
+    uint32_t i;
+
+    for (i = 0; i < vm->vcpu_count; i++) {
+        if (axvm_leaf_is_target(axvm_i_at(vm, i), target))
+            return axvm_i_at(vm, i);
+    }
+    return NULL;
+}
+
+/* The claim is one compare-and-swap, so of two callers one wins; no lock of the caller's is involved. */
+static int axvm_i_start(struct axvcpu *v, axvcpu_gpa_t entry, uint64_t arg)
+{
+    uint32_t down = AXVM_I_DOWN;
+    int err;
+
+    if (!AXVCPU_ATOMIC_CAS(&v->vm.up, &down, AXVM_I_CLAIMED))
+        return AXVCPU_EBUSY;
+    AXVCPU_TRACE(v, AXVCPU_TRACE_CPU_UP_CLAIMED, 0, 0);
+    while ((err = axvcpu_restart(v, entry, arg)) == AXVCPU_EBUSY)
+        AXVCPU_I_RELAX(); /* somebody reads its registers */
+    AXVCPU_ATOMIC_STORE_RELEASE(&v->vm.up, err == 0 ? AXVM_I_UP : AXVM_I_DOWN);
+    AXVCPU_TRACE(v, AXVCPU_TRACE_CPU_UP_DONE, 0, 0);
+    return err;
+}
+
+AXVCPU_API int axvm_cpu_up(struct axvm *vm, struct axvcpu_exit *x)
+{
+    struct axvcpu *v;
+    int err;
+
+    AXVM_I_CHECK(vm, "axvm_cpu_up");
+    if (x == NULL || x->kind != AXVCPU_EXIT_CPU_UP)
+        return axvm_i_complain(vm, "axvm_cpu_up", AXVCPU_EINVAL, "not a CPU_UP exit");
+    if (AXVCPU_ATOMIC_LOAD(&vm->status) == AXVM_STATUS_LOADING)
+        return axvm_i_complain(vm, "axvm_cpu_up", AXVCPU_EBADSTATE, "it has not been booted");
+    v = axvm_i_target(vm, x->cpu_up.target);
+    err = v == NULL ? AXVCPU_EINVAL : axvm_i_start(v, axvcpu_gpa(x->cpu_up.entry), x->cpu_up.arg);
+    axvm_i_tell_asker(vm, x, err == 0               ? AXVM_LEAF_UP_OK :
+                             err == AXVCPU_EBUSY    ? AXVM_LEAF_UP_ALREADY :
+                                                      AXVM_LEAF_UP_INVALID);
+    return err;
+}
+
+AXVCPU_API int axvm_inject(struct axvm *vm, uint64_t vcpu_mask, uint32_t vector)
+{
+    uint32_t i;
+    int err = AXVCPU_OK;
+
+    AXVM_I_CHECK(vm, "axvm_inject");
+    if (vm->vcpu_count < 64 && vcpu_mask >> vm->vcpu_count != 0)
+        return axvm_i_complain(vm, "axvm_inject", AXVCPU_EINVAL, "the mask names a vCPU that is not there");
+    for (i = 0; i < 64 && i < vm->vcpu_count && err == 0; i++) {
+        if ((vcpu_mask >> i & 1u) != 0)
+            err = axvcpu_inject_interrupt(axvm_i_at(vm, i), vector);
+    }
+    return err;
+}
+
+AXVCPU_API int axvm_irq_line(struct axvm *vm, uint32_t line, bool level)
+{
+    AXVM_I_CHECK(vm, "axvm_irq_line");
+    return axvm_leaf_irq_line(vm, line, level);
+}
+
+/* >>vm memory */
+
+AXVCPU_API axvcpu_hpa_t axvm_root(const struct axvm *vm)
+{
+    return axvm_leaf_root(vm);
+}
+
+AXVCPU_API uint32_t axvm_vmid(const struct axvm *vm)
+{
+    return axvm_leaf_vmid(vm);
+}
+
+/* The mapping that has addr, or NULL. Under the lock. */
+static struct axvm_map *axvm_i_mapping(struct axvm *vm, uint64_t addr)
+{
+    uint32_t i;
+
+    for (i = 0; i < AXVM_MAX_MAPS; i++) {
+        if (addr - vm->maps[i].gpa.addr < vm->maps[i].size)
+            return &vm->maps[i];
+    }
+    return NULL;
+}
+
+static const char *axvm_i_refuse_map(struct axvm *vm, const struct axvm_map *m)
+{
+    uint32_t i;
+
+    if (m->size == 0 || m->gpa.addr + (m->size - 1) < m->gpa.addr)
+        return "empty or wrapping";
+    if (((m->gpa.addr | m->size | m->backing.hpa.addr | (uint64_t)(uintptr_t)m->backing.ptr) & (AXVM_LEAF_PAGE - 1)) != 0)
+        return "address, size and backing must be whole pages";
+    if ((m->flags & ~(AXVM_MAP_RWX | AXVM_MAP_DEVICE | AXVM_MAP_LOG_DIRTY)) != 0 || (m->flags & AXVM_MAP_READ) == 0)
+        return "unknown flags, or not readable";
+    for (i = 0; i < AXVM_MAX_MAPS; i++) {
+        if (vm->maps[i].size != 0 && m->gpa.addr < vm->maps[i].gpa.addr + vm->maps[i].size &&
+            vm->maps[i].gpa.addr < m->gpa.addr + m->size)
+            return "it overlaps a mapping";
+    }
+    return NULL;
+}
+
+AXVCPU_API int axvm_map(struct axvm *vm, axvcpu_gpa_t gpa, axvcpu_backing_t backing, uint64_t size, uint32_t flags)
+{
+    struct axvm_map m = { gpa, size, backing, flags };
+    const char *why;
+    uint32_t i;
+    int err = AXVCPU_EINVAL;
+
+    AXVM_I_CHECK(vm, "axvm_map");
+    axvm_i_lock(vm);
+    why = axvm_i_refuse_map(vm, &m);
+    if (why == NULL) {
+        for (i = 0; i < AXVM_MAX_MAPS && vm->maps[i].size != 0; i++)
+            ;
+        err = i == AXVM_MAX_MAPS ? AXVCPU_ENOMEM : axvm_leaf_map(vm, i, &m);
+        if (err == 0)
+            vm->maps[i] = m;
+    }
+    axvm_i_unlock(vm);
+    return err == 0 ? err : axvm_i_complain(vm, "axvm_map", err, why);
+}
+
+AXVCPU_API int axvm_unmap(struct axvm *vm, axvcpu_gpa_t gpa, uint64_t size)
+{
+    struct axvm_map *m;
+    int err = AXVCPU_EINVAL;
+
+    AXVM_I_CHECK(vm, "axvm_unmap");
+    axvm_i_lock(vm);
+    m = axvm_i_mapping(vm, gpa.addr);
+    if (m != NULL && m->gpa.addr == gpa.addr && m->size == size) {
+        err = axvm_leaf_unmap(vm, (uint32_t)(m - vm->maps), m);
+        if (err == 0)
+            AXVCPU_MEMSET(m, 0, sizeof(*m));
+    }
+    axvm_i_unlock(vm);
+    return err == 0 ? err : axvm_i_complain(vm, "axvm_unmap", err, err == AXVCPU_EINVAL ? "no such mapping" : NULL);
+}
+
+/* What is behind gpa, and how far it goes on; size 0: nothing. */
+static struct axvm_map axvm_i_behind(struct axvm *vm, uint64_t gpa)
+{
+    struct axvm_map found = { AXVCPU_GPA_INIT(0), 0, { NULL, AXVCPU_HPA_INIT(0) }, 0 };
+    const struct axvm_map *m;
+    uint64_t skip;
+
+    axvm_i_lock(vm);
+    m = axvm_i_mapping(vm, gpa);
+    if (m != NULL) {
+        found = *m;
+        skip = gpa - m->gpa.addr;
+        found.gpa.addr += skip;
+        found.size -= skip;
+        found.backing.hpa.addr += skip;
+        found.backing.ptr = m->backing.ptr != NULL ? (char *)m->backing.ptr + skip : NULL;
+    }
+    axvm_i_unlock(vm);
+    return found;
+}
+
+static void *axvm_i_address(const struct axvm_map *m)
+{
+#if AXVCPU_I_HOSTED
+    return m->backing.ptr;
+#else
+    return m->backing.ptr != NULL ? m->backing.ptr : AXVCPU_PHYS_TO_VIRT(m->backing.hpa);
+#endif
+}
+
+AXVCPU_API int axvm_translate(struct axvm *vm, axvcpu_gpa_t gpa, axvcpu_backing_t *backing)
+{
+    struct axvm_map m;
+
+    AXVM_I_CHECK(vm, "axvm_translate");
+    if (backing == NULL)
+        return axvm_i_complain(vm, "axvm_translate", AXVCPU_EINVAL, "NULL");
+    m = axvm_i_behind(vm, gpa.addr);
+    *backing = m.backing;
+    return m.size != 0 ? AXVCPU_OK : AXVCPU_EFAULT;
+}
+
+AXVCPU_API void *axvm_ptr(struct axvm *vm, axvcpu_gpa_t gpa, uint64_t len)
+{
+    struct axvm_map m;
+
+    if (!axvm_i_is_vm(vm))
+        return NULL;
+    m = axvm_i_behind(vm, gpa.addr);
+    return len <= m.size && m.size != 0 ? axvm_i_address(&m) : NULL;
+}
+
+/* Copy between guest memory and ours, mapping by mapping. All of it must be there, else nothing moves. */
+static int axvm_i_copy(struct axvm *vm, const char *call, uint64_t gpa, uint8_t *to, const uint8_t *from, uint64_t len,
+                       bool move)
+{
+    while (len != 0) {
+        struct axvm_map m = axvm_i_behind(vm, gpa);
+        uint64_t n = m.size < len ? m.size : len;
+
+        if (n == 0 || (from != NULL && (m.flags & AXVM_MAP_WRITE) == 0))
+            return axvm_i_complain(vm, call, AXVCPU_EFAULT, NULL);
+        if (move && from != NULL) {
+            AXVCPU_MEMCPY(axvm_i_address(&m), from, n);
+            from += n;
+        } else if (move) {
+            AXVCPU_MEMCPY(to, axvm_i_address(&m), n);
+            to += n;
+        }
+        gpa += n;
+        len -= n;
+    }
+    return AXVCPU_OK;
+}
+
+static int axvm_i_access(struct axvm *vm, const char *call, uint64_t gpa, uint8_t *to, const uint8_t *from, uint64_t len)
+{
+    int err;
+
+    AXVM_I_CHECK(vm, call);
+    if ((to == NULL && from == NULL) || gpa + len < gpa)
+        return axvm_i_complain(vm, call, AXVCPU_EINVAL, "NULL, or it wraps");
+    err = axvm_i_copy(vm, call, gpa, to, from, len, false);
+    return err != 0 ? err : axvm_i_copy(vm, call, gpa, to, from, len, true);
+}
+
+AXVCPU_API int axvm_read(struct axvm *vm, axvcpu_gpa_t gpa, void *to, uint64_t len)
+{
+    return axvm_i_access(vm, "axvm_read", gpa.addr, (uint8_t *)to, NULL, len);
+}
+
+AXVCPU_API int axvm_write(struct axvm *vm, axvcpu_gpa_t gpa, const void *from, uint64_t len)
+{
+    return axvm_i_access(vm, "axvm_write", gpa.addr, NULL, (const uint8_t *)from, len);
+}
+
+AXVCPU_I_C_END
+
 #ifdef AXVCPU_KVM
 /* >>kvm */
 #endif
@@ -2393,13 +3527,6 @@ AXVCPU_I_C_END
 #else
 
 /* >>fake */
-
-#if AXVCPU_I_HOSTED
-#include <sched.h>
-#define AXVCPU_I_FAKE_RELAX() ((void)sched_yield())
-#else
-#define AXVCPU_I_FAKE_RELAX() ((void)0)
-#endif
 
 AXVCPU_I_C_BEGIN
 
@@ -2484,7 +3611,7 @@ static int axvcpu_i_fake_spin(struct axvcpu *v, struct axvcpu_exit *x)
         if (axvcpu_attention(v))
             err = axvcpu_attend(v, x, &done);
         else
-            AXVCPU_I_FAKE_RELAX();
+            AXVCPU_I_RELAX();
     }
     return err;
 }
@@ -2675,6 +3802,56 @@ AXVCPU_API bool axvcpu_leaf_supported(void)
     return true;
 }
 
+AXVCPU_API int axvm_leaf_init(struct axvm *vm, const struct axvm_arch_desc *desc)
+{
+    vm->arch.flags = desc->flags;
+    return desc->fail;
+}
+
+AXVCPU_API void axvm_leaf_deinit(struct axvm *vm)
+{
+    (void)vm;
+}
+
+/* The core's own table is all the memory there is. */
+AXVCPU_API int axvm_leaf_map(struct axvm *vm, uint32_t slot, const struct axvm_map *map)
+{
+    (void)vm, (void)slot, (void)map;
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvm_leaf_unmap(struct axvm *vm, uint32_t slot, const struct axvm_map *map)
+{
+    (void)vm, (void)slot, (void)map;
+    return AXVCPU_OK;
+}
+
+AXVCPU_API axvcpu_hpa_t axvm_leaf_root(const struct axvm *vm)
+{
+    return axvcpu_hpa((uint64_t)(uintptr_t)vm);
+}
+
+AXVCPU_API uint32_t axvm_leaf_vmid(const struct axvm *vm)
+{
+    return vm->id;
+}
+
+AXVCPU_API int axvm_leaf_irq_line(struct axvm *vm, uint32_t line, bool level)
+{
+    return axvcpu_set_irq(axvm_vcpu(vm, 0), line, level);
+}
+
+AXVCPU_API bool axvm_leaf_is_target(const struct axvcpu *v, uint64_t target)
+{
+    return v->vcpu_id == target;
+}
+
+AXVCPU_API enum axvm_answer axvm_leaf_answer(struct axvm *vm, struct axvcpu *v, struct axvcpu_exit *x)
+{
+    (void)vm, (void)v, (void)x;
+    return AXVM_RETURN;
+}
+
 /* A script that loops must stop somewhere, and its records must be ones that run may return. */
 static bool axvcpu_i_fake_valid(const struct axvcpu_fake_step *s, size_t n, bool loop)
 {
@@ -2688,6 +3865,8 @@ static bool axvcpu_i_fake_valid(const struct axvcpu_fake_step *s, size_t n, bool
         if (s[i].err != 0 || x->kind == AXVCPU_FAKE_SPIN || x->kind == AXVCPU_FAKE_EFFECT)
             continue;
         if (x->kind >= AXVCPU_EXIT_COUNT)
+            return false;
+        if ((x->kind == AXVCPU_EXIT_IO_READ || x->kind == AXVCPU_EXIT_IO_WRITE) && x->io.width > 8)
             return false;
         if (x->kind == AXVCPU_EXIT_IO_READ && x->io.count > 1 && x->io.buf == NULL &&
             (uint64_t)x->io.count * x->io.width > sizeof(((struct axvcpu_arch *)0)->io_buf))

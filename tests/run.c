@@ -54,14 +54,14 @@ static struct {
     int jobs, seconds;
     bool verbose, strict;
     struct counts counts;
-} run = {.jobs = 1, .seconds = 60};
+} run = { .jobs = 1, .seconds = 60 };
 
 // The skips that remain allowed under CI=true. Everything else can be installed there, so that a
 // test which is skipped would be a test that never runs.
 static const struct {
     const char *prefix, *why;
 } allowed_skips[] = {
-    {"kvm: ", "no usable /dev/kvm on this machine"},
+    { "kvm: ", "no usable /dev/kvm on this machine" },
 };
 
 static double now(void)
@@ -96,8 +96,8 @@ static bool skip_is_allowed(const char *reason)
 
 static void show(struct program *p, const char *line)
 {
-    if (run.verbose)
-        return; // was shown already
+    if (run.verbose && line[0] == '#')
+        return; // was shown already; here come only the names once more
     if (p->shown++ < SHOWN)
         fprintf(p->report, "  %s\n", line);
     else if (p->shown == SHOWN + 1)
@@ -293,7 +293,7 @@ static void pump(struct program **running, int n)
 {
     struct pollfd fds[MAX_JOBS];
     for (int i = 0; i < n; i++)
-        fds[i] = (struct pollfd){.fd = running[i]->fd, .events = POLLIN};
+        fds[i] = (struct pollfd){ .fd = running[i]->fd, .events = POLLIN };
     if (poll(fds, (nfds_t)n, 200) < 0 && errno != EINTR)
         die("poll");
     for (int i = 0; i < n; i++) {
@@ -410,13 +410,13 @@ static int sum_targets(char **targets, int count)
 {
     for (int i = 0; i < count; i++) {
         char path[256];
-        struct counts c = {0, 0, 0};
+        struct counts c = { 0, 0, 0 };
         FILE *in;
         snprintf(path, sizeof path, "build/results/%s", targets[i]);
         in = fopen(path, "r");
         if (!in || fscanf(in, "%u %u %u", &c.passed, &c.failed, &c.skipped) != 3) {
             printf("test-%s did not run to its end\n", targets[i]);
-            c = (struct counts){0, 1, 0};
+            c = (struct counts){ 0, 1, 0 };
         } else if (c.failed) {
             printf("test-%s failed\n", targets[i]);
         }

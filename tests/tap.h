@@ -120,16 +120,16 @@ TAP_FORMAT(5) TAP_MAYBE bool tap_ok(bool good, const char *text, const char *fil
 }
 
 // The checks by value differ in type, comparison and how a value is printed.
-#define TAP_CHECK(name, type, same, ...)                                                           \
+#define TAP_CHECK(name, type, same, ...) \
     TAP_FORMAT(5) TAP_MAYBE bool name(type got, type want, const char *file, int line, const char *fmt, ...) \
-    {                                                                                              \
-        bool good = (same);                                                                        \
-        va_list ap;                                                                                \
-        va_start(ap, fmt);                                                                         \
-        if (!tap_case(good, file, line, fmt, ap))                                                  \
-            note(__VA_ARGS__);                                                                     \
-        va_end(ap);                                                                                \
-        return good;                                                                               \
+    { \
+        bool good = (same); \
+        va_list ap; \
+        va_start(ap, fmt); \
+        if (!tap_case(good, file, line, fmt, ap)) \
+            note(__VA_ARGS__); \
+        va_end(ap); \
+        return good; \
     }
 
 TAP_CHECK(tap_ok_u64, uint64_t, got == want, "  got 0x%" PRIx64 " (%" PRIu64 "), expected 0x%" PRIx64, got, got, want)

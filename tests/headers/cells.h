@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include "tests/tap.h"
 
-enum { MAX_CELLS = 2000, JOBS = 2, CELL_SECONDS = 120 };
+enum { MAX_CELLS = 2000, CELL_SECONDS = 120 };
 
 struct cell {
     char *name, *command;
@@ -42,7 +42,7 @@ TAP_MAYBE struct cell *cell(char *name, char *command)
     struct cell *c = &cells[cell_count++];
     if (cell_count == MAX_CELLS)
         abort();
-    *c = (struct cell){.name = name, .command = command};
+    *c = (struct cell){ .name = name, .command = command };
     return c;
 }
 
@@ -130,8 +130,8 @@ static void report_cell(int number, int status)
 
 TAP_MAYBE void run_cells(void)
 {
-    pid_t running[MAX_CELLS] = {0};
-    int next = 0, busy = 0;
+    pid_t running[MAX_CELLS] = { 0 };
+    int next = 0, busy = 0, jobs = (int)sysconf(_SC_NPROCESSORS_ONLN);
     mkdir("build", 0777);
     mkdir("build/headers", 0777);
     unsetenv("MAKEFLAGS"); // gcc's LTO calls make, which would look for our make's job server
@@ -143,7 +143,7 @@ TAP_MAYBE void run_cells(void)
             next++;
             continue;
         }
-        if (next < cell_count && busy < JOBS) {
+        if (next < cell_count && busy < jobs) {
             running[next] = start_cell(next);
             next++;
             busy++;

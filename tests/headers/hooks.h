@@ -9,14 +9,18 @@
 
 struct axvcpu;
 extern unsigned hook_calls;
-#define HOOKED (hook_calls++)
+
+static inline void hook_called(void)
+{
+    hook_calls++;
+}
 
 #ifdef HOOK_ASSERT /* nothing fails here, so nothing calls it */
-#define AXVCPU_ASSERT(cond) ((cond) ? (void)0 : (void)HOOKED)
+#define AXVCPU_ASSERT(cond) ((cond) ? (void)0 : hook_called())
 #elif defined(HOOK_PARK) /* the core wakes; only the VM layer parks */
 #define HOOK
-#define AXVCPU_PARK(v) ((void)(v), (void)HOOKED)
-#define AXVCPU_WAKE(v) ((void)(v), (void)HOOKED)
+#define AXVCPU_PARK(v) ((void)(v), hook_called())
+#define AXVCPU_WAKE(v) ((void)(v), hook_called())
 #else
 #define HOOK
 #endif
@@ -30,15 +34,15 @@ static inline void hook_log(int level, const char *text)
 #endif
 
 #ifdef HOOK_MEMSET
-#define AXVCPU_MEMSET(p, c, n) ((void)HOOKED, __builtin_memset(p, c, n))
+#define AXVCPU_MEMSET(p, c, n) (hook_called(), __builtin_memset(p, c, n))
 #endif
 
 #ifdef HOOK_MEMCPY
-#define AXVCPU_MEMCPY(d, s, n) ((void)HOOKED, __builtin_memcpy(d, s, n))
+#define AXVCPU_MEMCPY(d, s, n) (hook_called(), __builtin_memcpy(d, s, n))
 #endif
 
 #ifdef HOOK_ATOMIC
-#define AXVCPU_ATOMIC_LOAD(p) ((void)HOOKED, __atomic_load_n(p, __ATOMIC_SEQ_CST))
+#define AXVCPU_ATOMIC_LOAD(p) (hook_called(), __atomic_load_n(p, __ATOMIC_SEQ_CST))
 #define AXVCPU_ATOMIC_LOAD_ACQUIRE(p) AXVCPU_ATOMIC_LOAD(p)
 #define AXVCPU_ATOMIC_LOAD_RELAXED(p) AXVCPU_ATOMIC_LOAD(p)
 #define AXVCPU_ATOMIC_STORE_RELEASE(p, x) __atomic_store_n(p, x, __ATOMIC_SEQ_CST)
@@ -52,25 +56,36 @@ static inline void hook_log(int level, const char *text)
 
 #ifdef HOOK_CURRENT /* one thread, one pointer */
 extern struct axvcpu *hook_current;
-#define AXVCPU_CURRENT_GET() (HOOKED, hook_current)
+#define AXVCPU_CURRENT_GET() (hook_called(), hook_current)
 #define AXVCPU_CURRENT_SET(v) ((void)(hook_current = (v)))
 #endif
 
 #ifdef HOOK_CPU_TOKEN
-#define AXVCPU_CPU_TOKEN() ((void)HOOKED, (void *)&hook_calls)
+#define AXVCPU_CPU_TOKEN() (hook_called(), (void *)&hook_calls)
 #endif
 
 #ifdef HOOK_CPU_ID
 static inline uint32_t hook_cpu_id(void)
 {
-    hook_calls++;
+    hook_called();
     return 3;
 }
 #define AXVCPU_CPU_ID() hook_cpu_id()
 #endif
 
+#ifdef HOOK_BARE /* all that a bare-metal host provides; for objects that are not run */
+#define AXVCPU_ALLOC_FRAME(pages, align) axvcpu_hpa((pages) * (align))
+#define AXVCPU_FREE_FRAME(hpa, pages) ((void)(hpa), (void)(pages))
+#define AXVCPU_PHYS_TO_VIRT(hpa) ((void *)(uintptr_t)(hpa).addr)
+#define AXVCPU_VIRT_TO_PHYS(ptr) axvcpu_hpa((uintptr_t)(ptr))
+#define AXVCPU_IRQ_FETCH() ((uint32_t)7)
+#define AXVCPU_IRQ_HANDLER(vector) ((void)(vector))
+#define AXVCPU_SEND_KICK(token) ((void)(token))
+#define AXVCPU_TIMER_ARM(v, deadline) ((void)(v), (void)(deadline))
+#endif
+
 #ifdef HOOK_TRACE
-#define AXVCPU_TRACE(v, event, a, b) ((void)(v), (void)(event), (void)(a), (void)(b), (void)HOOKED)
+#define AXVCPU_TRACE(v, event, a, b) ((void)(v), (void)(event), (void)(a), (void)(b), hook_called())
 #endif
 
 #endif

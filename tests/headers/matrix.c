@@ -17,16 +17,16 @@
 static const struct compiler {
     const char *name, *cc, *cxx, *c, *cpp; // c, cpp: warnings
 } compilers[] = {
-    {"gcc", "gcc", "g++", STRICT_C, STRICT},
-    {"clang", "clang", "clang++", STRICT_C CLANG_ONLY, STRICT CLANG_ONLY},
+    { "gcc", "gcc", "g++", STRICT_C, STRICT },
+    { "clang", "clang", "clang++", STRICT_C CLANG_ONLY, STRICT CLANG_ONLY },
 };
 
-static const char *const standards[] = {"c11", "c17", "c2x", "c++11", "c++17", "c++20"};
+static const char *const standards[] = { "c11", "c17", "c2x", "c++11", "c++17", "c++20" };
 enum { C_STANDARDS = 3 };
 
-static const char *const levels[] = {"-O0", "-O1", "-O2", "-O3", "-Os"};
+static const char *const levels[] = { "-O0", "-O1", "-O2", "-O3", "-Os" };
 
-static const char *const headers[] = {"axvcpu.h", "axvcpu_arch_x86.h", "axvcpu_arch_arm64.h", "axvcpu_arch_riscv.h"};
+static const char *const headers[] = { "axvcpu.h", "axvcpu_arch_x86.h", "axvcpu_arch_arm64.h", "axvcpu_arch_riscv.h" };
 
 // Every backend with the compilers that can build it. One that is not ready must say so.
 enum { HOSTED = 1, FREESTANDING = 2, ANYWHERE = 3 };
@@ -38,16 +38,16 @@ static const struct backend {
     bool ready;
     const char *cc[2];
 } backends[] = {
-    {"fake", FAKE, ANYWHERE, true, {"gcc", "clang"}},
-    {"fake", FAKE, ANYWHERE, true, {ARM64_CC, RISCV_CC}},
-    {"x86", "-DAXVCPU_ARCH_X86", ANYWHERE, false, {"gcc", "clang"}},
-    {"x86 kvm", "-DAXVCPU_ARCH_X86 -DAXVCPU_KVM", HOSTED, false, {"gcc", "clang"}},
-    {"default", "", ANYWHERE, false, {"gcc", "clang"}},
-    {"arm64", "-DAXVCPU_ARCH_ARM64", ANYWHERE, false, {ARM64_CC}},
-    {"arm64 kvm", "-DAXVCPU_ARCH_ARM64 -DAXVCPU_KVM", HOSTED, false, {ARM64_CC}},
-    {"default", "", ANYWHERE, false, {ARM64_CC, RISCV_CC}},
-    {"riscv", "-DAXVCPU_ARCH_RISCV", ANYWHERE, false, {RISCV_CC}},
-    {"riscv kvm", "-DAXVCPU_ARCH_RISCV -DAXVCPU_KVM", HOSTED, false, {RISCV_CC}},
+    { "fake", FAKE, ANYWHERE, true, { "gcc", "clang" } },
+    { "fake", FAKE, ANYWHERE, true, { ARM64_CC, RISCV_CC } },
+    { "x86", "-DAXVCPU_ARCH_X86", ANYWHERE, false, { "gcc", "clang" } },
+    { "x86 kvm", "-DAXVCPU_ARCH_X86 -DAXVCPU_KVM", HOSTED, false, { "gcc", "clang" } },
+    { "default", "", ANYWHERE, false, { "gcc", "clang" } },
+    { "arm64", "-DAXVCPU_ARCH_ARM64", ANYWHERE, false, { ARM64_CC } },
+    { "arm64 kvm", "-DAXVCPU_ARCH_ARM64 -DAXVCPU_KVM", HOSTED, false, { ARM64_CC } },
+    { "default", "", ANYWHERE, false, { ARM64_CC, RISCV_CC } },
+    { "riscv", "-DAXVCPU_ARCH_RISCV", ANYWHERE, false, { RISCV_CC } },
+    { "riscv kvm", "-DAXVCPU_ARCH_RISCV -DAXVCPU_KVM", HOSTED, false, { RISCV_CC } },
 };
 #define NOT_READY "backend is not there yet; define AXVCPU_ARCH_FAKE"
 
@@ -55,29 +55,29 @@ static const struct backend {
 static const struct layout {
     const char *name, *files;
 } layouts[] = {
-    {"one file", "-DSMOKE_IMPL " T "smoke.c"},
-    {"header before and after the define", "-DSMOKE_IMPL -DSMOKE_TWICE " T "smoke.c"},
-    {"implementation, user", T "impl.c " T "smoke.c"},
-    {"user, implementation", T "smoke.c " T "impl.c"},
-    {"arch headers before the core", "-DSMOKE_ARCH_FIRST -DIMPL_ARCH_FIRST " T "impl.c " T "smoke.c"},
-    {"arch headers after the core", "-DSMOKE_ARCH_LAST " T "smoke.c " T "impl.c"},
-    {"two users", "-DSMOKE_OTHER " T "smoke.c " T "other.c " T "impl.c"},
-    {"static in two files", "-DAXVCPU_STATIC -DSMOKE_IMPL -DSMOKE_OTHER " T "smoke.c " T "other.c"},
+    { "one file", "-DSMOKE_IMPL " T "smoke.c" },
+    { "header before and after the define", "-DSMOKE_IMPL -DSMOKE_TWICE " T "smoke.c" },
+    { "implementation, user", T "impl.c " T "smoke.c" },
+    { "user, implementation", T "smoke.c " T "impl.c" },
+    { "arch headers before the core", "-DSMOKE_ARCH_FIRST -DIMPL_ARCH_FIRST " T "impl.c " T "smoke.c" },
+    { "arch headers after the core", "-DSMOKE_ARCH_LAST " T "smoke.c " T "impl.c" },
+    { "two users", "-DSMOKE_OTHER " T "smoke.c " T "other.c " T "impl.c" },
+    { "static in two files", "-DAXVCPU_STATIC -DSMOKE_IMPL -DSMOKE_OTHER " T "smoke.c " T "other.c" },
 };
 
 static const struct {
     const char *name, *tool, *cc;
 } linkers[] = {
-    {"gcc lto", "gcc", "gcc -O2 -flto"},
-    {"gcc lto partition=max", "gcc", "gcc -O2 -flto -flto-partition=max"},
-    {"gcc lto partition=none", "gcc", "gcc -O2 -flto -flto-partition=none"},
-    {"clang full lto", "ld.lld", "clang -O2 -flto=full -fuse-ld=lld"},
-    {"clang thin lto", "ld.lld", "clang -O2 -flto=thin -fuse-ld=lld"},
-    {"musl", "musl-gcc", "musl-gcc -O2 -static"},
-    {"gcc address, undefined", "gcc", "gcc -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"},
-    {"gcc thread", "gcc", "gcc -O1 -g -fsanitize=thread"},
-    {"clang address, undefined", "clang", "clang -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"},
-    {"clang thread", "clang", "clang -O1 -g -fsanitize=thread"},
+    { "gcc lto", "gcc", "gcc -O2 -flto" },
+    { "gcc lto partition=max", "gcc", "gcc -O2 -flto -flto-partition=max" },
+    { "gcc lto partition=none", "gcc", "gcc -O2 -flto -flto-partition=none" },
+    { "clang full lto", "ld.lld", "clang -O2 -flto=full -fuse-ld=lld" },
+    { "clang thin lto", "ld.lld", "clang -O2 -flto=thin -fuse-ld=lld" },
+    { "musl", "musl-gcc", "musl-gcc -O2 -static" },
+    { "gcc address, undefined", "gcc", "gcc -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" },
+    { "gcc thread", "gcc", "gcc -O1 -g -fsanitize=thread" },
+    { "clang address, undefined", "clang", "clang -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" },
+    { "clang thread", "clang", "clang -O1 -g -fsanitize=thread" },
 };
 
 // Macros that a user may set: the smoke program still works, and an overridden hook is called.
@@ -103,23 +103,23 @@ static const char *const macros[] = {
 static const struct {
     const char *flags, *says;
 } refused[] = {
-    {FAKE " -DAXVCPU_ARCH_X86", "define at most one of AXVCPU_ARCH_FAKE"},
-    {"-DAXVCPU_ARCH_ARM64 -DAXVCPU_ARCH_RISCV", "define at most one of AXVCPU_ARCH_FAKE"},
-    {FAKE " -DAXVCPU_KVM", "drop it for the fake or your own backend"},
-    {"-DAXVCPU_ARCH_HEADER='\"stddef.h\"' -DAXVCPU_KVM", "drop it for the fake or your own backend"},
-    {"-U__linux__ -DAXVCPU_ARCH_X86 -DAXVCPU_KVM", "needs Linux; drop it"},
-    {"-ffreestanding -U__x86_64__", "no backend for this target; define AXVCPU_ARCH_FAKE"},
-    {FAKE " -DAXVCPU_MAX_PHYS_CPUS=0", "must be a multiple of 64"},
-    {FAKE " -DAXVCPU_MAX_PHYS_CPUS=100", "must be a multiple of 64"},
-    {FAKE " '-DAXVCPU_CURRENT_GET()=0'", "define both AXVCPU_CURRENT_GET() and AXVCPU_CURRENT_SET(v)"},
-    {FAKE " '-DAXVCPU_CURRENT_SET(v)=0'", "define both AXVCPU_CURRENT_GET() and AXVCPU_CURRENT_SET(v)"},
-    {FAKE " '-DAXVCPU_PARK(v)=0'", "define both AXVCPU_PARK(v) and AXVCPU_WAKE(v)"},
-    {FAKE " '-DAXVCPU_WAKE(v)=0'", "define both AXVCPU_PARK(v) and AXVCPU_WAKE(v)"},
-    {FAKE " '-DAXVCPU_ALLOC_FRAME(p,a)=0'", "define both AXVCPU_ALLOC_FRAME(pages, align) and AXVCPU_FREE_FRAME"},
-    {FAKE " '-DAXVCPU_FREE_FRAME(h,p)=0'", "define both AXVCPU_ALLOC_FRAME(pages, align) and AXVCPU_FREE_FRAME"},
-    {FAKE " '-DAXVCPU_PHYS_TO_VIRT(h)=0'", "define both AXVCPU_PHYS_TO_VIRT(hpa) and AXVCPU_VIRT_TO_PHYS"},
-    {FAKE " '-DAXVCPU_VIRT_TO_PHYS(p)=0'", "define both AXVCPU_PHYS_TO_VIRT(hpa) and AXVCPU_VIRT_TO_PHYS"},
-    {FAKE " '-DAXVCPU_ATOMIC_LOAD(p)=0'", "define all of AXVCPU_ATOMIC_*"},
+    { FAKE " -DAXVCPU_ARCH_X86", "define at most one of AXVCPU_ARCH_FAKE" },
+    { "-DAXVCPU_ARCH_ARM64 -DAXVCPU_ARCH_RISCV", "define at most one of AXVCPU_ARCH_FAKE" },
+    { FAKE " -DAXVCPU_KVM", "drop it for the fake or your own backend" },
+    { "-DAXVCPU_ARCH_HEADER='\"stddef.h\"' -DAXVCPU_KVM", "drop it for the fake or your own backend" },
+    { "-U__linux__ -DAXVCPU_ARCH_X86 -DAXVCPU_KVM", "needs Linux; drop it" },
+    { "-ffreestanding -U__x86_64__", "no backend for this target; define AXVCPU_ARCH_FAKE" },
+    { FAKE " -DAXVCPU_MAX_PHYS_CPUS=0", "must be a multiple of 64" },
+    { FAKE " -DAXVCPU_MAX_PHYS_CPUS=100", "must be a multiple of 64" },
+    { FAKE " '-DAXVCPU_CURRENT_GET()=0'", "define both AXVCPU_CURRENT_GET() and AXVCPU_CURRENT_SET(v)" },
+    { FAKE " '-DAXVCPU_CURRENT_SET(v)=0'", "define both AXVCPU_CURRENT_GET() and AXVCPU_CURRENT_SET(v)" },
+    { FAKE " '-DAXVCPU_PARK(v)=0'", "define both AXVCPU_PARK(v) and AXVCPU_WAKE(v)" },
+    { FAKE " '-DAXVCPU_WAKE(v)=0'", "define both AXVCPU_PARK(v) and AXVCPU_WAKE(v)" },
+    { FAKE " '-DAXVCPU_ALLOC_FRAME(p,a)=0'", "define both AXVCPU_ALLOC_FRAME(pages, align) and AXVCPU_FREE_FRAME" },
+    { FAKE " '-DAXVCPU_FREE_FRAME(h,p)=0'", "define both AXVCPU_ALLOC_FRAME(pages, align) and AXVCPU_FREE_FRAME" },
+    { FAKE " '-DAXVCPU_PHYS_TO_VIRT(h)=0'", "define both AXVCPU_PHYS_TO_VIRT(hpa) and AXVCPU_VIRT_TO_PHYS" },
+    { FAKE " '-DAXVCPU_VIRT_TO_PHYS(p)=0'", "define both AXVCPU_PHYS_TO_VIRT(hpa) and AXVCPU_VIRT_TO_PHYS" },
+    { FAKE " '-DAXVCPU_ATOMIC_LOAD(p)=0'", "define all of AXVCPU_ATOMIC_*" },
 };
 
 // ---- helpers
@@ -169,7 +169,7 @@ static bool has_prefix(const char *word, const char *const *prefixes)
 // nm -g --defined-only: only our names.
 static char *wrong_definition(const char *output)
 {
-    static const char *const ours[] = {"axvcpu_", "axvm_", NULL};
+    static const char *const ours[] = { "axvcpu_", "axvm_", NULL };
     char name[256], type;
     for (; *output; output += strcspn(output, "\n"), output += *output == '\n')
         if (sscanf(output, "%*x %c %255s", &type, name) == 2 && !has_prefix(name, ours))
@@ -177,10 +177,8 @@ static char *wrong_definition(const char *output)
     return NULL;
 }
 
-// nm -u: what a compiler may call by itself, and the host's functions.
-static char *wrong_reference(const char *output)
+static char *first_reference(const char *output, const char *const *allowed)
 {
-    static const char *const allowed[] = {"axvcpu_host_", "memcpy\n", "memset\n", "memmove\n", "memcmp\n", NULL};
     for (; *output; output += strcspn(output, "\n"), output += *output == '\n') {
         const char *name = output + strspn(output, " ");
         if (strncmp(name, "U ", 2) == 0 && !has_prefix(name + 2, allowed))
@@ -189,6 +187,19 @@ static char *wrong_reference(const char *output)
     return NULL;
 }
 
+// nm -u: what a compiler may call by itself, and the host's functions.
+static char *wrong_reference(const char *output)
+{
+    static const char *const allowed[] = { "memcpy\n", "memset\n", "memmove\n", "memcmp\n", "axvcpu_host_", NULL };
+    return first_reference(output, allowed);
+}
+
+// The same where all hooks of the host are macros.
+static char *wrong_bare_reference(const char *output)
+{
+    static const char *const allowed[] = { "memcpy\n", "memset\n", "memmove\n", "memcmp\n", "hook_", NULL };
+    return first_reference(output, allowed);
+}
 static char *any_line(const char *output)
 {
     return *output ? text("prints %.*s", (int)strcspn(output, "\n"), output) : NULL;
@@ -198,7 +209,7 @@ static char *any_line(const char *output)
 // long as the last line marker names one of our files.
 static char *wrong_macro(const char *output)
 {
-    static const char *const ours[] = {"AXVCPU_", "AXVM_", NULL};
+    static const char *const ours[] = { "AXVCPU_", "AXVM_", NULL };
     char file[512] = "", name[256];
     for (; *output; output += strcspn(output, "\n"), output += *output == '\n') {
         if (sscanf(output, "# %*d \"%511[^\"]\"", file) == 1 || !strstr(file, "axvcpu"))
@@ -221,8 +232,9 @@ static void add_declarations(const char *const *list, size_t n, const char *labe
                 const struct compiler *cc = &compilers[c];
                 bool cpp = is_cpp(standards[s]);
                 cell(text("declarations%s: %s %s %s", label, list[i], standards[s], cc->name),
-                     text("%s -std=%s %s %s -c -o $O.o %s && nm --defined-only $O.o 2>/dev/null", cpp ? cc->cxx : cc->cc,
-                          standards[s], cpp ? cc->cpp : cc->c, FAKE, input(&list[i], 1, cpp ? "c++" : "c")))
+                     text("%s -std=%s %s %s -c -o $O.o %s && nm --defined-only $O.o 2>/dev/null",
+                          cpp ? cc->cxx : cc->cc, standards[s], cpp ? cc->cpp : cc->c, FAKE,
+                          input(&list[i], 1, cpp ? "c++" : "c")))
                     ->wrong = any_line;
             }
 }
@@ -230,7 +242,7 @@ static void add_declarations(const char *const *list, size_t n, const char *labe
 static void add_orders(void)
 {
     for (size_t i = 0; i < 4 * 4 * 4 * 4; i++) {
-        size_t at[4] = {i % 4, i / 4 % 4, i / 16 % 4, i / 64};
+        size_t at[4] = { i % 4, i / 4 % 4, i / 16 % 4, i / 64 };
         const char *list[4];
         unsigned seen = 0;
         for (size_t k = 0; k < 4; k++) {
@@ -272,8 +284,8 @@ static void add_backend(const struct backend *b, const char *cc, unsigned where)
     for (size_t l = 0; l < COUNT(levels); l += 2) {
         struct cell *c =
             cell(text("backend: %s %s, %s %s", b->name, bare ? "freestanding" : "hosted", first_word(cc), levels[l]),
-                 text("%s -std=c11 %s %s %s %s %s -c -o $O.o %s && nm -u $O.o", cc, warnings_of(cc), levels[l], b->flags,
-                      IMPL, bare ? freestanding(cc) : "", input(headers, 1, "c")));
+                 text("%s -std=c11 %s %s %s %s %s -c -o $O.o %s && nm -u $O.o", cc, warnings_of(cc), levels[l],
+                      b->flags, IMPL, bare ? freestanding(cc) : "", input(headers, 1, "c")));
         c->tool = first_word(cc);
         if (!b->ready)
             c->fails_with = NOT_READY;
@@ -282,12 +294,26 @@ static void add_backend(const struct backend *b, const char *cc, unsigned where)
     }
 }
 
+// All hooks of a bare-metal host given: its functions are not needed then.
+static void add_bare_hooks(const struct backend *b, const char *cc)
+{
+    if (!b->ready || (b->where & FREESTANDING) == 0)
+        return;
+    struct cell *c = cell(text("backend: %s with all hooks, %s", b->name, first_word(cc)),
+                          text("%s -std=c11 %s -O2 %s %s %s -DHOOK_BARE -DHOOK_CPU_ID -DHOOK_LOG -include " T
+                               "hooks.h -c -o $O.o %s && nm -u $O.o",
+                               cc, warnings_of(cc), b->flags, IMPL, freestanding(cc), input(headers, 1, "c")));
+    c->tool = first_word(cc);
+    c->wrong = wrong_bare_reference;
+}
+
 static void add_backends(void)
 {
     for (size_t i = 0; i < COUNT(backends); i++)
         for (size_t c = 0; c < 2 && backends[i].cc[c]; c++) {
             add_backend(&backends[i], backends[i].cc[c], HOSTED);
             add_backend(&backends[i], backends[i].cc[c], FREESTANDING);
+            add_bare_hooks(&backends[i], backends[i].cc[c]);
         }
 }
 
@@ -310,7 +336,8 @@ static void add_programs(void)
     for (size_t i = 0; i < COUNT(macros); i++)
         for (size_t c = 0; c < COUNT(compilers); c++)
             add_program(text("%s, %s", macros[i], compilers[c].name), compilers[c].cc, compilers[c].cc,
-                        text("-std=c11 %s -O%zu %s -include " T "hooks.h", compilers[c].c, i % 3, macros[i]),
+                        text("-std=c11 %s -O%zu %s%s", compilers[c].c, i % 3, macros[i],
+                             strstr(macros[i], "HOOK") ? " -include " T "hooks.h" : ""),
                         layouts[c + 1].files);
     // the static mode with a current pointer and a token that the files share
     add_program("AXVCPU_STATIC with shared hooks", "gcc", "gcc",
@@ -325,8 +352,8 @@ static void add_cpp_programs(const char *path, const char *label)
             cell(text("run%s: C++ user %s, %s", label, standards[s], compilers[c].name),
                  text("%s -std=c11 %s %s %s -c -o $O.o " T "impl.c && %s -std=%s %s %s %s -pthread -o $O -x c++ " T
                       "smoke.c -x none $O.o && $O",
-                      compilers[c].cc, compilers[c].c, path, FAKE, compilers[c].cxx, standards[s], compilers[c].cpp, path,
-                      FAKE));
+                      compilers[c].cc, compilers[c].c, path, FAKE, compilers[c].cxx, standards[s], compilers[c].cpp,
+                      path, FAKE));
 }
 
 // A freestanding core and user, put into a normal program by host.c.
@@ -359,7 +386,8 @@ static void add_static_hygiene(void)
 {
     for (size_t c = 0; c < COUNT(compilers); c++)
         cell(text("symbols: AXVCPU_STATIC has none, %s", compilers[c].name),
-             text("%s -std=c11 %s -I. %s -DAXVCPU_STATIC -c -o $O.o " T "impl.c && nm -g --defined-only $O.o 2>/dev/null",
+             text("%s -std=c11 %s -I. %s -DAXVCPU_STATIC -c -o $O.o " T
+                  "impl.c && nm -g --defined-only $O.o 2>/dev/null",
                   compilers[c].cc, compilers[c].c, FAKE))
             ->wrong = any_line;
 }
@@ -376,20 +404,26 @@ static void add_sizes(void)
         "clang++ -std=c++11 -DNDEBUG -x c++",
     };
     for (size_t i = 0; i < COUNT(others); i++)
-        cell(text("sizes: %s", others[i]),
-             text("gcc -std=c11 -I. %s -o $O.a " T "sizes.c && %s -I. %s -o $O.b " T
-                  "sizes.c && $O.a >$O.a.txt && $O.b >$O.b.txt && diff $O.a.txt $O.b.txt",
-                  FAKE, others[i], FAKE));
+        cell(text("sizes: %s", others[i]), text("gcc -std=c11 -I. %s -o $O.a " T "sizes.c && %s -I. %s -o $O.b " T
+                                                "sizes.c && $O.a >$O.a.txt && $O.b >$O.b.txt && diff $O.a.txt $O.b.txt",
+                                                FAKE, others[i], FAKE));
 }
 
+// A user whose macros are not the implementation's: refused by init, or equally good.
 static void add_mismatches(void)
 {
-    static const char *const differs[] = {"-DAXVCPU_MAX_PHYS_CPUS=128"};
+    static const struct {
+        const char *name, *flags;
+    } differs[] = {
+        { "init refuses a user with other sizes", "-DAXVCPU_MAX_PHYS_CPUS=128 -DSMOKE_MISMATCH" },
+        { "a user with NDEBUG", "-DNDEBUG" },
+        { "a user with AXVCPU_CHECKED", "-DAXVCPU_CHECKED" },
+    };
     for (size_t i = 0; i < COUNT(differs); i++)
-        cell(text("run: init refuses a user with %s", differs[i]),
-             text("gcc -std=c11 -I. %s -c -o $O.o " T "impl.c && gcc -std=c11 -I. %s %s -DSMOKE_MISMATCH -o $O " T
-                  "smoke.c $O.o && $O",
-                  FAKE, FAKE, differs[i]));
+        cell(text("run: %s", differs[i].name),
+             text("gcc -std=c11 -I. %s -c -o $O.o " T "impl.c && gcc -std=c11 -I. %s %s -o $O " T
+                  "smoke.c $O.o -pthread && $O",
+                  FAKE, FAKE, differs[i].flags));
 }
 
 static void add_refused(void)
@@ -400,10 +434,30 @@ static void add_refused(void)
             ->fails_with = refused[i].says;
 }
 
+// Nothing that a user may define goes without a cell here, and every source names its licence.
+static void add_self_checks(void)
+{
+    cell(text("every macro that the headers look at is in this matrix"),
+         text("grep -ohE '(ifn?def |defined\\()AXVCPU_[A-Z0-9_]+' axvcpu*.h | sed 's/.*AXVCPU/AXVCPU/' | sort -u |"
+              " grep -vE '^AXVCPU_I_|_H$|LEAF_CODE' | while read m; do"
+              " grep -qE \"(D|[^A-Z_])$m([^A-Z0-9_]|$)\" " T "matrix.c " T "hooks.h " T "smoke.c || echo $m; done"))
+        ->wrong = any_line;
+    cell(text("SPDX on line 1 of every source, 2 of scripts"),
+         text("find . -path ./build -prune -o -path ./.git -prune -o -type f"
+              " '(' -name '*.[chS]' -o -name '*.sh' -o -name '*.mk' -o -name '*.py' -o -name Makefile ')' -print |"
+              " while read f; do head -n 2 $f | grep -q 'SPDX-License-Identifier: Apache-2.0' || echo $f; done"))
+        ->wrong = any_line;
+    cell(text("make install: headers and axvcpu.pc"),
+         text("make -s install DESTDIR=$O.d PREFIX=/usr && grep -q '^Version: [0-9]*[.][0-9]*[.][0-9]*$'"
+              " $O.d/usr/share/pkgconfig/axvcpu.pc && gcc %s -I$O.d/usr/include -fsyntax-only -DSMOKE_ARCH_FIRST " T
+              "smoke.c",
+              FAKE));
+}
+
 // The file of `make dist`, where no other header can be found.
 static void add_amalgamated(void)
 {
-    static const char *const one[] = {"build/axvcpu.h"};
+    static const char *const one[] = { "build/axvcpu.h" };
     add_declarations(one, 1, " (amalgamated)");
     add_implementations(one, 1, " (amalgamated)");
     add_hygiene(one, 1, " (amalgamated)");
@@ -437,6 +491,7 @@ int main(void)
     add_sizes();
     add_mismatches();
     add_refused();
+    add_self_checks();
     add_amalgamated();
     run_cells();
     return tap_done();

@@ -38,7 +38,7 @@ SMOKE_C int smoke_other(void);
 SMOKE_C int smoke(void);
 
 #define MUST(cond) \
-    do {           \
+    do { \
         if (!(cond)) \
             return __LINE__; \
     } while (0)
