@@ -3,11 +3,11 @@
 # axvcpu.h needs no build; this runs its examples, tests and benchmarks. `make help` lists the targets.
 # Everything that is written lands in build/.
 #
-# Tests: each tests/NAME/*.c is one TAP program (tests/tap.h). A line `// flags: -DX -lY` in a source
-# adds compiler flags for that file. To add a test target: one `suite` line below, its packages in
-# tests/deps.sh and its number of cases in tests/minimum. What the line cannot say stands in
-# tests/NAME/rules.mk: PROGRAMS_NAME (files) and COMMANDS_NAME ("label=shell command") to run,
-# NEEDS_NAME to build before that, JOBS_NAME programs at a time, LIMIT_NAME seconds for each,
+# Tests: each tests/NAME/*.c is one TAP program (tests/tap.h). A comment line `// flags: -DX -lY` (or
+# ` * flags:`) in a source adds compiler flags for that file. To add a test target: one `suite` line
+# below, its packages in tests/deps.sh and its number of cases in tests/minimum. What the line cannot
+# say stands in tests/NAME/rules.mk: PROGRAMS_NAME (files) and COMMANDS_NAME ("label=shell command")
+# to run, NEEDS_NAME to build before that, JOBS_NAME programs at a time, LIMIT_NAME seconds for each,
 # RUN_FLAGS_NAME for tests/run.c.
 
 .DEFAULT_GOAL := help
@@ -28,7 +28,7 @@ STRICT := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wundef -Wstrict-protot
 FAKE := -DAXVCPU_ARCH_FAKE -DAXVCPU_CHECKED
 RUN := build/run
 
-own_flags = $$(sed -n 's,^// flags: ,,p' $(filter %.c,$^))
+own_flags = $$(sed -nE 's,^(//| \*) flags: ,,p' $(filter %.c,$^))
 compile = @mkdir -p $(@D) && echo "  CC    $@" && \
   $1 -std=c11 -g $(STRICT) -pthread -I. -MMD -MP -MT $@ -MF $@.d -o $@ $(filter %.c,$^)
 
@@ -92,8 +92,8 @@ endef
 # suite NAME,BUILDS,FLAGS: nothing as long as there is no tests/NAME
 suite = $(if $(wildcard tests/$1/.),$(foreach b,$2,$(eval $(call program,$1,$b,$3)))$(eval $(call target,$1)))
 
-# Examples with a line `// test: expect TEXT` are run, and their output must have TEXT.
-EXPECTING := $(shell grep -ls '^// test: expect ' examples/*.c examples/*/*.c)
+# Examples with a comment line `// test: expect TEXT` are run, and their output must have TEXT.
+EXPECTING := $(shell grep -lsE '^(//| \*) test: expect ' examples/*.c examples/*/*.c)
 NEEDS_core += $(EXAMPLES)
 COMMANDS_core += $(if $(EXPECTING),"examples=sh tests/examples.sh $(EXPECTING)")
 
@@ -143,4 +143,4 @@ deps-run deps-bench:
 clean: ## remove build/
 	rm -rf build
 
--include $(shell find build -name '*.d' 2>/dev/null)
+-include $(shell find build -type f -name '*.d' 2>/dev/null)

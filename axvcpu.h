@@ -1,6 +1,146 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * axvcpu.h: virtual CPUs for hypervisors
+ * axvcpu.h: virtual CPUs for hypervisors, in one header
+ *
+ * WHAT IT IS
+ *   A vCPU core: lifecycle, ownership, the current-vCPU pointer, VM exits and their answers, interrupts,
+ *   kicks, sleep - and over it a VM with devices, memory and a run loop. One interface, several backends:
+ *   the architecture's hardware, Linux KVM, a scripted fake for tests, or your own. Plain C11; the
+ *   declarations also compile as C++11.
+ *
+ * DO THIS
+ *   In exactly one C file:
+ *       #define AXVCPU_IMPLEMENTATION
+ *       #include "axvcpu.h"
+ *   and in the others just the #include. Pick a backend with one macro, the same in every file (below).
+ *
+ *       struct axvcpu v;
+ *       struct axvcpu_desc desc = { .vcpu_id = 0 };
+ *       struct axvcpu_exit x;
+ *
+ *       axvcpu_init(&v, &desc);
+ *       axvcpu_setup(&v, axvcpu_gpa(entry), axvcpu_hpa(root), NULL);
+ *       axvcpu_bind(&v);
+ *       while (axvcpu_run(&v, &x) == AXVCPU_OK) {
+ *           switch (x.kind) {
+ *           case AXVCPU_EXIT_MMIO_READ: axvcpu_complete(&v, my_read(x.mmio.addr, x.mmio.width)); break;
+ *           ...
+ *           }
+ *       }
+ *       axvcpu_unbind(&v);
+ *       axvcpu_deinit(&v);
+ *
+ *   or let a `struct axvm` own the vCPUs and serve the exits: axvm_init, axvm_map, axvm_add_mmio,
+ *   axvm_boot, axvm_run_vcpu.
+ *
+ * MACROS
+ *   Must be the same in every file that includes this (AXVCPU_ABI finds out when they are not):
+ *     AXVCPU_ARCH_X86, _ARM64, _RISCV   the bare-metal backend; with AXVCPU_KVM the one on Linux
+ *     AXVCPU_ARCH_FAKE                  the scripted backend
+ *     AXVCPU_ARCH_HEADER "file.h"       a backend of your own (see THE BACKEND INTERFACE)
+ *                                       none of them: the compiler's target, on KVM if that is a Linux
+ *     AXVCPU_MAX_PHYS_CPUS              64, or a larger multiple of it
+ *     AXVM_MAX_MAPS                     32 memory mappings per VM
+ *     AXVCPU_CURRENT_GET() _SET(v)      where the current vCPU is kept; default: thread-local, or an array
+ *                                       indexed by CPU_ID in a freestanding host
+ *     AXVCPU_CPU_TOKEN()                a pointer that no other CPU (thread) has
+ *     AXVCPU_CPU_ID()                   which CPU this is; UINT32_MAX: unknown
+ *     AXVCPU_ATOMIC_*                   all of them or none; see >>config
+ *   Matter only beside AXVCPU_IMPLEMENTATION:
+ *     AXVCPU_LOG(level, text)           default: stderr when hosted, else nothing
+ *     AXVCPU_MEMSET, AXVCPU_MEMCPY      default: the compiler's
+ *     AXVCPU_PARK(v), AXVCPU_WAKE(v)    both or neither: how the owner of a Blocked vCPU sleeps
+ *   May differ from file to file:
+ *     AXVCPU_CHECKED                    the combinators check the owner too
+ *     AXVCPU_TRACE(v, event, a, b)      named points, AXVCPU_TRACE_POINTS; compiled out unless defined
+ *     AXVCPU_ASSERT(cond)               our own bugs; never reached by a guest or a caller
+ *     AXVCPU_STATIC                     everything static, in each file that implements it. Two such files
+ *                                       do not share a current pointer; to pass a vCPU between them define
+ *                                       CURRENT_GET/SET and CPU_TOKEN. This cannot be detected.
+ *   Bare metal: AXVCPU_ALLOC_FRAME, _FREE_FRAME, _PHYS_TO_VIRT, _VIRT_TO_PHYS, _IRQ_FETCH, _IRQ_HANDLER,
+ *   _SEND_KICK, _TIMER_ARM. One that is not given is a function axvcpu_host_<name>() for you to write.
+ *
+ * WHAT IT DOES NOT DO
+ *   No scheduler, no device models, no guest loader, no nested virtualization, no migration format. It
+ *   allocates nothing (but page-table frames, by your hook), starts no thread, and owns no signal but
+ *   KVM's kick.
+ *
+ * STEP BY STEP
+ *
+ *                    setup           bind             run
+ *     (init) -> Created ----> Free <------> Ready <---------> Running
+ *                  ^                unbind   ^  |      exit
+ *                  |                         |  | block
+ *                  | reset          unblock  |  v
+ *        Invalid --+                        Blocked
+ *
+ *   - Every call returns 0 or an enum axvcpu_err. setup, bind, run, unbind and the combinators make a vCPU
+ *     Invalid when they are called in a wrong state or when the backend fails in them; any other wrong call
+ *     changes nothing. The log names the call, the state it wanted and the state it found.
+ *   - Checks come in one order: EINVAL, ENESTED, EBUSY, EBADSTATE, EPENDING.
+ *   - An exit that reads (MMIO_READ, IO_READ, SYSREG_READ, CPUID) is answered with axvcpu_complete,
+ *     axvcpu_complete_cpuid or axvcpu_refuse; until then run says EPENDING. The next run (or
+ *     axvcpu_settle) writes the register, at its width, and moves the PC past the instruction, once.
+ *     axvcpu_retry lets the guest execute the instruction again instead; a write may be retried or refused
+ *     until the next run. Between an exit and the next run or settle the guest's PC is unspecified.
+ *   - A hypercall is answered with axvcpu_set_return_value.
+ *   - Order inside run: EPENDING (a kick is kept); commit, and a further exit of that instruction; a kick
+ *     (CANCELED, the guest is not entered); injection; the guest. A run that fails leaves kind NOTHING.
+ *   - axvcpu_kick ends this or the next run with CANCELED, from any thread or signal handler. Unanswered
+ *     kicks coalesce; one that comes after a CANCELED gets one of its own.
+ *   - axvcpu_inject_interrupt is an edge: kept until the guest can take it, coalescing per vector.
+ *     axvcpu_set_irq is a level.
+ *   - axvcpu_block sleeps unless there is a reason not to (EAGAIN); axvcpu_unblock before a block is
+ *     remembered. The loop that parks should ask axvcpu_get_state again: wake-ups may be spurious.
+ *
+ * THREADING
+ *   A vCPU belongs to at most one CPU: bind takes it, unbind gives it back, and any other call on an
+ *   unowned vCPU takes it for as long as it lasts. Who comes second gets EBUSY and has changed nothing.
+ *   From anywhere at any time: get_state, kick, inject_interrupt, set_irq, inject_nmi, unblock, pending,
+ *   ref, unref, the getters. A CPU that is inside an operation (a callback, a leaf) gets ENESTED from all
+ *   others, except for the registers and the answer of the current vCPU itself. A dead thread's vCPU is
+ *   freed by axvcpu_abandon.
+ *
+ * FREESTANDING
+ *   -ffreestanding -nostdinc with the compiler's own headers is enough. The object needs at most memcpy,
+ *   memset, memmove and memcmp, and the hooks. aarch64 gcc: -mno-outline-atomics. run is entered and left
+ *   with host interrupts masked. The library never writes tpidr_el2, gs base or tp, and relies on none.
+ *
+ * EXIT x BACKEND   + an exit   k the kernel keeps it   - cannot happen
+ *                      fake  x86 KVM
+ *   HYPERCALL           +     k  (VMCALL is answered by the kernel; guests use a port)
+ *   MMIO_READ, _WRITE   +     +
+ *   IO_READ, _WRITE     +     +
+ *   SYSREG_READ, _WRITE +     +  where the kernel can filter MSRs, else k
+ *   EXTERNAL_INTERRUPT  +     k
+ *   NESTED_PAGE_FAULT   +     k  (an unmapped address is MMIO)
+ *   HALT                +     +  (k with an in-kernel interrupt controller)
+ *   CPU_UP, SEND_IPI    +     k  with an in-kernel interrupt controller, else -
+ *   CPU_DOWN            +     -
+ *   SYSTEM_DOWN         +     +
+ *   FAIL_ENTRY          +     +
+ *   CANCELED            +     +
+ *   SHUTDOWN            +     +
+ *   CPUID               +     k  (from the table given at set-up)
+ *   IRQ_WINDOW          +     k  (served inside run)
+ *   DEBUG               +     +
+ *   EXCEPTION           +     k
+ *   TIMER               +     -
+ *   EOI                 +     +  with the split controller
+ *   REMOTE_FENCE        +     -
+ *   UNDECODED           +     +
+ *   RAW                 +     +
+ *
+ * CAVEATS
+ *   C cannot check a dangling pointer: an object is known by a magic number in it, and a deinited one is
+ *   zero, but memory that is gone or reused is not ours to look at. A combinator's caller vouches that
+ *   nobody else uses the vCPU (AXVCPU_CHECKED finds the worst). Storage of a VM's vCPUs, ranges and
+ *   set-ups stays with the caller until axvm_deinit. A handler that removes the device of another handler
+ *   that removes its own does not wait for it: nothing could.
+ *
+ *   Find your way: search for ">>name": >>config >>types >>arch >>fake >>kvm >>api >>inline >>impl, and
+ *   within the last >>text >>rules >>state >>life >>run >>answers >>interrupts >>registers >>combinators
+ *   >>percpu >>vm.
  */
 #ifndef AXVCPU_H
 #define AXVCPU_H
@@ -387,7 +527,7 @@ typedef enum axvm_answer (*axvm_handler)(struct axvm *, struct axvcpu *, struct 
 /* What is behind a mapping: memory of this process (hosted) or host-physical memory (bare metal). */
 typedef struct { void *ptr; axvcpu_hpa_t hpa; } axvcpu_backing_t;
 
-struct axvm_map {
+struct axvm_mapping {
     axvcpu_gpa_t gpa;
     uint64_t size; /* 0: a free entry */
     axvcpu_backing_t backing;
@@ -569,8 +709,8 @@ void axvcpu_host_timer_arm(struct axvcpu *v, uint64_t deadline);
        that no handler wanted; AXVM_RETURN: the caller may have it. */                                     \
     cold int axvm_leaf_init(struct axvm *, const struct axvm_arch_desc *);                                 \
     cold void axvm_leaf_deinit(struct axvm *);                                                             \
-    cold int axvm_leaf_map(struct axvm *, uint32_t slot, const struct axvm_map *);                         \
-    cold int axvm_leaf_unmap(struct axvm *, uint32_t slot, const struct axvm_map *);                       \
+    cold int axvm_leaf_map(struct axvm *, uint32_t slot, const struct axvm_mapping *);                         \
+    cold int axvm_leaf_unmap(struct axvm *, uint32_t slot, const struct axvm_mapping *);                       \
     cold axvcpu_hpa_t axvm_leaf_root(const struct axvm *);                                                 \
     cold uint32_t axvm_leaf_vmid(const struct axvm *);                                                     \
     cold int axvm_leaf_irq_line(struct axvm *, uint32_t line, bool level);                                 \
@@ -605,7 +745,49 @@ AXVCPU_API void axvcpu_irq_take(struct axvcpu *, uint32_t vector);
 AXVCPU_API uint64_t axvcpu_access_result(const struct axvcpu_answer *, uint64_t old);
 
 #ifdef AXVCPU_KVM
-/* >>kvm: what the KVM backends have in common, whatever the architecture */
+/* >>kvm: what the KVM backends have in common, whatever the architecture (kernel: Documentation/virt/kvm/
+   api.rst). The vCPU's descriptor is created by init, parked by reset and closed by deinit. A vCPU that
+   belongs to no axvm has a KVM VM of its own, or one of the caller's.
+
+   An arch header brings struct axvcpu_arch with a member `struct axvcpu_kvm kvm` and struct axvm_arch with
+   a member `struct axvcpu_kvm_vm kvm`, those leaves that are not in the implementation's >>kvm, and the
+   functions that are declared there. */
+
+/* The signal of a kick. Its handler is ours; one that somebody else has installed is never replaced. */
+#ifndef AXVCPU_KVM_SIGNAL
+#define AXVCPU_KVM_SIGNAL (SIGRTMIN + 1)
+#endif
+
+struct kvm_run;
+
+/* A VM's descriptors. */
+struct axvcpu_kvm_vm {
+    int sys;       /* /dev/kvm */
+    int fd;        /* the VM's */
+    bool adopted;  /* fd is the caller's */
+    bool irqchip;  /* the interrupt controller that a HLT waits for is in the kernel */
+};
+
+/* A vCPU's. */
+struct axvcpu_kvm {
+    struct kvm_run *run; /* shared with the kernel; NULL until it is mapped */
+    struct axvm_arch *vm;
+    int fd;
+    uint32_t run_size;
+    uint32_t tid; /* the owner's thread, for tgkill */
+};
+
+/* The descriptors, for what is not wrapped here; -1 without one. They stay the library's. */
+AXVCPU_API int axvm_kvm_fd(const struct axvm *);
+AXVCPU_API int axvcpu_kvm_fd(const struct axvcpu *);
+AXVCPU_API int axvcpu_kvm_vm_fd(const struct axvcpu *);
+AXVCPU_API struct kvm_run *axvcpu_kvm_run(const struct axvcpu *);
+
+/* An eventfd becomes line `line` of the in-kernel interrupt controller, or is written by the guest's access
+   to a port (class_ AXVM_PORT) or address (AXVM_MMIO), of any value or only of *match. No exit any more. */
+AXVCPU_API int axvm_irq_fd(struct axvm *, uint32_t line, int eventfd, bool on);
+AXVCPU_API int axvm_io_fd(struct axvm *, uint32_t class_, uint64_t addr, uint32_t width, const uint64_t *match,
+                          int eventfd, bool on);
 #endif
 
 #if AXVCPU_I_ARCH == AXVCPU_I_ARCH_HEADER
@@ -841,7 +1023,7 @@ struct axvm {
     axvcpu_gpa_t bsp_entry, ap_entry;
     void *user;
     struct axvm_i_default defaults[AXVCPU_EXIT_COUNT];
-    struct axvm_map maps[AXVM_MAX_MAPS];
+    struct axvm_mapping maps[AXVM_MAX_MAPS];
     struct axvm_arch arch;
 };
 
@@ -1063,6 +1245,7 @@ AXVCPU_I_INLINE void axvcpu_await(struct axvcpu *v, const struct axvcpu_exit *x)
     struct axvcpu_answer *a = &v->access;
     uint32_t flags = AXVCPU_I_DUE;
 
+    AXVCPU_ASSERT(((AXVCPU_READ_KINDS | AXVCPU_WRITE_KINDS) >> x->kind & 1u) != 0);
     a->kind = x->kind;
     a->refused = false;
     switch (x->kind) {
@@ -1366,13 +1549,14 @@ AXVCPU_API size_t axvcpu_exit_print(char *out, size_t size, const struct axvcpu_
 #define AXVCPU_I_POISONS 1u /* in a wrong state the vCPU becomes Invalid */
 #define AXVCPU_I_OWNER 2u   /* only for its owner; else an unowned vCPU is claimed for the duration */
 #define AXVCPU_I_SELF 4u    /* also for the current vCPU itself, whatever it is doing */
+#define AXVCPU_I_NOBODYS 8u /* only while no CPU has bound it, not even this one */
 
 struct axvcpu_i_rule {
     uint8_t from, flags;
 };
 
 static const struct axvcpu_i_rule axvcpu_i_rules[AXVCPU_OP_COUNT] = {
-    [AXVCPU_OP_DEINIT] = { AXVCPU_I_ANY & ~AXVCPU_I_IN(RUNNING), 0 },
+    [AXVCPU_OP_DEINIT] = { AXVCPU_I_ANY & ~AXVCPU_I_IN(RUNNING), AXVCPU_I_NOBODYS },
     [AXVCPU_OP_SETUP] = { AXVCPU_I_IN(CREATED), AXVCPU_I_POISONS },
     [AXVCPU_OP_BIND] = { AXVCPU_I_IN(FREE), AXVCPU_I_POISONS },
     [AXVCPU_OP_RUN] = { AXVCPU_I_IN(READY), AXVCPU_I_POISONS | AXVCPU_I_OWNER },
@@ -1518,6 +1702,8 @@ static int axvcpu_i_open(struct axvcpu *v, uint32_t op, bool *claimed)
         if (!AXVCPU_ATOMIC_CAS(&v->owner, &nobody, token))
             return AXVCPU_EBUSY;
         *claimed = true;
+    } else if ((rule->flags & AXVCPU_I_NOBODYS) != 0) {
+        return AXVCPU_EBUSY;
     }
     if ((rule->from >> axvcpu_get_state(v) & 1u) == 0) {
         (void)axvcpu_i_complain_state(op, v, rule->from);
@@ -1616,7 +1802,7 @@ AXVCPU_API int axvcpu_deinit(struct axvcpu *v)
 
     if (err != 0)
         return err;
-    if (!claimed || AXVCPU_ATOMIC_LOAD(&v->refs) != 1)
+    if (AXVCPU_ATOMIC_LOAD(&v->refs) != 1)
         return axvcpu_i_close(v, claimed, AXVCPU_EBUSY);
     axvcpu_i_destroy(v);
     return AXVCPU_OK;
@@ -1638,6 +1824,7 @@ AXVCPU_API int axvcpu_unref(struct axvcpu *v)
     void (*release)(struct axvcpu *);
     void *nobody = NULL;
     uint32_t refs;
+    int err;
 
     if (!axvcpu_i_is_vcpu(v))
         return axvcpu_i_complain(AXVCPU_OP_UNREF, v, AXVCPU_EINVAL, "not an initialised vCPU");
@@ -1648,6 +1835,10 @@ AXVCPU_API int axvcpu_unref(struct axvcpu *v)
     }
     if (AXVCPU_CURRENT_GET() == v || !AXVCPU_ATOMIC_CAS(&v->owner, &nobody, AXVCPU_CPU_TOKEN()))
         return AXVCPU_EBUSY;
+    if (axvcpu_get_state(v) == AXVCPU_STATE_RUNNING) {
+        err = axvcpu_i_complain_state(AXVCPU_OP_UNREF, v, axvcpu_i_rules[AXVCPU_OP_DEINIT].from);
+        return axvcpu_i_close(v, true, err);
+    }
     release = v->release;
     axvcpu_i_destroy(v);
     if (release != NULL)
@@ -2011,6 +2202,20 @@ AXVCPU_API int axvcpu_retry(struct axvcpu *v)
 
 /* >>interrupts */
 
+/* Not the builtin: without an instruction for it the compiler would call a library. */
+static uint32_t axvcpu_i_highest(uint64_t bits)
+{
+    uint32_t n = 0, step;
+
+    for (step = 32; step != 0; step /= 2) {
+        if (bits >> step != 0) {
+            bits >>= step;
+            n += step;
+        }
+    }
+    return n;
+}
+
 AXVCPU_API int axvcpu_irq_next(const struct axvcpu *v)
 {
     int i;
@@ -2019,7 +2224,7 @@ AXVCPU_API int axvcpu_irq_next(const struct axvcpu *v)
         uint64_t bits = AXVCPU_ATOMIC_LOAD(&v->pending[i]) | AXVCPU_ATOMIC_LOAD(&v->lines[i]);
 
         if (bits != 0)
-            return i * 64 + 63 - __builtin_clzll(bits);
+            return i * 64 + (int)axvcpu_i_highest(bits);
     }
     return -1;
 }
@@ -3223,7 +3428,7 @@ static int axvm_i_visit(struct axvm *vm, struct axvcpu *v, struct axvcpu_exit *x
 
 AXVCPU_API int axvm_run_vcpu(struct axvm *vm, uint32_t id, struct axvcpu_exit *x)
 {
-    struct axvcpu *v;
+    struct axvcpu *v = NULL;
     int err = axvm_i_runnable(vm, "axvm_run_vcpu", id, x, &v);
 
     if (err != 0)
@@ -3236,7 +3441,7 @@ AXVCPU_API int axvm_run_vcpu(struct axvm *vm, uint32_t id, struct axvcpu_exit *x
 
 AXVCPU_API int axvm_step(struct axvm *vm, uint32_t id, struct axvcpu_exit *x)
 {
-    struct axvcpu *v;
+    struct axvcpu *v = NULL;
     bool again;
     int err = axvm_i_runnable(vm, "axvm_step", id, x, &v);
 
@@ -3347,7 +3552,7 @@ AXVCPU_API uint32_t axvm_vmid(const struct axvm *vm)
 }
 
 /* The mapping that has addr, or NULL. Under the lock. */
-static struct axvm_map *axvm_i_mapping(struct axvm *vm, uint64_t addr)
+static struct axvm_mapping *axvm_i_mapping(struct axvm *vm, uint64_t addr)
 {
     uint32_t i;
 
@@ -3358,7 +3563,7 @@ static struct axvm_map *axvm_i_mapping(struct axvm *vm, uint64_t addr)
     return NULL;
 }
 
-static const char *axvm_i_refuse_map(struct axvm *vm, const struct axvm_map *m)
+static const char *axvm_i_refuse_map(struct axvm *vm, const struct axvm_mapping *m)
 {
     uint32_t i;
 
@@ -3378,7 +3583,7 @@ static const char *axvm_i_refuse_map(struct axvm *vm, const struct axvm_map *m)
 
 AXVCPU_API int axvm_map(struct axvm *vm, axvcpu_gpa_t gpa, axvcpu_backing_t backing, uint64_t size, uint32_t flags)
 {
-    struct axvm_map m = { gpa, size, backing, flags };
+    struct axvm_mapping m = { gpa, size, backing, flags };
     const char *why;
     uint32_t i;
     int err = AXVCPU_EINVAL;
@@ -3399,7 +3604,7 @@ AXVCPU_API int axvm_map(struct axvm *vm, axvcpu_gpa_t gpa, axvcpu_backing_t back
 
 AXVCPU_API int axvm_unmap(struct axvm *vm, axvcpu_gpa_t gpa, uint64_t size)
 {
-    struct axvm_map *m;
+    struct axvm_mapping *m;
     int err = AXVCPU_EINVAL;
 
     AXVM_I_CHECK(vm, "axvm_unmap");
@@ -3415,10 +3620,10 @@ AXVCPU_API int axvm_unmap(struct axvm *vm, axvcpu_gpa_t gpa, uint64_t size)
 }
 
 /* What is behind gpa, and how far it goes on; size 0: nothing. */
-static struct axvm_map axvm_i_behind(struct axvm *vm, uint64_t gpa)
+static struct axvm_mapping axvm_i_behind(struct axvm *vm, uint64_t gpa)
 {
-    struct axvm_map found = { AXVCPU_GPA_INIT(0), 0, { NULL, AXVCPU_HPA_INIT(0) }, 0 };
-    const struct axvm_map *m;
+    struct axvm_mapping found = { AXVCPU_GPA_INIT(0), 0, { NULL, AXVCPU_HPA_INIT(0) }, 0 };
+    const struct axvm_mapping *m;
     uint64_t skip;
 
     axvm_i_lock(vm);
@@ -3435,7 +3640,7 @@ static struct axvm_map axvm_i_behind(struct axvm *vm, uint64_t gpa)
     return found;
 }
 
-static void *axvm_i_address(const struct axvm_map *m)
+static void *axvm_i_address(const struct axvm_mapping *m)
 {
 #if AXVCPU_I_HOSTED
     return m->backing.ptr;
@@ -3446,7 +3651,7 @@ static void *axvm_i_address(const struct axvm_map *m)
 
 AXVCPU_API int axvm_translate(struct axvm *vm, axvcpu_gpa_t gpa, axvcpu_backing_t *backing)
 {
-    struct axvm_map m;
+    struct axvm_mapping m;
 
     AXVM_I_CHECK(vm, "axvm_translate");
     if (backing == NULL)
@@ -3458,7 +3663,7 @@ AXVCPU_API int axvm_translate(struct axvm *vm, axvcpu_gpa_t gpa, axvcpu_backing_
 
 AXVCPU_API void *axvm_ptr(struct axvm *vm, axvcpu_gpa_t gpa, uint64_t len)
 {
-    struct axvm_map m;
+    struct axvm_mapping m;
 
     if (!axvm_i_is_vm(vm))
         return NULL;
@@ -3471,7 +3676,7 @@ static int axvm_i_copy(struct axvm *vm, const char *call, uint64_t gpa, uint8_t 
                        bool move)
 {
     while (len != 0) {
-        struct axvm_map m = axvm_i_behind(vm, gpa);
+        struct axvm_mapping m = axvm_i_behind(vm, gpa);
         uint64_t n = m.size < len ? m.size : len;
 
         if (n == 0 || (from != NULL && (m.flags & AXVM_MAP_WRITE) == 0))
@@ -3514,6 +3719,663 @@ AXVCPU_I_C_END
 
 #ifdef AXVCPU_KVM
 /* >>kvm */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+AXVCPU_I_C_BEGIN
+
+/* What the architecture adds, in its own >>kvm. */
+
+/* The VM has its descriptors: what must come before its vCPUs. */
+static int axvcpu_i_kvm_init_vm(struct axvm_arch *, const struct axvm_arch_desc *);
+/* KVM_CREATE_VM's argument, and the caller's own VM or 0. */
+static unsigned long axvcpu_i_kvm_machine(const struct axvm_arch_desc *, int *adopt);
+/* A vCPU without axvm: the place for its VM, and how that is wanted. */
+static struct axvm_arch *axvcpu_i_kvm_alone(struct axvcpu *, const struct axvcpu_arch_create *, struct axvm_arch_desc *);
+/* The vCPU has its descriptor and run page. fini undoes it, also half of it. */
+static int axvcpu_i_kvm_init_vcpu(struct axvcpu *, const struct axvcpu_arch_create *);
+static void axvcpu_i_kvm_fini_vcpu(struct axvcpu *);
+/* Before each KVM_RUN. */
+static int axvcpu_i_kvm_before(struct axvcpu *);
+/* KVM_RUN has returned 0: fill in the exit; NOTHING enters again. What is in no way special goes on to
+   axvcpu_i_kvm_mmio and axvcpu_i_kvm_other. */
+static int axvcpu_i_kvm_exit(struct axvcpu *, struct kvm_run *, struct axvcpu_exit *);
+/* The answer to anything but an MMIO read, into the run page. */
+static void axvcpu_i_kvm_answer(struct axvcpu *, struct kvm_run *, const struct axvcpu_answer *);
+
+/* >>kvm errors */
+
+#ifdef __GLIBC__
+typedef unsigned long axvcpu_i_kvm_request;
+#else
+typedef int axvcpu_i_kvm_request; /* as POSIX has it */
+#endif
+
+/* Any ioctl but KVM_RUN. */
+static int axvcpu_i_kvm_ioctl(int fd, unsigned long request, const void *arg)
+{
+    int r;
+
+    do {
+        r = ioctl(fd, (axvcpu_i_kvm_request)request, arg);
+    } while (r < 0 && errno == EINTR);
+    return r;
+}
+
+static int axvcpu_i_kvm_error(int code)
+{
+    switch (code) {
+    case ENOMEM: return AXVCPU_ENOMEM;
+    case ENOENT:
+    case ENODEV:
+    case ENXIO:
+    case ENOTTY: return AXVCPU_ENOSUPPORT;
+    default: return AXVCPU_EIO;
+    }
+}
+
+/* "KVM_CREATE_VCPU: File exists (errno 17); what to do". remedy may be NULL. */
+AXVCPU_I_COLD static int axvcpu_i_kvm_refused(const char *call, const char *remedy)
+{
+    int code = errno;
+    char line[320];
+    struct axvcpu_i_text t = { line, sizeof(line), 0 };
+
+    axvcpu_i_put(&t, call);
+    axvcpu_i_put(&t, ": ");
+    axvcpu_i_put(&t, strerror(code));
+    axvcpu_i_put(&t, " (errno ");
+    axvcpu_i_put_number(&t, (uint64_t)(uint32_t)code, 10);
+    axvcpu_i_put(&t, remedy != NULL ? "); " : ")");
+    axvcpu_i_put(&t, remedy != NULL ? remedy : "");
+    AXVCPU_LOG(AXVCPU_LOG_ERROR, line);
+    return axvcpu_i_kvm_error(code);
+}
+
+AXVCPU_I_COLD static int axvcpu_i_kvm_say(int err, const char *text)
+{
+    AXVCPU_LOG(AXVCPU_LOG_ERROR, text);
+    return err;
+}
+
+#define AXVCPU_I_KVM(fd, request, arg, remedy) \
+    (axvcpu_i_kvm_ioctl(fd, request, arg) >= 0 ? AXVCPU_OK : axvcpu_i_kvm_refused(#request, remedy))
+
+static int axvcpu_i_kvm_has(int fd, unsigned long capability)
+{
+    return axvcpu_i_kvm_ioctl(fd, KVM_CHECK_EXTENSION, (const void *)(uintptr_t)capability);
+}
+
+static int axvcpu_i_kvm_enable(int fd, uint32_t capability, uint64_t arg, const char *remedy)
+{
+    struct kvm_enable_cap cap;
+
+    AXVCPU_MEMSET(&cap, 0, sizeof(cap));
+    cap.cap = capability;
+    cap.args[0] = arg;
+    return AXVCPU_I_KVM(fd, KVM_ENABLE_CAP, &cap, remedy);
+}
+
+/* >>kvm descriptors */
+
+static const char *axvcpu_i_kvm_device_remedy(int code)
+{
+    switch (code) {
+    case ENOENT:
+    case ENODEV:
+    case ENXIO: return "no KVM: load kvm_intel or kvm_amd, and turn virtualization on in the firmware or in the host of this VM";
+    case EACCES:
+    case EPERM: return "no permission: join the group that owns /dev/kvm (usermod -aG kvm USER) and log in again";
+    default: return NULL;
+    }
+}
+
+/* /dev/kvm, its version and the capabilities that nothing here works without. */
+static int axvcpu_i_kvm_open(int *sys)
+{
+    static const struct { uint32_t capability; const char *text; } needed[] = {
+        { KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY is missing; use a newer kernel" },
+        { KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT is missing; use Linux 4.11 or newer" },
+    };
+    size_t i;
+    int err = AXVCPU_OK;
+
+    *sys = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+    if (*sys < 0)
+        return axvcpu_i_kvm_refused("open(/dev/kvm)", axvcpu_i_kvm_device_remedy(errno));
+    if (axvcpu_i_kvm_ioctl(*sys, KVM_GET_API_VERSION, NULL) != KVM_API_VERSION)
+        err = axvcpu_i_kvm_say(AXVCPU_ENOSUPPORT, "KVM_GET_API_VERSION: not 12; /dev/kvm is not KVM as we know it");
+    for (i = 0; err == 0 && i < sizeof(needed) / sizeof(needed[0]); i++) {
+        if (axvcpu_i_kvm_has(*sys, needed[i].capability) <= 0)
+            err = axvcpu_i_kvm_say(AXVCPU_ENOSUPPORT, needed[i].text);
+    }
+    if (err != 0)
+        (void)close(*sys);
+    return err;
+}
+
+static void axvcpu_i_kvm_close_vm(struct axvm_arch *vm)
+{
+    if (!vm->kvm.adopted)
+        (void)close(vm->kvm.fd);
+    (void)close(vm->kvm.sys);
+}
+
+static int axvcpu_i_kvm_open_vm(struct axvm_arch *vm, const struct axvm_arch_desc *desc)
+{
+    struct axvcpu_kvm_vm *k = &vm->kvm;
+    int adopt = 0, err = axvcpu_i_kvm_open(&k->sys);
+    unsigned long machine = axvcpu_i_kvm_machine(desc, &adopt);
+
+    if (err != 0)
+        return err;
+    k->adopted = adopt != 0;
+    k->fd = k->adopted ? adopt : axvcpu_i_kvm_ioctl(k->sys, KVM_CREATE_VM, (const void *)(uintptr_t)machine);
+    if (k->fd < 0) {
+        err = axvcpu_i_kvm_refused("KVM_CREATE_VM", "another hypervisor may be using the hardware");
+        (void)close(k->sys);
+        return err;
+    }
+    err = axvcpu_i_kvm_init_vm(vm, desc);
+    if (err != 0)
+        axvcpu_i_kvm_close_vm(vm);
+    return err;
+}
+
+static int axvcpu_i_kvm_map_run(struct axvcpu_kvm *k)
+{
+    int size = axvcpu_i_kvm_ioctl(k->vm->kvm.sys, KVM_GET_VCPU_MMAP_SIZE, NULL);
+    void *run;
+
+    if (size < (int)sizeof(struct kvm_run))
+        return axvcpu_i_kvm_refused("KVM_GET_VCPU_MMAP_SIZE", NULL);
+    run = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, k->fd, 0);
+    if (run == MAP_FAILED)
+        return axvcpu_i_kvm_refused("mmap of a vCPU's run page", NULL);
+    k->run = (struct kvm_run *)run;
+    k->run_size = (uint32_t)size;
+    return AXVCPU_OK;
+}
+
+static void axvcpu_i_kvm_close_vcpu(struct axvcpu_kvm *k)
+{
+    struct kvm_run *run = k->run;
+
+    if (run != NULL) {
+        *(struct kvm_run *volatile *)&k->run = NULL; /* before the kick's handler could touch it */
+        (void)munmap(run, k->run_size);
+    }
+    (void)close(k->fd);
+}
+
+static int axvcpu_i_kvm_open_vcpu(struct axvcpu_kvm *k, uint32_t id)
+{
+    int err;
+
+    k->fd = axvcpu_i_kvm_ioctl(k->vm->kvm.fd, KVM_CREATE_VCPU, (const void *)(uintptr_t)id);
+    if (k->fd < 0)
+        return axvcpu_i_kvm_refused("KVM_CREATE_VCPU",
+                                    errno == EEXIST ? "a KVM vCPU lives as long as its VM: use axvcpu_reset, or a new VM" :
+                                                      "see KVM_CAP_MAX_VCPUS and KVM_CAP_MAX_VCPU_ID");
+    err = axvcpu_i_kvm_map_run(k);
+    if (err != 0)
+        axvcpu_i_kvm_close_vcpu(k);
+    return err;
+}
+
+/* >>kvm kick: a signal whose handler makes the KVM_RUN under way, or the next one, return (api.rst, section
+   5: immediate_exit). One that arrives outside of run finds no current vCPU; its sender left a flag. */
+
+static void axvcpu_i_kvm_leave(void)
+{
+    struct axvcpu *v = AXVCPU_CURRENT_GET();
+    struct kvm_run *run = v != NULL ? *(struct kvm_run *volatile *)&axvcpu_arch(v)->kvm.run : NULL;
+
+    if (run != NULL)
+        *(volatile uint8_t *)&run->immediate_exit = 1;
+}
+
+static void axvcpu_i_kvm_on_signal(int number)
+{
+    (void)number;
+    axvcpu_i_kvm_leave();
+}
+
+static int axvcpu_i_kvm_take_signal(void)
+{
+    struct sigaction have, want;
+
+    if (sigaction(AXVCPU_KVM_SIGNAL, NULL, &have) != 0)
+        return axvcpu_i_kvm_refused("sigaction(AXVCPU_KVM_SIGNAL)", "define AXVCPU_KVM_SIGNAL as a signal that exists");
+    if ((have.sa_flags & SA_SIGINFO) == 0 && have.sa_handler == axvcpu_i_kvm_on_signal)
+        return AXVCPU_OK;
+    if ((have.sa_flags & SA_SIGINFO) != 0 || have.sa_handler != SIG_DFL)
+        return axvcpu_i_kvm_say(AXVCPU_EBUSY, "sigaction(AXVCPU_KVM_SIGNAL): the signal has a handler already; "
+                                              "define AXVCPU_KVM_SIGNAL as one that is free");
+    AXVCPU_MEMSET(&want, 0, sizeof(want));
+    want.sa_handler = axvcpu_i_kvm_on_signal;
+    want.sa_flags = SA_RESTART | SA_ONSTACK; /* the host's other system calls go on */
+    (void)sigemptyset(&want.sa_mask);
+    return sigaction(AXVCPU_KVM_SIGNAL, &want, NULL) == 0 ? AXVCPU_OK :
+                                                            axvcpu_i_kvm_refused("sigaction(AXVCPU_KVM_SIGNAL)", NULL);
+}
+
+static __thread uint32_t axvcpu_i_kvm_tid;
+
+/* The first bind of a thread: its id, and the signal let in. */
+AXVCPU_I_COLD static int axvcpu_i_kvm_enter_thread(void)
+{
+    sigset_t set;
+    int err = axvcpu_i_kvm_take_signal();
+
+    if (err != 0)
+        return err;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, AXVCPU_KVM_SIGNAL);
+    if (sigprocmask(SIG_UNBLOCK, &set, NULL) != 0) /* on Linux: of this thread */
+        return axvcpu_i_kvm_refused("sigprocmask(AXVCPU_KVM_SIGNAL)", NULL);
+    axvcpu_i_kvm_tid = (uint32_t)syscall(SYS_gettid);
+    return AXVCPU_OK;
+}
+
+/* The thread's id is out before the owner next looks at its attention word, hence the exchange: a kicker
+   who still sees the old one has left its flag before that. */
+AXVCPU_API int axvcpu_leaf_bind(struct axvcpu *v)
+{
+    struct axvcpu_kvm *k = &axvcpu_arch(v)->kvm;
+    int err = AXVCPU_I_LIKELY(axvcpu_i_kvm_tid != 0) ? AXVCPU_OK : axvcpu_i_kvm_enter_thread();
+
+    if (AXVCPU_I_UNLIKELY(k->tid != axvcpu_i_kvm_tid))
+        (void)AXVCPU_ATOMIC_XCHG(&k->tid, axvcpu_i_kvm_tid);
+    return err;
+}
+
+AXVCPU_API void axvcpu_leaf_kick(struct axvcpu *v, void *owner)
+{
+    uint32_t tid = AXVCPU_ATOMIC_LOAD(&axvcpu_arch(v)->kvm.tid);
+    int saved = errno;
+
+    if (owner == AXVCPU_CPU_TOKEN())
+        axvcpu_i_kvm_leave();
+    else if (tid != 0)
+        (void)syscall(SYS_tgkill, getpid(), (int)tid, AXVCPU_KVM_SIGNAL);
+    errno = saved;
+}
+
+/* >>kvm leaves */
+
+AXVCPU_API int axvcpu_leaf_create(struct axvcpu *v, const struct axvcpu_arch_create *create)
+{
+    struct axvcpu_kvm *k = &axvcpu_arch(v)->kvm;
+    struct axvm_arch_desc desc;
+    int err = axvcpu_i_kvm_take_signal();
+
+    if (err != 0)
+        return err;
+    AXVCPU_MEMSET(&desc, 0, sizeof(desc));
+    k->vm = v->vm.vm != NULL ? &v->vm.vm->arch : axvcpu_i_kvm_alone(v, create, &desc);
+    if (v->vm.vm == NULL)
+        err = axvcpu_i_kvm_open_vm(k->vm, &desc);
+    if (err != 0)
+        return err;
+    err = axvcpu_i_kvm_open_vcpu(k, v->vcpu_id);
+    if (err == 0) {
+        err = axvcpu_i_kvm_init_vcpu(v, create);
+        if (err == 0)
+            return AXVCPU_OK;
+        axvcpu_i_kvm_fini_vcpu(v);
+        axvcpu_i_kvm_close_vcpu(k);
+    }
+    if (v->vm.vm == NULL)
+        axvcpu_i_kvm_close_vm(k->vm);
+    return err;
+}
+
+AXVCPU_API void axvcpu_leaf_destroy(struct axvcpu *v)
+{
+    struct axvcpu_kvm *k = &axvcpu_arch(v)->kvm;
+
+    axvcpu_i_kvm_fini_vcpu(v);
+    axvcpu_i_kvm_close_vcpu(k);
+    if (v->vm.vm == NULL)
+        axvcpu_i_kvm_close_vm(k->vm);
+}
+
+/* Second-stage tables are the kernel's. */
+AXVCPU_API int axvcpu_leaf_set_root(struct axvcpu *v, axvcpu_hpa_t root)
+{
+    (void)v, (void)root;
+    return AXVCPU_OK;
+}
+
+/* The kernel loads and saves. */
+#define AXVCPU_I_KVM_PLAIN(name)                        \
+    AXVCPU_API int axvcpu_leaf_##name(struct axvcpu *v) \
+    {                                                   \
+        (void)v;                                        \
+        return AXVCPU_OK;                               \
+    }
+AXVCPU_I_KVM_PLAIN(unbind)
+AXVCPU_I_KVM_PLAIN(put)
+AXVCPU_I_KVM_PLAIN(load)
+
+AXVCPU_API int axvcpu_leaf_inject_hw(struct axvcpu *v, uint32_t vintid, uint32_t pintid)
+{
+    (void)v, (void)vintid, (void)pintid;
+    return AXVCPU_ENOSUPPORT;
+}
+
+/* >>kvm run */
+
+/* A signal, or an application processor that has just been started (EAGAIN, once): whatever is in the run
+   page is from an earlier exit. immediate_exit goes before the attention is looked at. */
+AXVCPU_I_COLD static int axvcpu_i_kvm_interrupted(struct axvcpu *v, struct kvm_run *run, struct axvcpu_exit *x)
+{
+    bool done;
+
+    if (errno != EINTR && errno != EAGAIN)
+        return axvcpu_i_kvm_refused("KVM_RUN", errno == EFAULT ? "the memory behind a mapping is gone" : NULL);
+    *(volatile uint8_t *)&run->immediate_exit = 0;
+    return axvcpu_attend(v, x, &done);
+}
+
+AXVCPU_API int axvcpu_leaf_run(struct axvcpu *v, struct axvcpu_exit *x)
+{
+    struct axvcpu_kvm *k = &axvcpu_arch(v)->kvm;
+    int err;
+
+    do {
+        x->kind = AXVCPU_EXIT_NOTHING;
+        err = axvcpu_i_kvm_before(v);
+        if (AXVCPU_I_UNLIKELY(err != 0))
+            return err;
+        if (AXVCPU_I_LIKELY(ioctl(k->fd, KVM_RUN, 0) == 0))
+            err = axvcpu_i_kvm_exit(v, k->run, x);
+        else
+            err = axvcpu_i_kvm_interrupted(v, k->run, x);
+    } while (AXVCPU_I_UNLIKELY(x->kind == AXVCPU_EXIT_NOTHING) && err == 0);
+    return err;
+}
+
+/* The kernel finishes the instruction when it is entered next; immediate_exit makes it stop there, with
+   EINTR (api.rst, section 5). A kick in between leaves its flag to the next run. */
+AXVCPU_I_COLD static int axvcpu_i_kvm_finish(struct axvcpu *v, struct axvcpu_exit *x)
+{
+    struct axvcpu_kvm *k = &axvcpu_arch(v)->kvm;
+    int r, code, err = axvcpu_i_kvm_before(v);
+
+    if (err != 0)
+        return err;
+    *(volatile uint8_t *)&k->run->immediate_exit = 1;
+    r = ioctl(k->fd, KVM_RUN, 0);
+    code = errno;
+    *(volatile uint8_t *)&k->run->immediate_exit = 0;
+    if (r == 0)
+        return axvcpu_i_kvm_exit(v, k->run, x);
+    errno = code;
+    return code == EINTR || code == EAGAIN ? AXVCPU_OK : axvcpu_i_kvm_refused("KVM_RUN", NULL);
+}
+
+AXVCPU_API int axvcpu_leaf_commit(struct axvcpu *v, struct axvcpu_exit *x, bool entering)
+{
+    const struct axvcpu_answer *a = axvcpu_access(v);
+    struct kvm_run *run = axvcpu_arch(v)->kvm.run;
+    uint64_t value = a->refused ? UINT64_MAX : a->value;
+
+    if (AXVCPU_I_LIKELY(a->kind == AXVCPU_EXIT_MMIO_READ))
+        AXVCPU_MEMCPY(run->mmio.data, &value, sizeof(value));
+    else if (a->kind != AXVCPU_EXIT_MMIO_WRITE)
+        axvcpu_i_kvm_answer(v, run, a);
+    return entering ? AXVCPU_OK : axvcpu_i_kvm_finish(v, x);
+}
+
+/* Let the kernel finish the instruction, reads answered with 0 and writes dropped, so that nothing of it is
+   left. A string instruction may bring up to 1024 elements of a read and a write each. */
+AXVCPU_I_UNUSED static int axvcpu_i_kvm_drain(struct axvcpu *v)
+{
+    struct axvcpu_exit x;
+    uint32_t i;
+    int err;
+
+    for (i = 0; i < 4096; i++) {
+        x.kind = AXVCPU_EXIT_NOTHING;
+        axvcpu_access(v)->refused = false;
+        axvcpu_access(v)->value = 0;
+        err = axvcpu_leaf_commit(v, &x, false);
+        if (err != 0 || x.kind == AXVCPU_EXIT_NOTHING)
+            return err;
+    }
+    return axvcpu_i_kvm_say(AXVCPU_EIO, "KVM_RUN: the guest's instruction does not end");
+}
+
+/* >>kvm exits that every architecture has */
+
+AXVCPU_I_INLINE void axvcpu_i_kvm_mmio(struct axvcpu *v, const struct kvm_run *run, struct axvcpu_exit *x)
+{
+    uint64_t data;
+
+    x->mmio.addr = run->mmio.phys_addr;
+    x->mmio.width = x->mmio.reg_width = run->mmio.len;
+    x->mmio.reg = AXVCPU_REG_NONE; /* the kernel writes it, extended as the instruction wants */
+    x->mmio.sign_extend = false;
+    if (run->mmio.is_write) {
+        AXVCPU_MEMCPY(&data, run->mmio.data, sizeof(data));
+        x->mmio.data = data & (UINT64_MAX >> (64 - 8 * run->mmio.len));
+        x->kind = AXVCPU_EXIT_MMIO_WRITE;
+    } else {
+        x->kind = AXVCPU_EXIT_MMIO_READ;
+    }
+    axvcpu_await(v, x);
+}
+
+static void axvcpu_i_kvm_system_event(const struct kvm_run *run, struct axvcpu_exit *x)
+{
+    static const struct { uint32_t type, reason; } events[] = {
+        { KVM_SYSTEM_EVENT_SHUTDOWN, AXVCPU_SYSTEM_OFF },
+        { KVM_SYSTEM_EVENT_RESET, AXVCPU_SYSTEM_RESET },
+        { KVM_SYSTEM_EVENT_CRASH, AXVCPU_SYSTEM_CRASH },
+    };
+    size_t i;
+
+    x->kind = AXVCPU_EXIT_RAW;
+    for (i = 0; i < sizeof(events) / sizeof(events[0]); i++) {
+        if (run->system_event.type != events[i].type)
+            continue;
+        x->kind = AXVCPU_EXIT_SYSTEM_DOWN;
+        x->system.reason = events[i].reason;
+    }
+}
+
+AXVCPU_I_COLD static int axvcpu_i_kvm_other(const struct kvm_run *run, struct axvcpu_exit *x)
+{
+    switch (run->exit_reason) {
+    case KVM_EXIT_SHUTDOWN:
+        x->kind = AXVCPU_EXIT_SHUTDOWN;
+        break;
+    case KVM_EXIT_SYSTEM_EVENT:
+        axvcpu_i_kvm_system_event(run, x);
+        break;
+    case KVM_EXIT_FAIL_ENTRY:
+        x->kind = AXVCPU_EXIT_FAIL_ENTRY;
+        x->fail.reason = run->fail_entry.hardware_entry_failure_reason;
+        break;
+    case KVM_EXIT_INTERNAL_ERROR:
+        x->kind = AXVCPU_EXIT_UNDECODED;
+        x->undecoded.addr = 0;
+        x->undecoded.syndrome = run->internal.suberror;
+        x->undecoded.insn_len = 0;
+        break;
+    default:
+        x->kind = AXVCPU_EXIT_RAW;
+        break;
+    }
+    return AXVCPU_OK;
+}
+
+/* >>kvm per CPU: there is nothing to turn on, but this is where a host asks whether it can work */
+
+AXVCPU_API bool axvcpu_leaf_supported(void)
+{
+    int sys;
+
+    if (axvcpu_i_kvm_open(&sys) != 0)
+        return false;
+    (void)close(sys);
+    return true;
+}
+
+AXVCPU_API int axvcpu_leaf_percpu_init(struct axvcpu_percpu *p, uint32_t cpu_id)
+{
+    (void)p, (void)cpu_id;
+    return AXVCPU_OK;
+}
+
+AXVCPU_API void axvcpu_leaf_percpu_deinit(struct axvcpu_percpu *p)
+{
+    (void)p;
+}
+
+AXVCPU_API int axvcpu_leaf_percpu_enable(struct axvcpu_percpu *p)
+{
+    p->arch.enabled = axvcpu_leaf_supported();
+    return p->arch.enabled ? AXVCPU_OK : AXVCPU_ENOSUPPORT;
+}
+
+AXVCPU_API int axvcpu_leaf_percpu_disable(struct axvcpu_percpu *p)
+{
+    p->arch.enabled = false;
+    return AXVCPU_OK;
+}
+
+/* >>kvm VM */
+
+AXVCPU_API int axvm_leaf_init(struct axvm *vm, const struct axvm_arch_desc *desc)
+{
+    return axvcpu_i_kvm_open_vm(&vm->arch, desc);
+}
+
+AXVCPU_API void axvm_leaf_deinit(struct axvm *vm)
+{
+    axvcpu_i_kvm_close_vm(&vm->arch);
+}
+
+static int axvcpu_i_kvm_set_slot(struct axvm *vm, uint32_t slot, const struct axvm_mapping *map, uint64_t size)
+{
+    struct kvm_userspace_memory_region region;
+
+    AXVCPU_MEMSET(&region, 0, sizeof(region));
+    region.slot = slot;
+    region.flags = (map->flags & AXVM_MAP_WRITE) == 0 ? KVM_MEM_READONLY : 0;
+    region.flags |= (map->flags & AXVM_MAP_LOG_DIRTY) != 0 ? KVM_MEM_LOG_DIRTY_PAGES : 0;
+    region.guest_phys_addr = map->gpa.addr;
+    region.memory_size = size;
+    region.userspace_addr = (uint64_t)(uintptr_t)map->backing.ptr;
+    return AXVCPU_I_KVM(vm->arch.kvm.fd, KVM_SET_USER_MEMORY_REGION, &region,
+                        "addresses and size must be multiples of the page size, and the memory must stay mapped");
+}
+
+AXVCPU_API int axvm_leaf_map(struct axvm *vm, uint32_t slot, const struct axvm_mapping *map)
+{
+    if (map->backing.ptr == NULL)
+        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_map: KVM maps memory of this process; use axvcpu_from_ptr");
+    if (((uintptr_t)map->backing.ptr & (AXVM_LEAF_PAGE - 1)) != 0)
+        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_map: the memory must begin at a page; get it from mmap or aligned_alloc");
+    if ((map->flags & AXVM_MAP_WRITE) == 0 && axvcpu_i_kvm_has(vm->arch.kvm.fd, KVM_CAP_READONLY_MEM) <= 0)
+        return axvcpu_i_kvm_say(AXVCPU_ENOSUPPORT, "axvm_map: KVM_CAP_READONLY_MEM is missing; map with AXVM_MAP_WRITE");
+    return axvcpu_i_kvm_set_slot(vm, slot, map, map->size);
+}
+
+AXVCPU_API int axvm_leaf_unmap(struct axvm *vm, uint32_t slot, const struct axvm_mapping *map)
+{
+    return axvcpu_i_kvm_set_slot(vm, slot, map, 0);
+}
+
+AXVCPU_API axvcpu_hpa_t axvm_leaf_root(const struct axvm *vm)
+{
+    (void)vm;
+    return axvcpu_hpa(0);
+}
+
+AXVCPU_API uint32_t axvm_leaf_vmid(const struct axvm *vm)
+{
+    (void)vm;
+    return 0;
+}
+
+AXVCPU_API int axvm_leaf_irq_line(struct axvm *vm, uint32_t line, bool level)
+{
+    struct kvm_irq_level irq;
+
+    if (!vm->arch.kvm.irqchip)
+        return axvcpu_i_kvm_say(AXVCPU_ENOSUPPORT, "axvm_irq_line: this VM's interrupt controller is not in the kernel");
+    AXVCPU_MEMSET(&irq, 0, sizeof(irq));
+    irq.irq = line;
+    irq.level = level;
+    return AXVCPU_I_KVM(vm->arch.kvm.fd, KVM_IRQ_LINE, &irq, "lines need the full controller, not the split one");
+}
+
+/* >>kvm descriptors for the user */
+
+AXVCPU_API int axvm_kvm_fd(const struct axvm *vm)
+{
+    return vm != NULL && vm->word != 0 ? vm->arch.kvm.fd : -1;
+}
+
+AXVCPU_API int axvcpu_kvm_fd(const struct axvcpu *v)
+{
+    return axvcpu_i_is_vcpu(v) ? v->arch.kvm.fd : -1;
+}
+
+AXVCPU_API int axvcpu_kvm_vm_fd(const struct axvcpu *v)
+{
+    return axvcpu_i_is_vcpu(v) ? v->arch.kvm.vm->kvm.fd : -1;
+}
+
+AXVCPU_API struct kvm_run *axvcpu_kvm_run(const struct axvcpu *v)
+{
+    return axvcpu_i_is_vcpu(v) ? v->arch.kvm.run : NULL;
+}
+
+AXVCPU_API int axvm_irq_fd(struct axvm *vm, uint32_t line, int eventfd, bool on)
+{
+    struct kvm_irqfd irq;
+
+    if (axvm_kvm_fd(vm) < 0 || eventfd < 0)
+        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_irq_fd: no VM, or no eventfd");
+    AXVCPU_MEMSET(&irq, 0, sizeof(irq));
+    irq.fd = (uint32_t)eventfd;
+    irq.gsi = line;
+    irq.flags = on ? 0 : KVM_IRQFD_FLAG_DEASSIGN;
+    return AXVCPU_I_KVM(vm->arch.kvm.fd, KVM_IRQFD, &irq, "it needs an in-kernel interrupt controller");
+}
+
+AXVCPU_API int axvm_io_fd(struct axvm *vm, uint32_t class_, uint64_t addr, uint32_t width, const uint64_t *match,
+                          int eventfd, bool on)
+{
+    struct kvm_ioeventfd io;
+
+    if (axvm_kvm_fd(vm) < 0 || eventfd < 0)
+        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_io_fd: no VM, or no eventfd");
+    AXVCPU_MEMSET(&io, 0, sizeof(io));
+    io.addr = addr;
+    io.len = width;
+    io.fd = eventfd;
+    io.datamatch = match != NULL ? *match : 0;
+    io.flags = (match != NULL ? 1u << kvm_ioeventfd_flag_nr_datamatch : 0) |
+               (class_ == AXVM_PORT ? 1u << kvm_ioeventfd_flag_nr_pio : 0) |
+               (on ? 0 : 1u << kvm_ioeventfd_flag_nr_deassign);
+    return AXVCPU_I_KVM(vm->arch.kvm.fd, KVM_IOEVENTFD, &io, "the width is 1, 2, 4 or 8, and no other eventfd may be there");
+}
+
+AXVCPU_I_C_END
 #endif
 
 #if AXVCPU_I_ARCH == AXVCPU_I_ARCH_HEADER
@@ -3736,7 +4598,7 @@ AXVCPU_API int axvcpu_leaf_inject(struct axvcpu *v, uint32_t *what)
         uint64_t lines = AXVCPU_ATOMIC_LOAD(&v->lines[i]), bits = AXVCPU_ATOMIC_XCHG(&v->pending[i], 0u) | lines;
 
         for (; bits != 0; bits &= ~(UINT64_C(1) << (vector % 64))) {
-            vector = (uint32_t)(63 - __builtin_clzll(bits));
+            vector = axvcpu_i_highest(bits);
             (void)AXVCPU_ATOMIC_FETCH_ADD(&a->delivered[(uint32_t)i * 64 + vector], 1u);
         }
         *what |= lines != 0 ? AXVCPU_ATTN_IRQ : 0u;
@@ -3814,13 +4676,13 @@ AXVCPU_API void axvm_leaf_deinit(struct axvm *vm)
 }
 
 /* The core's own table is all the memory there is. */
-AXVCPU_API int axvm_leaf_map(struct axvm *vm, uint32_t slot, const struct axvm_map *map)
+AXVCPU_API int axvm_leaf_map(struct axvm *vm, uint32_t slot, const struct axvm_mapping *map)
 {
     (void)vm, (void)slot, (void)map;
     return AXVCPU_OK;
 }
 
-AXVCPU_API int axvm_leaf_unmap(struct axvm *vm, uint32_t slot, const struct axvm_map *map)
+AXVCPU_API int axvm_leaf_unmap(struct axvm *vm, uint32_t slot, const struct axvm_mapping *map)
 {
     (void)vm, (void)slot, (void)map;
     return AXVCPU_OK;

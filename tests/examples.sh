@@ -1,13 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# examples.sh SOURCE...: TAP for the examples: each line `// test: expect TEXT` of a source is one
-# case, and holds when the program succeeded and its output contains TEXT.
+# examples.sh SOURCE...: TAP for the examples: each line `// test: expect TEXT` (or ` * test: ...`) of a
+# source is one case, and holds when the program succeeded and its output contains TEXT.
 
 cases=0
 for source; do
     program=${source%.c}
-    [ -x "build/$program" ] || program=${program%/*} # a directory is one program
+    if [ -f "build/${program%/*}" ]; then program=${program%/*}; fi # a directory is one program
     output=$(timeout 20 "build/$program" 2>&1 </dev/null)
     code=$?
     while IFS= read -r text; do
@@ -21,7 +21,7 @@ for source; do
             ;;
         esac
     done <<EOF
-$(sed -n 's,^// test: expect ,,p' "$source")
+$(sed -nE 's,^(//| \*) test: expect ,,p' "$source")
 EOF
 done
 echo "1..$cases"

@@ -74,21 +74,65 @@ TAP_MAYBE void bound(struct axvcpu *v)
     must(axvcpu_bind(v) == AXVCPU_OK);
 }
 
-TAP_MAYBE uint64_t gpr(struct axvcpu *v, uint32_t reg)
+TAP_MAYBE uint64_t gpr_of(struct axvcpu *v, uint32_t number)
 {
     uint64_t value = UINT64_C(0xbadbadbadbad);
 
-    must(axvcpu_get_gpr(v, reg, &value) == AXVCPU_OK);
+    must(axvcpu_get_gpr(v, number, &value) == AXVCPU_OK);
     return value;
 }
 
-TAP_MAYBE uint64_t reg(struct axvcpu *v, uint64_t id)
+TAP_MAYBE uint64_t reg_of(struct axvcpu *v, uint64_t id)
 {
     uint64_t value = UINT64_C(0xbadbadbadbad);
 
     must(axvcpu_get_reg(v, id, &value) == AXVCPU_OK);
     return value;
 }
+
+// A vCPU in `state`, unowned or owned by the calling CPU: the honest way where there is one. With an access
+// (a step of a script), the guest has done that last, and in the states that keep it it is unanswered.
+#ifdef AXVCPU_ARCH_FAKE
+TAP_MAYBE void reach_unowned(struct axvcpu *v, enum axvcpu_state state)
+{
+    if (state == AXVCPU_STATE_INVALID)
+        must(axvcpu_setup(v, axvcpu_gpa(ENTRY), axvcpu_hpa(ROOT), NULL) == AXVCPU_EBADSTATE);
+    else if (state != AXVCPU_STATE_FREE)
+        must(axvcpu_transition(v, AXVCPU_STATE_FREE, state) == AXVCPU_OK);
+}
+
+TAP_MAYBE void reach_owned(struct axvcpu *v, enum axvcpu_state state)
+{
+    must(axvcpu_bind(v) == AXVCPU_OK);
+    if (state == AXVCPU_STATE_BLOCKED)
+        must(axvcpu_block(v) == AXVCPU_OK);
+    else
+        must(axvcpu_transition(v, AXVCPU_STATE_READY, state) == AXVCPU_OK);
+}
+
+TAP_MAYBE void perform(struct axvcpu *v, const struct axvcpu_fake_step *access)
+{
+    struct axvcpu_exit x;
+
+    must(axvcpu_fake_script(v, access, 1, false) == AXVCPU_OK && axvcpu_bind(v) == AXVCPU_OK);
+    must(axvcpu_run(v, &x) == AXVCPU_OK && x.kind == access->exit.kind && axvcpu_unbind(v) == AXVCPU_OK);
+}
+
+TAP_MAYBE void reach(struct axvcpu *v, enum axvcpu_state state, bool owned, const struct axvcpu_fake_step *access)
+{
+    if (state == AXVCPU_STATE_CREATED && !owned)
+        created(v);
+    else
+        set_up(v);
+    if (access != NULL && (state != AXVCPU_STATE_CREATED || owned))
+        perform(v, access);
+    if (owned)
+        reach_owned(v, state);
+    else if (state != AXVCPU_STATE_CREATED)
+        reach_unowned(v, state);
+    forget_lines();
+}
+#endif
 
 #define CORE_ERROR_NAME(name, value, text) \
     case value:                            \

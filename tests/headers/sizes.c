@@ -26,6 +26,9 @@ int main(void)
     SHOW(axvcpu_arch_setup);
     SHOW(axvcpu_cpumask);
     SHOW(axvcpu_answer);
+    SHOW(axvm);
+    SHOW(axvm_desc);
+    SHOW(axvm_range);
 #ifdef AXVCPU_ARCH_FAKE
     SHOW(axvcpu_fake_step);
 #endif

@@ -7,6 +7,7 @@
 //   SMOKE_TWICE     the header comes before and after AXVCPU_IMPLEMENTATION is defined
 //   SMOKE_OTHER     smoke_other, in another file, has a vCPU too
 //   SMOKE_ARCH_FIRST, SMOKE_ARCH_LAST   the arch headers too, before or after the core
+//   SMOKE_SHARED    smoke_shared, in another file, works on this file's vCPU
 //   HOOK_X          tests/headers/hooks.h has hook X, and it must be called
 //   SMOKE_NO_MAIN   somebody else has main
 //   SMOKE_MISMATCH  the implementation was compiled with other macros: init must refuse
@@ -36,6 +37,7 @@
 
 SMOKE_C int smoke_other(void);
 SMOKE_C int smoke(void);
+SMOKE_C int smoke_shared(struct axvcpu *v);
 
 #define MUST(cond) \
     do { \
@@ -43,7 +45,7 @@ SMOKE_C int smoke(void);
             return __LINE__; \
     } while (0)
 
-#ifdef HOOK
+#if defined(HOOK) && !defined(SMOKE_NO_MAIN)
 unsigned hook_calls;
 struct axvcpu *hook_current;
 #endif
@@ -72,6 +74,9 @@ static int live(const struct axvcpu_desc *desc)
     MUST(axvcpu_setup(&vcpu, axvcpu_gpa(0x8000), axvcpu_hpa(0), NULL) == AXVCPU_OK);
     MUST(axvcpu_fake_script(&vcpu, script, 2, false) == AXVCPU_OK);
     MUST(axvcpu_bind(&vcpu) == AXVCPU_OK && axvcpu_get_state(&vcpu) == AXVCPU_STATE_READY);
+#ifdef SMOKE_SHARED
+    MUST(smoke_shared(&vcpu) == AXVCPU_OK);
+#endif
     MUST(axvcpu_inject_interrupt(&vcpu, 33) == AXVCPU_OK);
     MUST(axvcpu_run(&vcpu, &x) == AXVCPU_OK && x.kind == AXVCPU_EXIT_MMIO_READ && x.mmio.addr == 0x1000);
     MUST(axvcpu_exit_print(line, sizeof line, &x) < sizeof line && line[0] == 'M' && line[5] == 'R');
@@ -89,18 +94,52 @@ static int live(const struct axvcpu_desc *desc)
     return 0;
 }
 
+static enum axvm_answer device(struct axvm *vm, struct axvcpu *v, struct axvcpu_exit *x, void *arg)
+{
+    (void)vm, (void)v;
+    x->mmio.data = 0x8001;
+    ++*(int *)arg;
+    return AXVM_DONE;
+}
+
+/* The same guest, its device served by the VM layer. */
+static int live_vm(void)
+{
+    static struct axvm vm;
+    static struct axvm_range ranges[2];
+    struct axvm_desc desc;
+    struct axvcpu_exit x;
+    uint64_t value = 0;
+    int served = 0;
+
+    __builtin_memset(&desc, 0, sizeof desc);
+    desc.vcpus = &vcpu;
+    desc.vcpu_count = 1;
+    desc.ranges = ranges;
+    desc.max_ranges = 1;
+    MUST(axvm_init(&vm, &desc) == AXVCPU_OK && axvm_boot(&vm) == AXVCPU_OK);
+    MUST(axvm_add_mmio(&vm, 0x1000, 0x100, device, &served) == AXVCPU_OK);
+    MUST(axvcpu_fake_script(&vcpu, script, 2, false) == AXVCPU_OK);
+    MUST(axvm_run_vcpu(&vm, 0, &x) == AXVCPU_OK && x.kind == AXVCPU_EXIT_HALT && served == 1);
+    MUST(axvcpu_get_gpr(&vcpu, 5, &value) == AXVCPU_OK && value == UINT64_C(0xffffffffffff8001));
+    MUST(axvm_deinit(&vm) == AXVCPU_OK);
+    return 0;
+}
+
 int smoke(void)
 {
     struct axvcpu_desc desc;
+    int failed = 0;
 
     __builtin_memset(&desc, 0, sizeof desc);
     desc.vcpu_id = 1;
 #ifdef SMOKE_MISMATCH
     vcpu.word = 77;
     MUST(axvcpu_init(&vcpu, &desc) == AXVCPU_EINVAL && vcpu.word == 77);
-    return 0;
+    return failed;
 #else
-    return live(&desc);
+    failed = live(&desc);
+    return failed != 0 ? failed : live_vm();
 #endif
 }
 
