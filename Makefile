@@ -56,6 +56,11 @@ examples: $(EXAMPLES) ## build the examples to build/examples
 build/examples/%: examples/%.c | deps-run
 	$(call compile,$(CC)) -O2 $(own_flags)
 
+ANYWHERE := $(shell grep -ls '^ \* backends: all' examples/*.c)
+
+build/examples/on-fake/%: examples/%.c | deps-run
+	$(call compile,$(CC)) -O2 -DAXVCPU_ARCH_FAKE $(own_flags)
+
 define example_dir
 build/$1: $$(wildcard $1/*.c $1/*.h) | deps-run
 	$$(call compile,$$(CC)) -O2 $$(own_flags)
@@ -67,7 +72,6 @@ $(foreach d,$(EXAMPLE_DIRS),$(eval $(call example_dir,$d)))
 $(RUN): tests/run.c | deps-run
 	$(call compile,$(CC)) -O1
 
-BUILD_plain := -O1
 BUILD_o2 := -O2
 BUILD_asan := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 BUILD_tsan := -O1 -fsanitize=thread
@@ -92,16 +96,18 @@ endef
 # suite NAME,BUILDS,FLAGS: nothing as long as there is no tests/NAME
 suite = $(if $(wildcard tests/$1/.),$(foreach b,$2,$(eval $(call program,$1,$b,$3)))$(eval $(call target,$1)))
 
-# Examples with a comment line `// test: expect TEXT` are run, and their output must have TEXT.
-EXPECTING := $(shell grep -lsE '^(//| \*) test: expect ' examples/*.c examples/*/*.c)
-NEEDS_core += $(EXAMPLES)
-COMMANDS_core += $(if $(EXPECTING),"examples=sh tests/examples.sh $(EXPECTING)")
+# Examples with a line `test: expect TEXT` are run, and their output must have TEXT: here those that need no
+# hardware. One with a line `backends: all` has no word of any backend, and is run on the fake one too.
+NO_HARDWARE := $(shell grep -lsE 'AXVCPU_ARCH_(FAKE|HEADER)' examples/*.c examples/*/*.c)
+NEEDS_core += $(EXAMPLES) $(patsubst examples/%.c,build/examples/on-fake/%,$(ANYWHERE))
+COMMANDS_core += "examples=sh tests/examples.sh build/examples $(NO_HARDWARE)" \
+  "examples on the fake backend=sh tests/examples.sh build/examples/on-fake $(ANYWHERE)"
 
-include $(wildcard tests/*/rules.mk)
+include $(wildcard tests/*/rules.mk bench/rules.mk)
 
-$(call suite,core,plain o2 asan tsan,$(FAKE)) ## states, ownership, exits, fake backend, examples
+$(call suite,core,o2 asan tsan,$(FAKE)) ## states, ownership, exits, fake backend, examples
 $(call suite,headers)                         ## the headers: compilers, standards, macros, linking
-$(call suite,vm,plain o2 asan tsan,$(FAKE))   ## run loop, devices, memory, SMP
+$(call suite,vm,o2 asan tsan,$(FAKE))   ## run loop, devices, memory, SMP
 $(call suite,model)                           ## the protocols, model-checked
 $(call suite,kvm)                             ## guests on KVM
 $(call suite,arm64)                           ## guests on bare AArch64

@@ -486,10 +486,10 @@ struct axvcpu_answer {
     uint64_t value;      /* axvcpu_complete's */
     uint32_t cpuid[4];   /* axvcpu_complete_cpuid's: eax, ebx, ecx, edx */
     uint32_t kind;       /* AXVCPU_EXIT_* */
-    uint32_t reg;        /* guest register that takes the value, or AXVCPU_REG_NONE */
-    uint32_t count;      /* string elements; 1 for a plain access */
     uint8_t width, reg_width;
     bool sign_extend, refused;
+    uint32_t reg;        /* guest register that takes the value, or AXVCPU_REG_NONE */
+    uint32_t count;      /* string elements; 1 for a plain access */
 };
 
 typedef int (*axvcpu_fn)(struct axvcpu *, void *arg);
@@ -758,6 +758,10 @@ AXVCPU_API uint64_t axvcpu_access_result(const struct axvcpu_answer *, uint64_t 
 #define AXVCPU_KVM_SIGNAL (SIGRTMIN + 1)
 #endif
 
+/* The kernel commits when it is entered; answers go to the run page at once. */
+#define AXVCPU_LEAF_RUN_COMMITS 1
+#define AXVCPU_LEAF_ANSWER(v) ((v)->arch.kvm.answer)
+
 struct kvm_run;
 
 /* A VM's descriptors. */
@@ -771,6 +775,8 @@ struct axvcpu_kvm_vm {
 /* A vCPU's. */
 struct axvcpu_kvm {
     struct kvm_run *run; /* shared with the kernel; NULL until it is mapped */
+    uint64_t *answer;    /* where the kernel expects axvcpu_complete's value: in the run page, or `ignored` */
+    uint64_t ignored;
     struct axvm_arch *vm;
     int fd;
     uint32_t run_size;
@@ -866,6 +872,15 @@ AXVCPU_API uint64_t axvcpu_fake_delivered(const struct axvcpu *, uint32_t vector
 /* ---------------------------------------------------------------------------------------------------- */
 /* >>api                                                                                                */
 /* ---------------------------------------------------------------------------------------------------- */
+
+/* A backend may say that entering is committing, so that leaf_commit(v, x, true) would have nothing to do;
+   and where axvcpu_complete shall put the value. */
+#ifndef AXVCPU_LEAF_RUN_COMMITS
+#define AXVCPU_LEAF_RUN_COMMITS 0
+#endif
+#ifndef AXVCPU_LEAF_ANSWER
+#define AXVCPU_LEAF_ANSWER(v) (&(v)->access.value)
+#endif
 
 /* A vCPU's words. `word` is magic | flags | state; only the owner writes it, but for Blocked -> Ready,
    which anybody may do with a compare-and-swap. `attn` see AXVCPU_ATTN_*. */
@@ -1151,6 +1166,16 @@ AXVCPU_I_INLINE bool axvcpu_i_change(struct axvcpu *v, uint32_t from, uint32_t t
     return true;
 }
 
+/* Clear and set flags of the state word; a wake-up from elsewhere in between is not undone. */
+AXVCPU_I_INLINE void axvcpu_i_flags(struct axvcpu *v, uint32_t clear, uint32_t set)
+{
+    uint32_t word;
+
+    do {
+        word = AXVCPU_ATOMIC_LOAD_RELAXED(&v->word);
+    } while (!axvcpu_i_change(v, word, (word & ~clear) | set));
+}
+
 AXVCPU_I_INLINE int axvcpu_init(struct axvcpu *v, const struct axvcpu_desc *desc)
 {
     return axvcpu_i_init(v, desc, AXVCPU_ABI);
@@ -1214,10 +1239,14 @@ AXVCPU_I_INLINE int axvcpu_i_enter(struct axvcpu *v, struct axvcpu_exit *x)
         return axvcpu_i_fail(v, AXVCPU_OP_RUN, err, true);
     }
     AXVCPU_TRACE(v, AXVCPU_TRACE_RUN_LEFT, x->kind, 0);
-    if (AXVCPU_I_LIKELY(v->word == AXVCPU_I_WORD(RUNNING)))
+    if (AXVCPU_LEAF_RUN_COMMITS && AXVCPU_I_LIKELY(v->word == (AXVCPU_I_WORD(RUNNING) | AXVCPU_I_ASKED | AXVCPU_I_DUE)))
+        axvcpu_i_change(v, AXVCPU_I_WORD(RUNNING), AXVCPU_I_WORD(READY) | AXVCPU_I_ASKED | AXVCPU_I_DUE);
+    else if (AXVCPU_I_LIKELY(v->word == AXVCPU_I_WORD(RUNNING)))
         axvcpu_i_change(v, AXVCPU_I_WORD(RUNNING), AXVCPU_I_WORD(READY));
     else if ((v->word & AXVCPU_I_STATE) == AXVCPU_STATE_RUNNING) /* with an access to be committed */
-        axvcpu_i_change(v, v->word, v->word ^ (AXVCPU_STATE_RUNNING ^ AXVCPU_STATE_READY));
+        axvcpu_i_change(v, v->word, (v->word & ~AXVCPU_I_STATE) | AXVCPU_STATE_READY);
+    else if (axvcpu_get_state(v) == AXVCPU_STATE_INVALID)
+        return axvcpu_i_fail(v, AXVCPU_OP_RUN, AXVCPU_EBADSTATE, true);
     AXVCPU_CURRENT_SET(NULL);
     AXVCPU_TRACE(v, AXVCPU_TRACE_RUN_READY, x->kind, 0);
     return AXVCPU_OK;
@@ -1231,7 +1260,7 @@ AXVCPU_I_INLINE int axvcpu_run(struct axvcpu *v, struct axvcpu_exit *x)
     if (AXVCPU_I_LIKELY(v != NULL && x != NULL && axvcpu_i_mine_and_idle(v))) {
         AXVCPU_CURRENT_SET(v);
         AXVCPU_TRACE(v, AXVCPU_TRACE_RUN_CURRENT, 0, 0);
-        if (AXVCPU_I_LIKELY(AXVCPU_ATOMIC_LOAD(&v->attn) == v->word)) {
+        if (AXVCPU_I_LIKELY(AXVCPU_ATOMIC_LOAD(&v->attn) == (v->word & ~(AXVCPU_LEAF_RUN_COMMITS ? AXVCPU_I_DUE : 0u)))) {
             axvcpu_i_change(v, AXVCPU_I_WORD(READY), AXVCPU_I_WORD(RUNNING));
             return axvcpu_i_enter(v, x);
         }
@@ -1274,7 +1303,7 @@ AXVCPU_I_INLINE void axvcpu_await(struct axvcpu *v, const struct axvcpu_exit *x)
     }
     if ((AXVCPU_READ_KINDS >> x->kind & 1u) != 0)
         flags |= AXVCPU_I_ASKED;
-    axvcpu_i_change(v, v->word, v->word | flags);
+    axvcpu_i_flags(v, 0, flags);
 }
 
 AXVCPU_I_INLINE int axvcpu_complete(struct axvcpu *v, uint64_t value)
@@ -1282,7 +1311,7 @@ AXVCPU_I_INLINE int axvcpu_complete(struct axvcpu *v, uint64_t value)
     if (AXVCPU_I_UNLIKELY(v == NULL || !axvcpu_i_mine_and_idle(v) ||
                           v->word != (AXVCPU_I_WORD(READY) | AXVCPU_I_ASKED | AXVCPU_I_DUE)))
         return axvcpu_i_answer(v, value, NULL);
-    v->access.value = value;
+    *AXVCPU_LEAF_ANSWER(v) = value;
     axvcpu_i_change(v, v->word, AXVCPU_I_WORD(READY) | AXVCPU_I_DUE);
     return AXVCPU_OK;
 }
@@ -1603,7 +1632,7 @@ static void axvcpu_i_put_call(struct axvcpu_i_text *t, uint32_t op, const struct
     axvcpu_i_put(t, ": ");
 }
 
-AXVCPU_I_COLD static int axvcpu_i_complain(uint32_t op, const struct axvcpu *v, int err, const char *why)
+AXVCPU_I_COLD static void axvcpu_i_log(uint32_t op, const struct axvcpu *v, int err, const char *why)
 {
     char line[160];
     struct axvcpu_i_text t = { line, sizeof(line), 0 };
@@ -1611,6 +1640,11 @@ AXVCPU_I_COLD static int axvcpu_i_complain(uint32_t op, const struct axvcpu *v, 
     axvcpu_i_put_call(&t, op, v);
     axvcpu_i_put(&t, why != NULL ? why : axvcpu_strerror(err));
     AXVCPU_LOG(AXVCPU_LOG_ERROR, line);
+}
+
+static inline int axvcpu_i_complain(uint32_t op, const struct axvcpu *v, int err, const char *why)
+{
+    axvcpu_i_log(op, v, err, why);
     return err;
 }
 
@@ -1637,16 +1671,6 @@ AXVCPU_I_COLD static int axvcpu_i_complain_state(uint32_t op, const struct axvcp
 }
 
 /* >>state */
-
-/* Clear and set flags of the state word; a wake-up from elsewhere in between is not undone. */
-static void axvcpu_i_flags(struct axvcpu *v, uint32_t clear, uint32_t set)
-{
-    uint32_t word;
-
-    do {
-        word = AXVCPU_ATOMIC_LOAD_RELAXED(&v->word);
-    } while (!axvcpu_i_change(v, word, (word & ~clear) | set));
-}
 
 /* Change the state; the flags that have a meaning there stay. */
 static void axvcpu_i_set_state(struct axvcpu *v, enum axvcpu_state to)
@@ -2012,12 +2036,12 @@ static void axvcpu_i_exit(struct axvcpu_exit *x, uint32_t kind)
     x->raw = 0;
 }
 
-AXVCPU_API int axvcpu_attend(struct axvcpu *v, struct axvcpu_exit *x, bool *done)
+/* Serve what was seen in the attention word; what has come since is for the next look. */
+static int axvcpu_i_attend(struct axvcpu *v, struct axvcpu_exit *x, uint32_t what, bool *done)
 {
-    uint32_t what = AXVCPU_ATOMIC_LOAD(&v->attn) & ~AXVCPU_I_CALM, left, out;
+    uint32_t left = what, out = (what & AXVCPU_ATTN_KICK) != 0 ? AXVCPU_ATTN_KICK : what & AXVCPU_ATTN_STOP;
     int err;
 
-    out = (what & AXVCPU_ATTN_KICK) != 0 ? AXVCPU_ATTN_KICK : what & AXVCPU_ATTN_STOP;
     *done = out != 0;
     if (*done) {
         (void)AXVCPU_ATOMIC_FETCH_AND(&v->attn, ~out);
@@ -2028,11 +2052,15 @@ AXVCPU_API int axvcpu_attend(struct axvcpu *v, struct axvcpu_exit *x, bool *done
     if (what == 0)
         return AXVCPU_OK;
     (void)AXVCPU_ATOMIC_FETCH_AND(&v->attn, ~what); /* before the pending set is read: a later one shows again */
-    left = what;
     err = axvcpu_leaf_inject(v, &left);
     if (left != 0)
         (void)AXVCPU_ATOMIC_FETCH_OR(&v->attn, left);
     return err;
+}
+
+AXVCPU_API int axvcpu_attend(struct axvcpu *v, struct axvcpu_exit *x, bool *done)
+{
+    return axvcpu_i_attend(v, x, AXVCPU_ATOMIC_LOAD(&v->attn) & ~AXVCPU_I_CALM, done);
 }
 
 /* Commit the access of the last exit. A further exit of the same instruction is in *x. */
@@ -2042,20 +2070,22 @@ static int axvcpu_i_commit(struct axvcpu *v, struct axvcpu_exit *x, bool enterin
     return axvcpu_leaf_commit(v, x, entering);
 }
 
-/* What run does before it enters: commit, a further exit, a kick, injection - in this order. */
+/* What run does before it enters: commit, a further exit, a kick, injection - in this order. The attention
+   word is looked at once: a commit that was left to the entry needs that entry. A kick that comes later
+   ends it, as it would any other. */
 static int axvcpu_i_prepare(struct axvcpu *v, struct axvcpu_exit *x, bool *done)
 {
-    bool kicked = (AXVCPU_ATOMIC_LOAD(&v->attn) & (AXVCPU_ATTN_KICK | AXVCPU_ATTN_STOP)) != 0;
+    uint32_t what = AXVCPU_ATOMIC_LOAD(&v->attn) & ~AXVCPU_I_CALM;
     int err;
 
     *done = false;
     if ((v->word & AXVCPU_I_DUE) != 0) {
-        err = axvcpu_i_commit(v, x, !kicked);
+        err = axvcpu_i_commit(v, x, (what & (AXVCPU_ATTN_KICK | AXVCPU_ATTN_STOP)) == 0);
         *done = x->kind != AXVCPU_EXIT_NOTHING;
         if (err != 0 || *done)
             return err;
     }
-    return axvcpu_attention(v) ? axvcpu_attend(v, x, done) : AXVCPU_OK;
+    return axvcpu_i_attend(v, x, what, done);
 }
 
 AXVCPU_API int axvcpu_i_run(struct axvcpu *v, struct axvcpu_exit *x)
@@ -2154,7 +2184,7 @@ AXVCPU_API int axvcpu_i_answer(struct axvcpu *v, uint64_t value, const uint32_t 
     } else if (((word & AXVCPU_I_REGS) != 0) != (regs != NULL)) {
         err = axvcpu_i_complain(AXVCPU_OP_COMPLETE, v, AXVCPU_EINVAL, "complete_cpuid answers CPUID and nothing else");
     } else {
-        v->access.value = value;
+        *AXVCPU_LEAF_ANSWER(v) = value;
         if (regs != NULL)
             AXVCPU_MEMCPY(v->access.cpuid, regs, sizeof(v->access.cpuid));
         axvcpu_i_flags(v, AXVCPU_I_ASKED, 0);
@@ -2451,10 +2481,12 @@ AXVCPU_I_COLD static int axvcpu_i_check_with(struct axvcpu *v, uint32_t op, enum
                                              enum axvcpu_state to, axvcpu_fn fn)
 {
     struct axvcpu *current = AXVCPU_CURRENT_GET();
-    bool inside = op == AXVCPU_OP_TRANSITION && current == v && from == AXVCPU_STATE_RUNNING; /* a backend's */
+    bool inside;
 
     if (!axvcpu_i_is_vcpu(v))
         return axvcpu_i_complain(op, v, AXVCPU_EINVAL, "not an initialised vCPU");
+    inside = op == AXVCPU_OP_TRANSITION && current == v && from == AXVCPU_STATE_RUNNING && /* a backend's, in run */
+             axvcpu_get_state(v) == AXVCPU_STATE_RUNNING;
     if ((uint32_t)from >= AXVCPU_STATE_COUNT || (uint32_t)to >= AXVCPU_STATE_COUNT ||
         (fn == NULL) != (op == AXVCPU_OP_TRANSITION))
         return axvcpu_i_complain(op, v, AXVCPU_EINVAL, "no such state, or no function");
@@ -2521,13 +2553,18 @@ AXVCPU_API int axvcpu_manipulate(struct axvcpu *v, enum axvcpu_state from, enum 
 #define AXVCPU_I_CPU_IDLE 0xa5cb0001u
 #define AXVCPU_I_CPU_ENABLED 0xa5cb0002u
 
+static bool axvcpu_i_is_percpu(const struct axvcpu_percpu *p)
+{
+    return p != NULL && (p->word == AXVCPU_I_CPU_IDLE || p->word == AXVCPU_I_CPU_ENABLED);
+}
+
 AXVCPU_API int axvcpu_i_percpu_init(struct axvcpu_percpu *p, uint32_t cpu_id, uint64_t abi)
 {
     int err = AXVCPU_EINVAL;
 
     if (p == NULL || abi != AXVCPU_ABI || cpu_id >= AXVCPU_MAX_PHYS_CPUS)
         return axvcpu_i_complain(AXVCPU_OP_INIT, NULL, err, "per-CPU state: NULL, cpu_id out of range, or another AXVCPU_ABI");
-    if (p->word == AXVCPU_I_CPU_IDLE || p->word == AXVCPU_I_CPU_ENABLED)
+    if (axvcpu_i_is_percpu(p))
         return axvcpu_i_complain(AXVCPU_OP_INIT, NULL, AXVCPU_EBADSTATE, "per-CPU state: initialised already");
     AXVCPU_MEMSET(p, 0, sizeof(*p));
     err = axvcpu_leaf_percpu_init(p, cpu_id);
@@ -2545,7 +2582,7 @@ static int axvcpu_i_percpu_switch(struct axvcpu_percpu *p, uint32_t from, uint32
 {
     int err;
 
-    if (p == NULL || (p->word != AXVCPU_I_CPU_IDLE && p->word != AXVCPU_I_CPU_ENABLED))
+    if (!axvcpu_i_is_percpu(p))
         return axvcpu_i_complain(AXVCPU_OP_COUNT, NULL, AXVCPU_EINVAL, "per-CPU state: NULL or not initialised");
     if (p->word != from)
         return axvcpu_i_complain(AXVCPU_OP_COUNT, NULL, AXVCPU_EBADSTATE, "per-CPU state: enabled or disabled already");
@@ -2570,8 +2607,8 @@ AXVCPU_API int axvcpu_percpu_deinit(struct axvcpu_percpu *p)
 {
     int err;
 
-    if (p == NULL)
-        return axvcpu_i_complain(AXVCPU_OP_COUNT, NULL, AXVCPU_EINVAL, "per-CPU state: NULL");
+    if (p == NULL || (p->word != 0 && !axvcpu_i_is_percpu(p)))
+        return axvcpu_i_complain(AXVCPU_OP_COUNT, NULL, AXVCPU_EINVAL, "per-CPU state: NULL, or not one");
     if (p->word == AXVCPU_I_CPU_ENABLED) {
         err = axvcpu_percpu_disable(p);
         if (err != 0)
@@ -2590,7 +2627,7 @@ AXVCPU_API bool axvcpu_percpu_is_enabled(const struct axvcpu_percpu *p)
 
 AXVCPU_API uint32_t axvcpu_percpu_max_guest_page_table_levels(const struct axvcpu_percpu *p)
 {
-    return p == NULL || p->word == 0 ? 0 : axvcpu_leaf_max_guest_page_table_levels(p);
+    return !axvcpu_i_is_percpu(p) ? 0 : axvcpu_leaf_max_guest_page_table_levels(p);
 }
 
 AXVCPU_API bool axvcpu_has_hardware_support(void)
@@ -3743,13 +3780,11 @@ static struct axvm_arch *axvcpu_i_kvm_alone(struct axvcpu *, const struct axvcpu
 /* The vCPU has its descriptor and run page. fini undoes it, also half of it. */
 static int axvcpu_i_kvm_init_vcpu(struct axvcpu *, const struct axvcpu_arch_create *);
 static void axvcpu_i_kvm_fini_vcpu(struct axvcpu *);
-/* Before each KVM_RUN. */
-static int axvcpu_i_kvm_before(struct axvcpu *);
-/* KVM_RUN has returned 0: fill in the exit; NOTHING enters again. What is in no way special goes on to
-   axvcpu_i_kvm_mmio and axvcpu_i_kvm_other. */
+/* KVM_RUN has returned 0: fill in the exit. Of two, the first does only what happens all the time, and says
+   whether it was that. The second does the rest; NOTHING enters again. What is in no way special goes on to
+   axvcpu_i_kvm_mmio and axvcpu_i_kvm_other. `running` is for axvcpu_i_kvm_await. */
+AXVCPU_I_INLINE bool axvcpu_i_kvm_usual(struct axvcpu *, struct kvm_run *, struct axvcpu_exit *, bool running);
 static int axvcpu_i_kvm_exit(struct axvcpu *, struct kvm_run *, struct axvcpu_exit *);
-/* The answer to anything but an MMIO read, into the run page. */
-static void axvcpu_i_kvm_answer(struct axvcpu *, struct kvm_run *, const struct axvcpu_answer *);
 
 /* >>kvm errors */
 
@@ -3902,6 +3937,7 @@ static int axvcpu_i_kvm_map_run(struct axvcpu_kvm *k)
         return axvcpu_i_kvm_refused("mmap of a vCPU's run page", NULL);
     k->run = (struct kvm_run *)run;
     k->run_size = (uint32_t)size;
+    k->answer = &k->ignored;
     return AXVCPU_OK;
 }
 
@@ -4075,34 +4111,54 @@ AXVCPU_API int axvcpu_leaf_inject_hw(struct axvcpu *v, uint32_t vintid, uint32_t
 
 /* >>kvm run */
 
+/* KVM_RUN: 0, or minus the errno. An arch header may know one without libc around it, which costs as much as
+   all the rest of an exit; so may you, to count them. */
+#ifndef AXVCPU_KVM_ENTER
+static inline long axvcpu_i_kvm_enter(int fd)
+{
+    return ioctl(fd, KVM_RUN, 0) == 0 ? 0 : -(long)errno;
+}
+#define AXVCPU_KVM_ENTER(fd) axvcpu_i_kvm_enter(fd)
+#endif
+
 /* A signal, or an application processor that has just been started (EAGAIN, once): whatever is in the run
    page is from an earlier exit. immediate_exit goes before the attention is looked at. */
-AXVCPU_I_COLD static int axvcpu_i_kvm_interrupted(struct axvcpu *v, struct kvm_run *run, struct axvcpu_exit *x)
+AXVCPU_I_COLD static int axvcpu_i_kvm_interrupted(struct axvcpu *v, long code, struct axvcpu_exit *x)
 {
     bool done;
 
-    if (errno != EINTR && errno != EAGAIN)
+    if (code != -EINTR && code != -EAGAIN) {
+        errno = (int)-code;
         return axvcpu_i_kvm_refused("KVM_RUN", errno == EFAULT ? "the memory behind a mapping is gone" : NULL);
-    *(volatile uint8_t *)&run->immediate_exit = 0;
+    }
+    *(volatile uint8_t *)&axvcpu_arch(v)->kvm.run->immediate_exit = 0;
     return axvcpu_attend(v, x, &done);
 }
 
-AXVCPU_API int axvcpu_leaf_run(struct axvcpu *v, struct axvcpu_exit *x)
+/* Whatever needs a call, and then the guest again until there is an exit to show. */
+__attribute__((noinline)) static int axvcpu_i_kvm_unusual(struct axvcpu *v, long code, struct axvcpu_exit *x)
 {
     struct axvcpu_kvm *k = &axvcpu_arch(v)->kvm;
     int err;
 
-    do {
+    for (;;) {
         x->kind = AXVCPU_EXIT_NOTHING;
-        err = axvcpu_i_kvm_before(v);
-        if (AXVCPU_I_UNLIKELY(err != 0))
+        err = code == 0 ? axvcpu_i_kvm_exit(v, k->run, x) : axvcpu_i_kvm_interrupted(v, code, x);
+        if (err != 0 || x->kind != AXVCPU_EXIT_NOTHING)
             return err;
-        if (AXVCPU_I_LIKELY(ioctl(k->fd, KVM_RUN, 0) == 0))
-            err = axvcpu_i_kvm_exit(v, k->run, x);
-        else
-            err = axvcpu_i_kvm_interrupted(v, k->run, x);
-    } while (AXVCPU_I_UNLIKELY(x->kind == AXVCPU_EXIT_NOTHING) && err == 0);
-    return err;
+        code = AXVCPU_KVM_ENTER(k->fd);
+    }
+}
+
+/* The usual path calls nothing, so that it needs no stack frame. */
+AXVCPU_API int axvcpu_leaf_run(struct axvcpu *v, struct axvcpu_exit *x)
+{
+    struct axvcpu_kvm *k = &axvcpu_arch(v)->kvm;
+    long code = AXVCPU_KVM_ENTER(k->fd);
+
+    if (AXVCPU_I_LIKELY(code == 0) && AXVCPU_I_LIKELY(axvcpu_i_kvm_usual(v, k->run, x, true)))
+        return AXVCPU_OK;
+    return axvcpu_i_kvm_unusual(v, code, x);
 }
 
 /* The kernel finishes the instruction when it is entered next; immediate_exit makes it stop there, with
@@ -4110,30 +4166,19 @@ AXVCPU_API int axvcpu_leaf_run(struct axvcpu *v, struct axvcpu_exit *x)
 AXVCPU_I_COLD static int axvcpu_i_kvm_finish(struct axvcpu *v, struct axvcpu_exit *x)
 {
     struct axvcpu_kvm *k = &axvcpu_arch(v)->kvm;
-    int r, code, err = axvcpu_i_kvm_before(v);
+    long code;
 
-    if (err != 0)
-        return err;
     *(volatile uint8_t *)&k->run->immediate_exit = 1;
-    r = ioctl(k->fd, KVM_RUN, 0);
-    code = errno;
+    code = AXVCPU_KVM_ENTER(k->fd);
     *(volatile uint8_t *)&k->run->immediate_exit = 0;
-    if (r == 0)
+    if (code == 0)
         return axvcpu_i_kvm_exit(v, k->run, x);
-    errno = code;
-    return code == EINTR || code == EAGAIN ? AXVCPU_OK : axvcpu_i_kvm_refused("KVM_RUN", NULL);
+    errno = (int)-code;
+    return code == -EINTR || code == -EAGAIN ? AXVCPU_OK : axvcpu_i_kvm_refused("KVM_RUN", NULL);
 }
 
 AXVCPU_API int axvcpu_leaf_commit(struct axvcpu *v, struct axvcpu_exit *x, bool entering)
 {
-    const struct axvcpu_answer *a = axvcpu_access(v);
-    struct kvm_run *run = axvcpu_arch(v)->kvm.run;
-    uint64_t value = a->refused ? UINT64_MAX : a->value;
-
-    if (AXVCPU_I_LIKELY(a->kind == AXVCPU_EXIT_MMIO_READ))
-        AXVCPU_MEMCPY(run->mmio.data, &value, sizeof(value));
-    else if (a->kind != AXVCPU_EXIT_MMIO_WRITE)
-        axvcpu_i_kvm_answer(v, run, a);
     return entering ? AXVCPU_OK : axvcpu_i_kvm_finish(v, x);
 }
 
@@ -4147,9 +4192,8 @@ AXVCPU_I_UNUSED static int axvcpu_i_kvm_drain(struct axvcpu *v)
 
     for (i = 0; i < 4096; i++) {
         x.kind = AXVCPU_EXIT_NOTHING;
-        axvcpu_access(v)->refused = false;
-        axvcpu_access(v)->value = 0;
-        err = axvcpu_leaf_commit(v, &x, false);
+        *axvcpu_arch(v)->kvm.answer = 0;
+        err = axvcpu_i_kvm_finish(v, &x);
         if (err != 0 || x.kind == AXVCPU_EXIT_NOTHING)
             return err;
     }
@@ -4158,7 +4202,29 @@ AXVCPU_I_UNUSED static int axvcpu_i_kvm_drain(struct axvcpu *v)
 
 /* >>kvm exits that every architecture has */
 
-AXVCPU_I_INLINE void axvcpu_i_kvm_mmio(struct axvcpu *v, const struct kvm_run *run, struct axvcpu_exit *x)
+/* axvcpu_await, without what the kernel knows better: it extends and merges, and finds the register.
+   running: this is leaf_run, so the state word has nothing else in it. */
+AXVCPU_I_INLINE void axvcpu_i_kvm_await(struct axvcpu *v, struct axvcpu_exit *x, uint32_t kind, uint32_t raw, void *answer,
+                                        bool running)
+{
+    uint64_t head = kind; /* and flags 0; one store */
+    struct axvcpu_answer *a = axvcpu_access(v);
+    bool read = (AXVCPU_READ_KINDS >> kind & 1u) != 0;
+    uint32_t flags = AXVCPU_I_DUE | (read ? AXVCPU_I_ASKED : 0u);
+
+    axvcpu_arch(v)->kvm.answer = read ? (uint64_t *)answer : &axvcpu_arch(v)->kvm.ignored;
+    a->kind = kind;
+    a->width = a->reg_width = 0;
+    a->sign_extend = a->refused = false;
+    if (running)
+        axvcpu_i_change(v, AXVCPU_I_WORD(RUNNING), AXVCPU_I_WORD(RUNNING) | flags);
+    else
+        axvcpu_i_flags(v, 0, flags);
+    AXVCPU_MEMCPY(x, &head, sizeof(head));
+    x->raw = raw;
+}
+
+AXVCPU_I_INLINE void axvcpu_i_kvm_mmio(struct axvcpu *v, struct kvm_run *run, struct axvcpu_exit *x, bool running)
 {
     uint64_t data;
 
@@ -4169,11 +4235,10 @@ AXVCPU_I_INLINE void axvcpu_i_kvm_mmio(struct axvcpu *v, const struct kvm_run *r
     if (run->mmio.is_write) {
         AXVCPU_MEMCPY(&data, run->mmio.data, sizeof(data));
         x->mmio.data = data & (UINT64_MAX >> (64 - 8 * run->mmio.len));
-        x->kind = AXVCPU_EXIT_MMIO_WRITE;
+        axvcpu_i_kvm_await(v, x, AXVCPU_EXIT_MMIO_WRITE, KVM_EXIT_MMIO, NULL, running);
     } else {
-        x->kind = AXVCPU_EXIT_MMIO_READ;
+        axvcpu_i_kvm_await(v, x, AXVCPU_EXIT_MMIO_READ, KVM_EXIT_MMIO, run->mmio.data, running);
     }
-    axvcpu_await(v, x);
 }
 
 static void axvcpu_i_kvm_system_event(const struct kvm_run *run, struct axvcpu_exit *x)

@@ -85,6 +85,7 @@ enum axvcpu_x86_part { AXVCPU_X86_SELECTOR, AXVCPU_X86_BASE, AXVCPU_X86_LIMIT, A
 #define AXVCPU_X86_PTE_PS 0x80u /* a large page */
 
 /* MSRs (SDM 4, chapter 2) */
+#define AXVCPU_X86_MSR_EFER 0xc0000080u
 #define AXVCPU_X86_MSR_TSC_AUX 0xc0000103u
 #define AXVCPU_X86_MSR_X2APIC_ICR 0x830u
 
@@ -195,7 +196,6 @@ struct axvm_arch {
 struct axvcpu_arch {
     struct axvcpu_kvm kvm;
     bool sync;         /* the run page has the registers (KVM_CAP_SYNC_REGS) */
-    bool stale;        /* ... or it has them because they were set, for KVM_SET_REGS */
     bool ready;        /* set up */
     uint32_t icr_high; /* xAPIC: the target of the next IPI */
     axvcpu_gpa_t entry;
@@ -206,6 +206,21 @@ struct axvcpu_arch {
 };
 
 struct axvcpu_arch_percpu { bool enabled; };
+
+/* ioctl(fd, KVM_RUN, 0), which the kernel knows as system call 16. */
+#ifndef AXVCPU_KVM_ENTER
+AXVCPU_I_INLINE long axvcpu_i_x86_enter(int fd)
+{
+    long result;
+
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "0"(16L), "D"((long)fd), "S"(0xae80L), "d"(0L)
+                     : "rcx", "r11", "memory");
+    return result;
+}
+#define AXVCPU_KVM_ENTER(fd) axvcpu_i_x86_enter(fd)
+#endif
 
 AXVCPU_LEAF_DECLARE(AXVCPU_API, AXVCPU_API)
 
@@ -590,7 +605,7 @@ static const struct axvcpu_i_x86_part axvcpu_i_x86_parts[] = {
 };
 
 /* KVM_GET_MSRS stops at the first that it does not have; such a one is left out. */
-static int axvcpu_i_x86_capture_msrs(int fd, struct axvcpu_i_x86_msr_list *list)
+static int axvcpu_i_x86_read_msrs(int fd, struct axvcpu_i_x86_msr_list *list)
 {
     struct axvcpu_i_x86_msr_list some;
     size_t next = 0;
@@ -609,6 +624,23 @@ static int axvcpu_i_x86_capture_msrs(int fd, struct axvcpu_i_x86_msr_list *list)
         next += (size_t)n + 1;
     }
     return AXVCPU_OK;
+}
+
+/* Only what has changed: some may be read, but not written. */
+static int axvcpu_i_x86_restore_msrs(int fd, const struct axvcpu_i_x86_msr_list *origin)
+{
+    struct axvcpu_i_x86_msr_list now, changed;
+    uint32_t i;
+    int err = axvcpu_i_x86_read_msrs(fd, &now);
+
+    changed.count = changed.padding = 0;
+    for (i = 0; err == 0 && i < origin->count; i++) {
+        if (now.entry[i].data != origin->entry[i].data)
+            changed.entry[changed.count++] = origin->entry[i];
+    }
+    if (err != 0 || changed.count == 0)
+        return err;
+    return AXVCPU_I_KVM(fd, KVM_SET_MSRS, &changed, NULL);
 }
 
 static bool axvcpu_i_x86_has_part(const struct axvcpu *v, const struct axvcpu_i_x86_part *part)
@@ -642,7 +674,7 @@ static int axvcpu_i_x86_capture(struct axvcpu *v)
         return axvcpu_i_kvm_refused("mmap", NULL);
     v->arch.origin = memory;
     err = axvcpu_i_x86_move_state(v, false);
-    return err != 0 ? err : axvcpu_i_x86_capture_msrs(v->arch.kvm.fd, &((struct axvcpu_i_x86_origin *)memory)->msrs);
+    return err != 0 ? err : axvcpu_i_x86_read_msrs(v->arch.kvm.fd, &((struct axvcpu_i_x86_origin *)memory)->msrs);
 }
 
 static struct kvm_regs *axvcpu_i_x86_regs(struct axvcpu *v)
@@ -651,12 +683,12 @@ static struct kvm_regs *axvcpu_i_x86_regs(struct axvcpu *v)
 }
 
 /* The registers in the run page are now what the guest shall have. */
-static void axvcpu_i_x86_changed(struct axvcpu *v)
+static int axvcpu_i_x86_changed(struct axvcpu *v)
 {
-    if (v->arch.sync)
-        v->arch.kvm.run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
-    else
-        v->arch.stale = true;
+    if (!v->arch.sync)
+        return AXVCPU_I_KVM(v->arch.kvm.fd, KVM_SET_REGS, axvcpu_i_x86_regs(v), NULL);
+    v->arch.kvm.run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
+    return AXVCPU_OK;
 }
 
 /* What the run page says of interrupts was true at the last exit; now RFLAGS is set from here. */
@@ -672,12 +704,11 @@ static int axvcpu_i_x86_restore(struct axvcpu *v)
     int err = axvcpu_i_x86_move_state(v, true);
 
     if (err == 0)
-        err = AXVCPU_I_KVM(v->arch.kvm.fd, KVM_SET_MSRS, &o->msrs, NULL);
+        err = axvcpu_i_x86_restore_msrs(v->arch.kvm.fd, &o->msrs);
     *axvcpu_i_x86_regs(v) = o->regs;
     v->arch.kvm.run->kvm_dirty_regs = 0;
     v->arch.kvm.run->request_interrupt_window = 0;
     v->arch.kvm.run->cr8 = 0;
-    v->arch.stale = false;
     v->arch.icr_high = 0;
     AXVCPU_MEMSET(v->arch.raised, 0, sizeof(v->arch.raised));
     axvcpu_i_x86_changed_flags(v, o->regs.rflags);
@@ -767,6 +798,7 @@ static int axvcpu_i_x86_go(struct axvcpu *v, bool started, uint64_t arg)
     struct kvm_sregs sregs = ((const struct axvcpu_i_x86_origin *)v->arch.origin)->sregs;
     struct kvm_regs *r = axvcpu_i_x86_regs(v);
     uint64_t base = 0, ip = v->arch.entry.addr;
+    int err;
 
     if (v->arch.setup.mode != AXVCPU_X86_LONG && ip > UINT32_MAX)
         return axvcpu_i_kvm_say(AXVCPU_EINVAL, "setup: an entry beyond 4 GiB needs long mode");
@@ -778,9 +810,9 @@ static int axvcpu_i_x86_go(struct axvcpu *v, bool started, uint64_t arg)
     r->rsp = v->arch.setup.stack;
     r->rdi = arg;
     r->rflags = AXVCPU_X86_FLAG_FIXED;
-    axvcpu_i_x86_changed(v);
     axvcpu_i_x86_changed_flags(v, r->rflags);
-    return AXVCPU_I_KVM(v->arch.kvm.fd, KVM_SET_SREGS, &sregs, "is cr3 a page address below the guest's MAXPHYADDR?");
+    err = axvcpu_i_x86_changed(v);
+    return err != 0 ? err : AXVCPU_I_KVM(v->arch.kvm.fd, KVM_SET_SREGS, &sregs, "is cr3 a page address below the guest's MAXPHYADDR?");
 }
 
 /* PML4, PDPT, four page directories of 2 MiB pages, GDT (SDM 3, 4.5). */
@@ -862,18 +894,10 @@ AXVCPU_API int axvcpu_leaf_restart(struct axvcpu *v, axvcpu_gpa_t entry, uint64_
 
 /* >>kvm registers */
 
-static int axvcpu_i_kvm_before(struct axvcpu *v)
-{
-    if (AXVCPU_I_LIKELY(!v->arch.stale))
-        return AXVCPU_OK;
-    v->arch.stale = false;
-    return AXVCPU_I_KVM(v->arch.kvm.fd, KVM_SET_REGS, axvcpu_i_x86_regs(v), NULL);
-}
-
-/* Without KVM_CAP_SYNC_REGS they are fetched, unless there are newer ones to be sent. */
+/* Without KVM_CAP_SYNC_REGS they are fetched into the place where they would be with it. */
 static int axvcpu_i_x86_fetch(struct axvcpu *v)
 {
-    if (v->arch.sync || v->arch.stale)
+    if (AXVCPU_I_LIKELY(v->arch.sync))
         return AXVCPU_OK;
     return AXVCPU_I_KVM(v->arch.kvm.fd, KVM_GET_REGS, axvcpu_i_x86_regs(v), NULL);
 }
@@ -1045,102 +1069,91 @@ AXVCPU_API int axvcpu_leaf_set_reg(struct axvcpu *v, uint64_t id, uint64_t value
     if (err != 0 || reg == NULL)
         return err;
     *reg = value;
-    axvcpu_i_x86_changed(v);
     if (id == AXVCPU_REG_FLAGS)
         axvcpu_i_x86_changed_flags(v, value);
-    return AXVCPU_OK;
+    return axvcpu_i_x86_changed(v);
 }
 
 /* >>kvm run */
 
-static void axvcpu_i_kvm_answer(struct axvcpu *v, struct kvm_run *run, const struct axvcpu_answer *a)
+AXVCPU_I_INLINE uint32_t axvcpu_i_x86_element(const void *buf, uint32_t width)
 {
-    char *buf = (char *)run + run->io.data_offset;
-
-    switch (a->kind) {
-    case AXVCPU_EXIT_IO_READ: /* a string's elements are in the buffer already */
-        if (a->refused)
-            AXVCPU_MEMSET(buf, 0xff, (size_t)a->count * a->width);
-        else if (a->count == 1)
-            AXVCPU_MEMCPY(buf, &a->value, a->width);
-        break;
-    case AXVCPU_EXIT_SYSREG_READ:
-    case AXVCPU_EXIT_SYSREG_WRITE:
-        run->msr.data = a->value;
-        run->msr.error = a->refused;
-        break;
-    case AXVCPU_EXIT_HYPERCALL: /* the kernel writes RAX from here */
-        run->hypercall.ret = axvcpu_i_x86_regs(v)->rax;
-        break;
-    default:
-        break;
-    }
-}
-
-static uint64_t axvcpu_i_x86_element(const void *buf, uint32_t width)
-{
-    uint32_t wide = 0;
+    static const uint32_t mask[] = { 0, 0xff, 0xffff, 0, UINT32_MAX };
+    uint32_t wide;
 
     AXVCPU_MEMCPY(&wide, buf, 4);
-    return wide & (UINT32_MAX >> (32 - 8 * width));
+    return wide & mask[width];
 }
 
-AXVCPU_I_INLINE void axvcpu_i_x86_io(struct axvcpu *v, struct kvm_run *run, struct axvcpu_exit *x)
+/* A string's elements are answered in the buffer, a plain IN by value. */
+AXVCPU_I_INLINE void axvcpu_i_x86_io(struct axvcpu *v, struct kvm_run *run, struct axvcpu_exit *x, uint32_t count, bool running)
 {
-    x->io.buf = (char *)run + run->io.data_offset;
+    void *buf = (char *)run + run->io.data_offset;
+
+    x->io.buf = buf;
     x->io.port = run->io.port;
     x->io.width = run->io.size;
-    x->io.count = run->io.count;
+    x->io.count = count;
     if (run->io.direction == KVM_EXIT_IO_OUT) {
-        x->io.data = axvcpu_i_x86_element(x->io.buf, x->io.width);
-        x->kind = AXVCPU_EXIT_IO_WRITE;
+        x->io.data = axvcpu_i_x86_element(buf, run->io.size);
+        axvcpu_i_kvm_await(v, x, AXVCPU_EXIT_IO_WRITE, KVM_EXIT_IO, NULL, running);
     } else {
-        x->kind = AXVCPU_EXIT_IO_READ;
+        axvcpu_i_kvm_await(v, x, AXVCPU_EXIT_IO_READ, KVM_EXIT_IO, count == 1 ? buf : &v->arch.kvm.ignored, running);
     }
-    axvcpu_await(v, x);
 }
 
-/* The ICR of a local APIC that is neither in the kernel nor the caller's. */
-static bool axvcpu_i_x86_ipi_mmio(struct axvcpu *v, struct kvm_run *run, struct axvcpu_exit *x)
+/* An exit that nothing can be answered to: the kernel ends the instruction here and now. */
+static int axvcpu_i_x86_done(struct axvcpu *v)
+{
+    struct axvcpu_exit none;
+
+    none.kind = AXVCPU_EXIT_NOTHING;
+    return axvcpu_i_kvm_finish(v, &none);
+}
+
+/* A write to the ICR of a local APIC that is neither in the kernel nor the caller's. */
+static int axvcpu_i_x86_ipi_mmio(struct axvcpu *v, struct kvm_run *run, struct axvcpu_exit *x)
 {
     uint32_t offset = (uint32_t)run->mmio.phys_addr - AXVCPU_X86_APIC_PAGE, value = 0;
 
     if ((offset != AXVCPU_X86_APIC_ICR && offset != AXVCPU_X86_APIC_ICR_HIGH) || run->mmio.len != 4 ||
-        run->mmio.phys_addr >> 32 != 0 || v->arch.kvm.vm->own_apic)
-        return false;
-    AXVCPU_MEMCPY(&value, run->mmio.data, 4);
-    if (!run->mmio.is_write) { /* idle: the delivery status is 0 */
-        value = offset == AXVCPU_X86_APIC_ICR_HIGH ? v->arch.icr_high : 0;
-        AXVCPU_MEMCPY(run->mmio.data, &value, 4);
-    } else if (offset == AXVCPU_X86_APIC_ICR_HIGH) {
-        v->arch.icr_high = value;
-    } else {
-        axvcpu_x86_icr((uint64_t)v->arch.icr_high << 32 | value, false, x);
-        axvcpu_await(v, x);
+        run->mmio.phys_addr >> 32 != 0 || v->arch.kvm.vm->own_apic) {
+        axvcpu_i_kvm_mmio(v, run, x, false);
+        return AXVCPU_OK;
     }
-    return true;
+    AXVCPU_MEMCPY(&value, run->mmio.data, 4);
+    if (offset == AXVCPU_X86_APIC_ICR_HIGH) {
+        v->arch.icr_high = value;
+        return AXVCPU_OK;
+    }
+    axvcpu_x86_icr((uint64_t)v->arch.icr_high << 32 | value, false, x);
+    return axvcpu_i_x86_done(v);
 }
 
-static void axvcpu_i_x86_sysreg(struct axvcpu *v, struct kvm_run *run, struct axvcpu_exit *x)
+static int axvcpu_i_x86_sysreg(struct axvcpu *v, struct kvm_run *run, struct axvcpu_exit *x)
 {
     bool write = run->exit_reason == KVM_EXIT_X86_WRMSR;
 
-    x->kind = write ? AXVCPU_EXIT_SYSREG_WRITE : AXVCPU_EXIT_SYSREG_READ;
     x->sysreg.addr = run->msr.index;
     x->sysreg.value = run->msr.data;
     x->sysreg.reg = AXVCPU_REG_NONE; /* EDX:EAX, by the kernel */
     run->msr.error = 0;
-    if (write && run->msr.index == AXVCPU_X86_MSR_X2APIC_ICR && !v->arch.kvm.vm->own_apic)
+    if (write && run->msr.index == AXVCPU_X86_MSR_X2APIC_ICR && !v->arch.kvm.vm->own_apic) {
         axvcpu_x86_icr(run->msr.data, true, x);
-    axvcpu_await(v, x);
+        return axvcpu_i_x86_done(v);
+    }
+    axvcpu_i_kvm_await(v, x, write ? AXVCPU_EXIT_SYSREG_WRITE : AXVCPU_EXIT_SYSREG_READ, run->exit_reason, &run->msr.data, false);
+    return AXVCPU_OK;
 }
 
-static void axvcpu_i_x86_hypercall(struct axvcpu *v, const struct kvm_run *run, struct axvcpu_exit *x)
+/* KVM keeps most hypercalls for itself (api.rst: KVM_CAP_EXIT_HYPERCALL). RAX stays, for set_return_value. */
+static int axvcpu_i_x86_hypercall(struct axvcpu *v, struct kvm_run *run, struct axvcpu_exit *x)
 {
     x->kind = AXVCPU_EXIT_HYPERCALL;
     x->hypercall.nr = run->hypercall.nr;
     AXVCPU_MEMCPY(x->hypercall.args, run->hypercall.args, sizeof(x->hypercall.args));
-    axvcpu_await(v, x);
+    run->hypercall.ret = x->hypercall.nr;
+    return axvcpu_i_x86_done(v);
 }
 
 static void axvcpu_i_x86_undecoded(const struct kvm_run *run, struct axvcpu_exit *x)
@@ -1166,12 +1179,13 @@ static int axvcpu_i_x86_window(struct axvcpu *v, struct kvm_run *run, struct axv
 static int axvcpu_i_x86_exit(struct axvcpu *v, struct kvm_run *run, struct axvcpu_exit *x)
 {
     switch (run->exit_reason) {
+    case KVM_EXIT_IO: axvcpu_i_x86_io(v, run, x, run->io.count, false); return AXVCPU_OK;
     case KVM_EXIT_HLT: x->kind = AXVCPU_EXIT_HALT; return AXVCPU_OK;
     case KVM_EXIT_IRQ_WINDOW_OPEN: return axvcpu_i_x86_window(v, run, x);
     case KVM_EXIT_SET_TPR: return AXVCPU_OK; /* run->cr8 has it already */
     case KVM_EXIT_X86_RDMSR:
-    case KVM_EXIT_X86_WRMSR: axvcpu_i_x86_sysreg(v, run, x); return AXVCPU_OK;
-    case KVM_EXIT_HYPERCALL: axvcpu_i_x86_hypercall(v, run, x); return AXVCPU_OK;
+    case KVM_EXIT_X86_WRMSR: return axvcpu_i_x86_sysreg(v, run, x);
+    case KVM_EXIT_HYPERCALL: return axvcpu_i_x86_hypercall(v, run, x);
     case KVM_EXIT_IOAPIC_EOI:
         x->kind = AXVCPU_EXIT_EOI;
         x->eoi.vector = run->eoi.vector;
@@ -1189,31 +1203,53 @@ static int axvcpu_i_x86_exit(struct axvcpu *v, struct kvm_run *run, struct axvcp
     return AXVCPU_OK;
 }
 
+/* Memory and ports. A write to the local APIC's page may be an IPI, and strings are rare. */
+AXVCPU_I_INLINE bool axvcpu_i_kvm_usual(struct axvcpu *v, struct kvm_run *run, struct axvcpu_exit *x, bool running)
+{
+    if (AXVCPU_I_LIKELY(run->exit_reason == KVM_EXIT_MMIO)) {
+        if (AXVCPU_I_UNLIKELY(run->mmio.is_write) && (uint32_t)run->mmio.phys_addr >> 12 == AXVCPU_X86_APIC_PAGE >> 12)
+            return false;
+        axvcpu_i_kvm_mmio(v, run, x, running);
+    } else if (AXVCPU_I_LIKELY(run->exit_reason == KVM_EXIT_IO) && AXVCPU_I_LIKELY(run->io.count == 1)) {
+        axvcpu_i_x86_io(v, run, x, 1, running);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static int axvcpu_i_kvm_exit(struct axvcpu *v, struct kvm_run *run, struct axvcpu_exit *x)
 {
+    if (axvcpu_i_kvm_usual(v, run, x, false))
+        return AXVCPU_OK;
+    x->kind = AXVCPU_EXIT_NOTHING;
     x->flags = 0;
     x->raw = run->exit_reason;
-    if (AXVCPU_I_LIKELY(run->exit_reason == KVM_EXIT_IO)) {
-        axvcpu_i_x86_io(v, run, x);
-        return AXVCPU_OK;
-    }
-    if (AXVCPU_I_UNLIKELY(run->exit_reason != KVM_EXIT_MMIO))
-        return axvcpu_i_x86_exit(v, run, x);
-    if (AXVCPU_I_UNLIKELY((uint32_t)run->mmio.phys_addr >> 12 == AXVCPU_X86_APIC_PAGE >> 12) && axvcpu_i_x86_ipi_mmio(v, run, x))
-        return AXVCPU_OK;
-    axvcpu_i_kvm_mmio(v, run, x);
-    return AXVCPU_OK;
+    return run->exit_reason == KVM_EXIT_MMIO ? axvcpu_i_x86_ipi_mmio(v, run, x) : axvcpu_i_x86_exit(v, run, x);
 }
 
 /* >>kvm answers */
 
+/* Bytes of the last port access. */
+static size_t axvcpu_i_x86_string(const struct axvcpu *v)
+{
+    return (size_t)v->arch.kvm.run->io.count * v->arch.kvm.run->io.size;
+}
+
+/* A bus answers with all ones and drops writes; an MSR gives #GP. */
 AXVCPU_API int axvcpu_leaf_refuse(struct axvcpu *v)
 {
-    (void)v; /* commit sees access.refused */
+    struct kvm_run *run = v->arch.kvm.run;
+
+    *v->arch.kvm.answer = UINT64_MAX;
+    if (axvcpu_access(v)->kind == AXVCPU_EXIT_IO_READ)
+        AXVCPU_MEMSET((char *)run + run->io.data_offset, 0xff, axvcpu_i_x86_string(v));
+    if (axvcpu_access(v)->kind == AXVCPU_EXIT_SYSREG_READ || axvcpu_access(v)->kind == AXVCPU_EXIT_SYSREG_WRITE)
+        run->msr.error = 1;
     return AXVCPU_OK;
 }
 
-/* The write that the kernel has already taken as done: into what is mapped there by now. */
+/* The kernel has taken the write as done: it goes into what is mapped there by now. */
 static int axvcpu_i_x86_replay(struct axvcpu *v)
 {
     const struct kvm_run *run = v->arch.kvm.run;
@@ -1223,22 +1259,42 @@ static int axvcpu_i_x86_replay(struct axvcpu *v)
     return axvm_write(v->vm.vm, axvcpu_gpa(run->mmio.phys_addr), run->mmio.data, run->mmio.len);
 }
 
+/* A read of what is memory by now gets that: finishing with zeros would write back 0 + 1 for `add $1`. */
+static bool axvcpu_i_x86_reread(struct axvcpu *v)
+{
+    const struct kvm_run *run = v->arch.kvm.run;
+    const void *memory = NULL;
+
+    if (axvcpu_access(v)->kind == AXVCPU_EXIT_MMIO_READ && v->vm.vm != NULL)
+        memory = axvm_ptr(v->vm.vm, axvcpu_gpa(run->mmio.phys_addr), run->mmio.len);
+    if (memory != NULL)
+        AXVCPU_MEMCPY(v->arch.kvm.answer, memory, run->mmio.len);
+    return memory != NULL;
+}
+
 /* Finish the instruction with zeros, then put the registers back to where it began. An OUT is beyond that. */
 AXVCPU_API int axvcpu_leaf_retry(struct axvcpu *v)
 {
     struct kvm_regs regs;
-    int err = axvcpu_i_x86_fetch(v);
+    int err;
 
     if (axvcpu_access(v)->kind == AXVCPU_EXIT_IO_WRITE)
         return AXVCPU_ENOSUPPORT;
     if (axvcpu_access(v)->kind == AXVCPU_EXIT_MMIO_WRITE)
         return axvcpu_i_x86_replay(v);
+    if (axvcpu_i_x86_reread(v))
+        return AXVCPU_OK;
+    if (axvcpu_access(v)->kind == AXVCPU_EXIT_IO_READ)
+        AXVCPU_MEMSET((char *)v->arch.kvm.run + v->arch.kvm.run->io.data_offset, 0, axvcpu_i_x86_string(v));
+    err = axvcpu_i_x86_fetch(v);
+    if (err != 0)
+        return err;
     regs = *axvcpu_i_x86_regs(v);
-    if (err == 0)
-        err = axvcpu_i_kvm_drain(v);
+    err = axvcpu_i_kvm_drain(v);
+    if (err != 0)
+        return err;
     *axvcpu_i_x86_regs(v) = regs;
-    axvcpu_i_x86_changed(v);
-    return err;
+    return axvcpu_i_x86_changed(v);
 }
 
 /* >>kvm interrupts */

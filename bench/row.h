@@ -41,20 +41,29 @@ struct row {
     uint64_t (*play)(uint64_t); // n > 0 rounds; returns a checksum
 };
 
-// From here on the compiler knows nothing of these values nor of any memory, as if all had just come from
-// somewhere; no instruction comes of it. It stands at the end of the body: at its beginning, the pointer
-// that goes round and the one that the body uses are two, and gcc moves it from one register to the other
-// and back.
-#define FORGET(p) __asm__ volatile("" : "+r"(p) : : "memory")
-#define FORGET2(p, q) __asm__ volatile("" : "+r"(p), "+r"(q) : : "memory")
-#define FORGET3(p, q, r) __asm__ volatile("" : "+r"(p), "+r"(q), "+r"(r) : : "memory")
-#define ROUNDS(n, forget, ...)   \
-    do {                         \
-        forget;                  \
-        do {                     \
-            __VA_ARGS__          \
-            forget;              \
-        } while (--(n) != 0);    \
+// From here on the compiler knows nothing of this value nor of any memory, as if all had just come from
+// somewhere; no instruction comes of it. The register is named, one that calls preserve: left to choose,
+// gcc takes one for the value that goes round and another for the one in use, and moves it there and back.
+#if defined(__x86_64__)
+#define FORGET_IN(p, name)                                       \
+    do {                                                         \
+        register __typeof__(p) forget_ __asm__(name) = p;        \
+        __asm__ volatile("" : "+r"(forget_) : : "memory");       \
+        p = forget_;                                             \
+    } while (0)
+#else
+#define FORGET_IN(p, name) __asm__ volatile("" : "+r"(p) : : "memory")
+#endif
+#define FORGET(p) FORGET_IN(p, "rbx")
+#define FORGET2(p, q) FORGET(p); FORGET_IN(q, "r12")
+#define FORGET3(p, q, r) FORGET2(p, q); FORGET_IN(r, "r13")
+// n rounds, n > 0
+#define ROUNDS(n, forget, ...)       \
+    do {                             \
+        do {                         \
+            forget;                  \
+            __VA_ARGS__              \
+        } while (--(n) != 0);        \
     } while (0)
 // The value must be there, in a register.
 #define USE(value) __asm__ volatile("" : : "r"(value))

@@ -2,11 +2,11 @@
  *
  * devices.c: a serial port, a timer and a block of registers as devices of a VM
  *
- *   cc -DAXVCPU_ARCH_FAKE -I.. devices.c -o devices && ./devices
+ *   cc -I.. devices.c -o devices && ./devices
  *
  * Nothing in this file knows an architecture or a backend: host.h brings the guest and the printing.
  *
- * flags: -DAXVCPU_ARCH_FAKE
+ * backends: all
  * test: expect regs[2] = 0x1235
  */
 #include "host.h"

@@ -1,14 +1,17 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# examples.sh SOURCE...: TAP for the examples: each line `// test: expect TEXT` (or ` * test: ...`) of a
-# source is one case, and holds when the program succeeded and its output contains TEXT.
+# examples.sh DIR SOURCE...: TAP for the examples that are built in DIR: each line `// test: expect TEXT` (or
+# ` * test: ...`) of a source is one case, and holds when the program succeeded and its output contains TEXT.
 
+dir=$1
+shift
 cases=0
 for source; do
-    program=${source%.c}
-    if [ -f "build/${program%/*}" ]; then program=${program%/*}; fi # a directory is one program
-    output=$(timeout 20 "build/$program" 2>&1 </dev/null)
+    program=${source#examples/}
+    program=$dir/${program%.c}
+    if [ -f "${program%/*}" ]; then program=${program%/*}; fi # a directory is one program
+    output=$(timeout 20 "$program" 2>&1 </dev/null)
     code=$?
     while IFS= read -r text; do
         cases=$((cases + 1))

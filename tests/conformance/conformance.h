@@ -10,6 +10,10 @@
 #ifndef CONFORMANCE_H
 #define CONFORMANCE_H
 
+// The last thing that the library had to say.
+void conformance_log(const char *text);
+#define AXVCPU_LOG(level, text) ((void)(level), conformance_log(text))
+
 #include "axvcpu.h"
 
 // ---- a number in a table: a constant, or what becomes of the nonce
@@ -17,14 +21,15 @@
 enum value_op {
     VALUE_XOR,   // k ^ the low `from` bytes of the nonce, zero-extended
     VALUE_SIGN,  // k ^ the same sign-extended to `to` bytes
-    VALUE_HIGH,  // k ^ the same shifted into the second byte
+    VALUE_LEFT,  // k ^ the low `from` bytes, `to` bytes higher
+    VALUE_RIGHT, // k ^ the whole nonce, `to` bytes lower
     VALUE_ADD,   // k + the nonce
     VALUE_AND,   // k & the nonce
     VALUE_OR,    // k | the nonce
     VALUE_CONST, // k
     VALUE_UP,    // k + the turn of the loop
     VALUE_DOWN,  // k - the turn of the loop
-    VALUE_NONCE_UP, // (k ^ the nonce) + the turn of the loop
+    VALUE_N_DOWN, // the nonce ^ (k - the turn of the loop)
 };
 struct value {
     uint64_t k;
@@ -34,13 +39,14 @@ struct value {
 #define N(x) {(x), VALUE_XOR, 8, 0}
 #define ZX(from, x) {(x), VALUE_XOR, from, 0}
 #define SX(from, to, x) {(x), VALUE_SIGN, from, to}
-#define HIGH(x) {(x), VALUE_HIGH, 1, 0}
-#define N_PLUS(x) {(x), VALUE_ADD, 8, 0}
+#define LEFT(from, to, x) {(x), VALUE_LEFT, from, to}
+#define RIGHT(to, x) {(x), VALUE_RIGHT, 8, to}
+#define N_PLUS(x) {(uint64_t)(x), VALUE_ADD, 8, 0}
 #define N_AND(x) {(x), VALUE_AND, 8, 0}
-#define N_OR(x) {(x), VALUE_OR, 8, 0}
+#define N_OR(x) {(uint64_t)(x), VALUE_OR, 8, 0}
 #define TURN_UP(x) {(x), VALUE_UP, 0, 0}
 #define TURN_DOWN(x) {(x), VALUE_DOWN, 0, 0}
-#define N_TURN(x) {(x), VALUE_NONCE_UP, 8, 0}
+#define N_DOWN(x) {(x), VALUE_N_DOWN, 8, 0}
 
 // ---- a row: one thing that the runner does or expects
 
@@ -48,6 +54,7 @@ enum row_what {
     ROW_END,
     ROW_EXIT,     // run (or settle) until the next exit: `kind` with `at`, `width`, `value` where it has them
     ROW_COMPLETE, // answer with value
+    ROW_RETURN,   // a hypercall's answer
     ROW_REFUSE,
     ROW_RETRY,
     ROW_SETTLE,   // nothing is left to be done
@@ -115,6 +122,7 @@ struct row {
 // Deeds and checks.
 #define COMPLETE(...) DO_(COMPLETE, .value = __VA_ARGS__)
 #define COMPLETE_FAILS(err_) DO_(COMPLETE, ERR_(err_))
+#define RETURN(...) DO_(RETURN, .value = __VA_ARGS__)
 #define REFUSE DO_(REFUSE, .count = 0)
 #define RETRY DO_(RETRY, .count = 0)
 #define RETRY_FAILS(err_) DO_(RETRY, ERR_(err_))
@@ -170,7 +178,7 @@ struct test_case {
 extern const struct test_case conformance_cases[];
 extern const uint32_t conformance_case_count;
 extern const char conformance_arch[];
-void conformance_prepare(const struct test_case *, uint8_t *ram, struct axvm_arch_desc *, struct axvcpu_arch_setup *);
+void conformance_prepare(const struct test_case *, struct axvm_arch_desc *, struct axvcpu_arch_setup *);
 
 // Where things are in a guest's memory; the architecture decides, in its layout.h.
 #include "layout.h"
@@ -204,6 +212,7 @@ uint64_t play_value(const struct play *, struct value);
 const char *port_substrate(void);              // a name from absent.h
 void port_print(const char *line);             // a line without its end
 uint64_t port_random(void);                    // not the same in two runs
+void port_seed(uint64_t seed);                 // a test is about to use it
 void port_begin(const char *name);             // a case begins: it must be over soon
 axvcpu_backing_t port_memory(uint64_t size, uint8_t **ptr); // zeroed, page-aligned, until port_forget
 void port_forget(void);                        // all of it goes back
@@ -211,6 +220,6 @@ bool port_start(void (*fn)(void *), void *arg); // on another CPU; false: there 
 void port_join(void);                          // ... until fn has returned
 void port_pause(uint32_t ns);                  // about so long
 
-int conformance_main(void); // 0: all well
+int conformance_main(const char *only); // 0: all well; only: the cases of this name, or all that begin so: "rep*"
 
 #endif

@@ -18,11 +18,19 @@ here=$(dirname "$0")
 arch=$1 init=$2 list=$3
 shift 3
 
-"$here/kernel.sh" "$arch"
-kernel=$PWD/build/cache/kernel/$arch
 row=$(echo "$table" | sed -n "s/^$arch  *//p")
 console=${row%% *}
-command=${row#* }
+command=$(echo "${row#* }" | sed "s/^ *//")
+kernel=$PWD/build/cache/kernel/$arch
+
+# Under CI=true tests/run.c takes this for a failure.
+skip() {
+    echo "ok 1 - $arch guests in QEMU # SKIP qemu: $1"
+    echo "1..1"
+    exit 0
+}
+command -v "${command%% *}" >/dev/null 2>&1 || skip "there is no ${command%% *}"
+"$here/kernel.sh" "$arch" || skip "no kernel for $arch could be fetched"
 
 work=$(mktemp -d "$PWD/build/boot.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -43,7 +51,7 @@ done
 echo "# substrate: $(cat "$kernel/name") in QEMU TCG"
 code=0
 # shellcheck disable=SC2086 # a command is words
-timeout -k 5 "$LIMIT" $command -accel tcg -m 512 -nographic -no-reboot -kernel "$kernel/image" \
+timeout -k 5 "$LIMIT" $command -accel tcg -m 512 -nodefaults -display none -serial stdio -no-reboot -kernel "$kernel/image" \
     -initrd "$work/initrd" -append "console=$console panic=-1 quiet" </dev/null >"$work/log" 2>&1 || code=$?
 
 # Joins the plans; what is no TAP is shown as a comment.
@@ -52,7 +60,7 @@ function bad(why) { print "not ok " ++cases " - " why; failed = 1 }
 { sub(/\r$/, "") }
 /^=== begin / { planned = -1; seen = 0; next }
 /^=== end / {
-    if (planned != seen) bad($3 " stopped early: " seen " cases, plan " planned)
+    if (planned != seen) bad($3 " stopped early with status " $4 " after " seen " cases")
     else if ($4 != 0 && !failing) bad($3 " ended with status " $4)
     failing = 0
     next

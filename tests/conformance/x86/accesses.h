@@ -5,33 +5,33 @@
 //
 // Loads: instruction, register, its 64-bit name, width, what the register holds then.
 #define LOADS(X)                                                   \
-    X(movb, al, rax, 1, ZX(1, P & ~0xffu))                         \
-    X(movb, ah, rax, 1, HIGH(P & ~0xff00u))                        \
-    X(movb, ch, rcx, 1, HIGH(P & ~0xff00u))                        \
-    X(movb, dh, rdx, 1, HIGH(P & ~0xff00u))                        \
-    X(movb, bh, rbx, 1, HIGH(P & ~0xff00u))                        \
-    X(movb, sil, rsi, 1, ZX(1, P & ~0xffu))                        \
-    X(movb, bpl, rbp, 1, ZX(1, P & ~0xffu))                        \
-    X(movb, r8b, r8, 1, ZX(1, P & ~0xffu))                         \
-    X(movb, r15b, r15, 1, ZX(1, P & ~0xffu))                       \
-    X(movw, ax, rax, 2, ZX(2, P & ~0xffffu))                       \
-    X(movw, r9w, r9, 2, ZX(2, P & ~0xffffu))                       \
+    X(movb, al, rax, 1, ZX(1, P & ~0xffull))                         \
+    X(movb, ah, rax, 1, LEFT(1, 1, P & ~0xff00ull))                        \
+    X(movb, ch, rcx, 1, LEFT(1, 1, P & ~0xff00ull))                        \
+    X(movb, dh, rdx, 1, LEFT(1, 1, P & ~0xff00ull))                        \
+    X(movb, bh, rbx, 1, LEFT(1, 1, P & ~0xff00ull))                        \
+    X(movb, sil, rsi, 1, ZX(1, P & ~0xffull))                        \
+    X(movb, bpl, rbp, 1, ZX(1, P & ~0xffull))                        \
+    X(movb, r8b, r8, 1, ZX(1, P & ~0xffull))                         \
+    X(movb, r15b, r15, 1, ZX(1, P & ~0xffull))                       \
+    X(movw, ax, rax, 2, ZX(2, P & ~0xffffull))                       \
+    X(movw, r9w, r9, 2, ZX(2, P & ~0xffffull))                       \
     X(movl, eax, rax, 4, ZX(4, 0))                                 \
     X(movl, edi, rdi, 4, ZX(4, 0))                                 \
     X(movl, r10d, r10, 4, ZX(4, 0))                                \
     X(movq, rax, rax, 8, N(0))                                     \
     X(movq, rbx, rbx, 8, N(0))                                     \
     X(movq, r11, r11, 8, N(0))                                     \
-    X(movabs, al, rax, 1, ZX(1, P & ~0xffu))                       \
+    X(movabs, al, rax, 1, ZX(1, P & ~0xffull))                       \
     X(movabs, eax, rax, 4, ZX(4, 0))                               \
     X(movabs, rax, rax, 8, N(0))                                   \
-    X(movzbw, ax, rax, 1, ZX(1, P & ~0xffffu))                     \
+    X(movzbw, ax, rax, 1, ZX(1, P & ~0xffffull))                     \
     X(movzbl, ecx, rcx, 1, ZX(1, 0))                               \
     X(movzbq, rdx, rdx, 1, ZX(1, 0))                               \
     X(movzbq, r12, r12, 1, ZX(1, 0))                               \
     X(movzwl, ebx, rbx, 2, ZX(2, 0))                               \
     X(movzwq, rsi, rsi, 2, ZX(2, 0))                               \
-    X(movsbw, ax, rax, 1, SX(1, 2, P & ~0xffffu))                  \
+    X(movsbw, ax, rax, 1, SX(1, 2, P & ~0xffffull))                  \
     X(movsbl, ecx, rcx, 1, SX(1, 4, 0))                            \
     X(movsbq, rdx, rdx, 1, SX(1, 8, 0))                            \
     X(movswl, ebp, rbp, 2, SX(2, 4, 0))                            \
@@ -42,9 +42,9 @@
 // holds the nonce.
 #define STORES(X)                    \
     X(movb, al, rax, 1, N(0))        \
-    X(movb, ah, rax, 1, N_BYTE1)     \
-    X(movb, ch, rcx, 1, N_BYTE1)     \
-    X(movb, bh, rbx, 1, N_BYTE1)     \
+    X(movb, ah, rax, 1, RIGHT(1, 0))     \
+    X(movb, ch, rcx, 1, RIGHT(1, 0))     \
+    X(movb, bh, rbx, 1, RIGHT(1, 0))     \
     X(movb, sil, rsi, 1, N(0))       \
     X(movb, r8b, r8, 1, N(0))        \
     X(movw, cx, rcx, 2, N(0))        \

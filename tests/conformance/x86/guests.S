@@ -376,8 +376,8 @@ guest_\name\()_end:
 // ---- one instruction of each kind; the tables know where it begins and ends
 
     guest places, 64
+    xor %eax, %eax
     mov $0x33, %edx
-point places_out
     out %al, %dx
 point places_out_end
     in %dx, %al
@@ -390,13 +390,10 @@ point places_store_end
 point places_change_end
     mov $DATA, %edi
     mov $2, %ecx
-point places_ins
     rep insb
-point places_ins_end
     mov $DATA, %esi
     mov $2, %ecx
     rep outsb
-point places_outs_end
     hlt
 point places_halt_end
     mov %rax, REPORT
@@ -428,7 +425,6 @@ point load_other
 
     guest out, 64
     mov DEV, %rax
-point out_insn
     out %eax, $0x46
 point out_end
     mov %rax, REPORT
@@ -463,6 +459,7 @@ point out_end
     mov DEV, %rax
 point undecoded_insn
     fldl DEV
+point undecoded_end
     mov %rax, REPORT
     hlt
     done undecoded
@@ -552,7 +549,6 @@ point undecoded_insn
     mov $MSR, %ecx
     mov $PATTERN, %rax
     mov %rax, %rdx
-point msr_read_insn
     rdmsr
 point msr_read_end
     mov %rax, REPORT
@@ -598,14 +594,14 @@ point msr_write_end
     mov %rax, %rcx
     mov %rax, %rdx
     cpuid
+    mov %rax, %r10
     neg %rax
-    sbb %r9, %r9
-    shr $32, %rbx // the upper halves are cleared
-    shr $32, %rcx
-    shr $32, %rdx
-    or %rbx, %rcx
-    or %rcx, %rdx
-    or %rdx, %r9
+    sbb %r9, %r9 // all ones, if it was not zero
+    or %rbx, %r10
+    or %rcx, %r10
+    or %rdx, %r10
+    shr $32, %r10 // the upper halves are cleared
+    xor %r10, %r9
     xor %r8, %r9
     mov %r9, REPORT
     hlt
@@ -679,20 +675,14 @@ point halt_end
 3:  handler 0xef
     done order
 
-// Nothing is taken in the shadow of sti and of mov to ss.
+// Nothing is taken in the shadow of sti.
     guest shadow, 64
     tables64
     gate 0x40, 1f
     mov DEV, %rbx
+    mov %ebx, %eax
     mov $0x47, %edx
     sti
-    out %al, %dx
-    nop
-    cli
-    mov %rbx, REPORT
-    mov %ss, %ecx
-    sti
-    mov %ecx, %ss
     out %al, %dx
     nop
     cli
@@ -712,6 +702,7 @@ point halt_end
     xor %r10d, %r10d
     xor %r11d, %r11d
     mov $300, %r8d
+    mov %ebx, %eax
 4:  out %al, $0x48
     sti
     nop
@@ -746,17 +737,16 @@ point halt_end
     tables64
     gate 2, 1f
     mov DEV, %rbx
-    xor %r9d, %r9d
+    mov %ebx, %eax
     out %al, $0x48
-    mov %r9, REPORT
+    mov %rbx, REPORT
     out %al, $0x48
     nop
-    mov %r9, REPORT
+    mov %rbx, REPORT
     hlt
-1:  inc %r9
-    push %rax
+1:  inc %rbx
     out %al, $0x49
-    pop %rax
+    out %al, $0x4a
     iretq
     done nmi
 
@@ -765,6 +755,7 @@ point halt_end
     tables64
     gate 0x61, 1f
     mov DEV, %rbx
+    mov %ebx, %eax
     out %al, $0x48
     sti
     nop
@@ -807,6 +798,7 @@ point halt_end
 // ---- two vCPUs: EDI is the number. They pass a token through memory and add to it in turn.
 
     guest pair, 64
+    xor %eax, %eax
     test %edi, %edi
     jnz 2f
     mov DEV, %rax
@@ -826,10 +818,10 @@ point halt_end
     hlt
     done pair
 
-// The same 10,000 times without exits, both at once.
+// The same 2,000 times without exits, both at once.
     guest pair_race, 64
     mov DEV, %rbx
-    mov $10000, %ecx
+    mov $2000, %ecx
 1:  pause
     cmp %edi, DATA
     jne 1b
@@ -893,9 +885,7 @@ point halt_end
     ljmp $8, $AT(2f)
     .code64
 2:  mov %ebp, %eax
-    mov %eax, %ecx
-    shl $32, %rcx
-    or %rcx, %rax
+    not %rax
     mov %rax, REPORT
     hlt
     .balign 8

@@ -23,5 +23,9 @@
 #define PATTERN 0x1122334455667788
 // An MSR that no processor has.
 #define MSR 0x2f000001
+// How a program starts.
+#define MODE_REAL AXVCPU_X86_REAL
+#define MODE_PROTECTED AXVCPU_X86_PROTECTED
+#define MODE_LONG AXVCPU_X86_LONG
 
 #endif

@@ -1,0 +1,14 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# fuzz.sh N: N executions of the decoder's fuzzer, as one TAP case.
+log=build/logs/arm64/fuzz.libfuzzer
+mkdir -p build/logs/arm64
+if build/tests/arm64/fuzz -runs="$1" -seed=1 -max_len=400 -artifact_prefix=build/logs/arm64/ >"$log" 2>&1; then
+    echo "ok 1 - the decoder survives $1 executions of its fuzzer"
+else
+    echo "not ok 1 - the decoder's fuzzer found something"
+    tail -n 30 "$log" | sed 's/^/# /'
+fi
+echo "# $(tail -n 1 "$log")"
+echo 1..1

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The conformance suite's port to Linux with KVM, and the implementation of axvcpu.h that it runs on.
+//
+//     conformance [CASE]     a name, or the beginning of some: 'rep*'
+//     conformance -n         only say on which substrate it would run; fails if there is none
+#define _GNU_SOURCE
+#define AXVCPU_IMPLEMENTATION
+#include "conformance.h"
+#include "substrate.h"
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { CASE_SECONDS = 20, MAX_AREAS = 8 };
+
+static const char *substrate;
+static char now_playing[128];
+static struct area {
+    void *at;
+    size_t size;
+} areas[MAX_AREAS];
+static int area_count;
+
+const char *port_substrate(void)
+{
+    return substrate;
+}
+
+void port_print(const char *line)
+{
+    puts(line);
+}
+
+uint64_t port_random(void)
+{
+    uint64_t value = 0;
+    if (getrandom(&value, sizeof value, 0) != sizeof value)
+        abort();
+    return value;
+}
+
+void port_seed(uint64_t seed)
+{
+    printf("# seed 0x%llx\n", (unsigned long long)seed);
+}
+
+static void out_of_time(int sig)
+{
+    static const char text[] = "\nBail out! out of time in case ";
+    ssize_t ignored = write(1, text, sizeof text - 1);
+    (void)sig;
+    ignored = write(1, now_playing, strlen(now_playing));
+    ignored = write(1, "\n", 1);
+    (void)ignored;
+    _exit(3);
+}
+
+void port_begin(const char *name)
+{
+    snprintf(now_playing, sizeof now_playing, "%s", name);
+    alarm(CASE_SECONDS);
+}
+
+axvcpu_backing_t port_memory(uint64_t size, uint8_t **ptr)
+{
+    void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED || area_count == MAX_AREAS)
+        abort();
+    areas[area_count++] = (struct area){at, size};
+    *ptr = at;
+    return axvcpu_from_ptr(at);
+}
+
+void port_forget(void)
+{
+    while (area_count > 0) {
+        area_count--;
+        munmap(areas[area_count].at, areas[area_count].size);
+    }
+}
+
+static struct {
+    pthread_t thread;
+    void (*fn)(void *);
+    void *arg;
+} other;
+
+static void *other_main(void *unused)
+{
+    (void)unused;
+    other.fn(other.arg);
+    return NULL;
+}
+
+bool port_start(void (*fn)(void *), void *arg)
+{
+    other.fn = fn;
+    other.arg = arg;
+    return pthread_create(&other.thread, NULL, other_main, NULL) == 0;
+}
+
+void port_join(void)
+{
+    pthread_join(other.thread, NULL);
+}
+
+void port_pause(uint32_t ns)
+{
+    struct timespec now, end;
+    if (ns == 0)
+        sched_yield();
+    if (ns >= 20000) {
+        nanosleep(&(struct timespec){0, (long)ns}, NULL);
+        return;
+    }
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_nsec += (long)ns;
+    do
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    while ((now.tv_sec - end.tv_sec) * 1000000000L + now.tv_nsec - end.tv_nsec < 0);
+}
+
+int main(int argc, char **argv)
+{
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    substrate = find_substrate();
+    if (argc > 1 && strcmp(argv[1], "-n") == 0) {
+        puts(substrate ? substrate : "none");
+        return !substrate;
+    }
+    if (!substrate) {
+        printf("ok 1 - %s conformance # SKIP kvm: no usable /dev/kvm\n1..1\n", conformance_arch);
+        return 0;
+    }
+    signal(SIGALRM, out_of_time);
+    return conformance_main(argc > 1 ? argv[1] : NULL);
+}

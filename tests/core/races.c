@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What other CPUs may do at any time, while the owner does all that it may do: a test for the thread
+// sanitizer. Nothing here waits for the right moment, so that nothing orders what the library does not order.
+struct axvcpu;
+static __thread void (*at_point)(struct axvcpu *, int point); // of this thread
+#define AXVCPU_TRACE(v, event, a, b) (at_point != NULL ? at_point((v), (int)(event)) : (void)0)
+#include "core.h"
+
+enum { ROUNDS = 100 };
+
+static struct axvcpu vcpu;
+
+// ---- the owner's side: functions that end with a bound vCPU, awake or not
+
+#define MMIO_READ_STEP { 0, { .kind = AXVCPU_EXIT_MMIO_READ, .mmio = { 0x1000, 0, 4, 5, 8, false } } }
+static const struct axvcpu_fake_step reading[] = { MMIO_READ_STEP };
+static const struct axvcpu_fake_step masking[] = {
+    { 0, { .kind = AXVCPU_FAKE_EFFECT, .sysreg = { AXVCPU_REG_FLAGS, AXVCPU_FAKE_MASKED, 0 } } },
+    { 0, { .kind = AXVCPU_FAKE_EFFECT, .sysreg = { AXVCPU_REG_FLAGS, 0, 0 } } },
+    { 0, { .kind = AXVCPU_EXIT_HALT } },
+};
+
+// A kick ends a run before it has done what it is for.
+static uint32_t run_through(void)
+{
+    struct axvcpu_exit x;
+
+    do
+        must(axvcpu_run(&vcpu, &x) == AXVCPU_OK);
+    while (x.kind == AXVCPU_EXIT_CANCELED);
+    return x.kind;
+}
+
+static void wait_awake(void)
+{
+    while (axvcpu_get_state(&vcpu) == AXVCPU_STATE_BLOCKED)
+        sched_yield();
+}
+
+static void nap(void)
+{
+    if (axvcpu_block(&vcpu) == AXVCPU_OK)
+        wait_awake();
+}
+
+static void sleeps(void)
+{
+    nap();
+}
+
+static void sleeps_and_runs(void)
+{
+    nap();
+    (void)run_through();
+}
+
+// Asleep with a read that it then answers, before anybody has woken it.
+static void answers_asleep(int (*answer)(void))
+{
+    struct axvcpu_exit x;
+
+    must(axvcpu_fake_script(&vcpu, reading, 1, false) == AXVCPU_OK && run_through() == AXVCPU_EXIT_MMIO_READ);
+    (void)axvcpu_block(&vcpu);
+    must(answer() == AXVCPU_OK);
+    must(axvcpu_settle(&vcpu, &x) == AXVCPU_OK);
+    wait_awake();
+}
+
+static int complete(void)
+{
+    return axvcpu_complete(&vcpu, 0x42);
+}
+
+static int refuse(void)
+{
+    return axvcpu_refuse(&vcpu);
+}
+
+static int retry(void)
+{
+    return axvcpu_retry(&vcpu);
+}
+
+static void completes_asleep(void)
+{
+    answers_asleep(complete);
+}
+
+static void refuses_asleep(void)
+{
+    answers_asleep(refuse);
+}
+
+static void retries_asleep(void)
+{
+    answers_asleep(retry);
+}
+
+static void moves_asleep(void)
+{
+    (void)axvcpu_block(&vcpu);
+    must(axvcpu_put(&vcpu) == AXVCPU_OK && axvcpu_load(&vcpu) == AXVCPU_OK);
+    wait_awake();
+}
+
+static void looks_asleep(void)
+{
+    uint64_t value;
+
+    (void)axvcpu_block(&vcpu);
+    must(axvcpu_get_gpr(&vcpu, 1, &value) == AXVCPU_OK && axvcpu_set_gpr(&vcpu, 1, value + 1) == AXVCPU_OK);
+    wait_awake();
+}
+
+static void masks_asleep(void)
+{
+    (void)axvcpu_block(&vcpu);
+    must(axvcpu_set_reg(&vcpu, AXVCPU_REG_FLAGS, AXVCPU_FAKE_MASKED) == AXVCPU_OK);
+    must(axvcpu_set_reg(&vcpu, AXVCPU_REG_FLAGS, 0) == AXVCPU_OK);
+    (void)axvcpu_unblock(&vcpu); // what came while it was masked did not wake it
+    wait_awake();
+}
+
+static void masks_in_the_guest(void)
+{
+    must(axvcpu_fake_script(&vcpu, masking, COUNT(masking), false) == AXVCPU_OK);
+    (void)run_through();
+}
+
+static void block_here(struct axvcpu *v, int point)
+{
+    if (point == AXVCPU_TRACE_RUN_LEFT)
+        must(axvcpu_transition(v, AXVCPU_STATE_RUNNING, AXVCPU_STATE_BLOCKED) == AXVCPU_OK);
+}
+
+// The backend blocks the vCPU; the host sleeps unless something is pending.
+static void blocks_in_run(void)
+{
+    struct axvcpu_exit x;
+
+    at_point = block_here;
+    must(axvcpu_run(&vcpu, &x) == AXVCPU_OK);
+    at_point = NULL;
+    while (axvcpu_get_state(&vcpu) == AXVCPU_STATE_BLOCKED)
+        if (axvcpu_pending(&vcpu))
+            (void)axvcpu_unblock(&vcpu);
+        else
+            sched_yield();
+}
+
+static void comes_and_goes(void)
+{
+    must(axvcpu_unbind(&vcpu) == AXVCPU_OK);
+    while (axvcpu_bind(&vcpu) == AXVCPU_EBUSY)
+        sched_yield();
+    (void)run_through();
+}
+
+static void restarts(void)
+{
+    must(axvcpu_restart(&vcpu, axvcpu_gpa(ENTRY), 1) == AXVCPU_OK);
+    (void)run_through();
+}
+
+static void resets(void)
+{
+    (void)axvcpu_block(&vcpu);
+    must(axvcpu_reset(&vcpu) == AXVCPU_OK);
+    must(axvcpu_setup(&vcpu, axvcpu_gpa(ENTRY), axvcpu_hpa(ROOT), NULL) == AXVCPU_OK && axvcpu_bind(&vcpu) == AXVCPU_OK);
+}
+
+// ---- the others' side: what is allowed from anywhere at any time
+
+static volatile uint64_t sink;
+
+static void others_unblock(uint32_t round)
+{
+    (void)round;
+    (void)axvcpu_unblock(&vcpu);
+}
+
+static void others_kick(uint32_t round)
+{
+    (void)round;
+    (void)axvcpu_kick(&vcpu);
+}
+
+static void others_inject(uint32_t round)
+{
+    (void)axvcpu_inject_interrupt(&vcpu, round % 256);
+}
+
+static void others_drive(uint32_t round)
+{
+    (void)axvcpu_set_irq(&vcpu, 7, (round & 1) != 0);
+    (void)axvcpu_inject_nmi(&vcpu);
+}
+
+static void others_look(uint32_t round)
+{
+    (void)round;
+    sink += axvcpu_pending(&vcpu) + (uint32_t)axvcpu_get_state(&vcpu) + axvcpu_id(&vcpu) + axvcpu_vm_id(&vcpu) +
+            axvcpu_is_bsp(&vcpu) + (axvcpu_user(&vcpu) != NULL) + axvcpu_favor_phys_cpu(&vcpu) +
+            axvcpu_phys_cpu_set(&vcpu).bits[0] + axvcpu_fake_delivered(&vcpu, 7);
+}
+
+static void others_refer(uint32_t round)
+{
+    (void)round;
+    (void)axvcpu_ref(&vcpu);
+    (void)axvcpu_unref(&vcpu);
+}
+
+static void others_try(uint32_t round)
+{
+    uint64_t value;
+
+    (void)round;
+    (void)axvcpu_get_gpr(&vcpu, 1, &value); // EBUSY, or a claim for a moment
+}
+
+static const struct side {
+    const char *name;
+    void (*fn)(uint32_t);
+} others[] = {
+    { "unblock", others_unblock }, { "kick", others_kick },   { "inject_interrupt", others_inject },
+    { "set_irq, inject_nmi", others_drive }, { "pending and the getters", others_look },
+    { "ref, unref", others_refer }, { "get_gpr", others_try },
+};
+
+static const struct owner {
+    const char *name;
+    void (*fn)(void);
+    bool claims; // others may get hold of the vCPU for a moment
+} owners[] = {
+    { "sleeps", sleeps, false },
+    { "sleeps and runs", sleeps_and_runs, false },
+    { "completes while asleep", completes_asleep, false },
+    { "refuses while asleep", refuses_asleep, false },
+    { "retries while asleep", retries_asleep, false },
+    { "puts and loads while asleep", moves_asleep, false },
+    { "uses registers while asleep", looks_asleep, false },
+    { "masks and unmasks while asleep", masks_asleep, false },
+    { "has a guest that masks and unmasks", masks_in_the_guest, false },
+    { "has a backend that blocks", blocks_in_run, false },
+    { "unbinds and binds", comes_and_goes, true },
+    { "restarts", restarts, false },
+    { "resets", resets, true },
+};
+
+// ---- one owner against one other
+
+static uint32_t stop;
+
+static void *interfere(void *arg)
+{
+    const struct side *side = arg;
+    uint32_t round;
+
+    // relaxed: the flag must not order anything
+    for (round = 0; __atomic_load_n(&stop, __ATOMIC_RELAXED) == 0; round++) {
+        side->fn(round);
+        sched_yield();
+    }
+    return NULL;
+}
+
+// Something has to wake those who sleep, whatever the other does.
+static void *wake_up(void *arg)
+{
+    (void)arg;
+    while (__atomic_load_n(&stop, __ATOMIC_RELAXED) == 0) {
+        (void)axvcpu_unblock(&vcpu);
+        sched_yield();
+    }
+    return NULL;
+}
+
+static void check(const struct owner *o, const struct side *side)
+{
+    pthread_t threads[2];
+    int i;
+
+    if (o->claims && side->fn == others_try)
+        return; // ownership.c has that
+    bound(&vcpu);
+    __atomic_store_n(&stop, 0, __ATOMIC_RELAXED);
+    must(pthread_create(&threads[0], NULL, interfere, (void *)(uintptr_t)side) == 0);
+    must(pthread_create(&threads[1], NULL, wake_up, NULL) == 0);
+    for (i = 0; i < ROUNDS; i++)
+        o->fn();
+    __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+    must(pthread_join(threads[0], NULL) == 0 && pthread_join(threads[1], NULL) == 0);
+    ok(axvcpu_current() == NULL && vcpu.owner == AXVCPU_CPU_TOKEN() && vcpu.refs == 1, "an owner that %s, and %s from elsewhere",
+       o->name, side->name);
+}
+
+int main(void)
+{
+    size_t i, k;
+
+    tap_begin(60);
+    for (i = 0; i < COUNT(owners); i++)
+        for (k = 0; k < COUNT(others); k++)
+            check(&owners[i], &others[k]);
+    return tap_done();
+}

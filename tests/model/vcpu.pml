@@ -1,0 +1,941 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * vcpu.pml: what the CPUs of a host do to one vCPU at the same time, as axvcpu.h does it, for spin.
+ * Processes, variables and steps have the names of the code. Written down is only what another CPU can
+ * see: one statement is one access to shared memory.
+ *
+ * Memory. Every thread has a buffer for one store. A plain, relaxed or release store waits there until
+ * the hardware drains it, any time later; the thread's own loads look there first. A further relaxed
+ * store may overtake the one that waits, a release store may not. A read-modify-write drains the buffer
+ * and is done at once. So a store can pass a later load (all machines) and a later store (arm64,
+ * riscv). Loads stay in order: in the code they are acquire or seq_cst.
+ *
+ * Scenarios, one per verification: -DKICK, BLOCK, INJECT, OWNER, CPU_UP, PAUSE.
+ *
+ * Barriers. The name B of a barrier stands in axvcpu.h where the barrier is, as "barrier B". With
+ * -DNO_BARRIER_B it is not there, and spin must find out what it was good for. model.c has the list.
+ */
+
+/* ---- the machine ---- */
+
+#define THREADS 5
+#define OWNER   0
+#define WORD    1
+#define ATTN    2
+#define LATCH   3
+#define PENDING 4
+#define UP      5
+#define REGS    6 /* the guest's registers */
+#define STATUS  7
+#define INSIDE  8
+#define WORDS   9
+#define NONE    WORDS
+
+typedef buffer { byte at = NONE; byte keep; byte bits } /* the word becomes (word & keep) | bits */
+byte   mem[WORDS];            /* what everybody sees */
+buffer stored[THREADS + 1];
+
+bool signal[THREADS + 1];     /* sent by axvcpu_leaf_kick, not yet arrived */
+bool current[THREADS + 1];    /* axvcpu_current() != NULL */
+bool leave[THREADS + 1];      /* a signal arrived then: the guest leaves, now or on entry (immediate_exit, masked IPI) */
+
+#define AFTER(t)  ((mem[stored[t].at] & stored[t].keep) | stored[t].bits)
+#define SEES(x)   (stored[me].at == x -> ((mem[x] & stored[me].keep) | stored[me].bits) : mem[x])
+#define NOT(bits) (255 - (bits))
+
+inline drain(t)
+{
+    if
+    :: stored[t].at != NONE -> mem[stored[t].at] = AFTER(t); stored[t].at = NONE; stored[t].keep = 0; stored[t].bits = 0
+    :: else
+    fi
+}
+
+inline wait_in_buffer(x, k, b)
+{
+    stored[me].at = x; stored[me].keep = k; stored[me].bits = b
+}
+
+inline RELAXED(x, k, b)
+{
+    atomic {
+        if
+        :: stored[me].at == NONE -> wait_in_buffer(x, k, b)
+        :: stored[me].at == x -> drain(me); wait_in_buffer(x, k, b)
+        :: stored[me].at != NONE && stored[me].at != x -> drain(me); wait_in_buffer(x, k, b)
+        :: stored[me].at != NONE && stored[me].at != x -> mem[x] = (mem[x] & k) | b
+        fi
+    }
+}
+
+inline LOAD(x, to)            { to = SEES(x) }  /* or SEES(x) in a guard */
+inline STORE_RELAXED(x, b)    { RELAXED(x, 0, b) }
+inline STORE_RELEASE(x, b)    { d_step { drain(me); wait_in_buffer(x, 0, b) } }
+inline XCHG(x, b)             { d_step { drain(me); mem[x] = b } }
+inline FETCH_OR(x, b)         { d_step { drain(me); mem[x] = mem[x] | (b) } }
+inline FETCH_AND(x, b)        { d_step { drain(me); mem[x] = mem[x] & (b) } }
+inline FETCH_ADD(x, n, after) { d_step { drain(me); mem[x] = mem[x] + n; after = mem[x] } }
+inline CAS(x, from, to, won)
+{
+    d_step {
+        drain(me); won = (mem[x] == from);
+        if
+        :: won -> mem[x] = to
+        :: else
+        fi
+    }
+}
+
+#define HARDWARE(t)                                                  \
+    :: d_step { stored[t].at != NONE -> drain(t) }                   \
+    :: d_step { signal[t] -> signal[t] = false;                      \
+                if :: current[t] -> leave[t] = true :: else fi }     /* else: nobody to stop, it is gone */
+active proctype hardware()
+{
+    do
+    HARDWARE(1) HARDWARE(2) HARDWARE(3) HARDWARE(4) HARDWARE(5)
+    od
+}
+
+/* ---- the vCPU ---- */
+
+#define NOBODY   0 /* owner; else the CPU's number */
+
+#define FREE     0 /* word */
+#define READY    1
+#define RUNNING  2
+#define BLOCKED  3
+#define INVALID  4
+
+#define CALM     0 /* attn */
+#define KICK_BIT 1
+#define IRQ_BIT  2
+#define STOP_BIT 4
+#define OUT_BITS (KICK_BIT | STOP_BIT)
+
+mtype = { HALT, CANCELED, PAUSED, CPU_DOWN } /* kinds of exit */
+mtype = { OK, EBUSY, EBADSTATE, EAGAIN }
+
+bool masked, unmasks; /* the guest takes no interrupt; it may, at any time */
+bool window;        /* it shall leave when it does */
+byte exits;         /* so often it leaves by itself; then it spins */
+bool asleep;        /* in AXVCPU_PARK */
+
+/* What is checked, and known only to us. */
+byte owners;        /* threads between claim and release */
+byte taken[3];      /* interrupts that the guest took, by vector */
+byte canceled;      /* runs that returned CANCELED */
+bool in_guest;
+bool idle;          /* axvm_wait_idle has returned, the VM is still suspended */
+
+#define LOCALS \
+    byte what, owner, left, rounds; /* zero when not in use: fewer states */ \
+    bool won, wakes, woke, done; mtype err, kind
+
+inline owned()  { d_step { owners++; assert(owners == 1 && !idle) } }
+inline disown() { owners--; STORE_RELEASE(OWNER, NOBODY) }
+
+/* ---- ownership ---- */
+
+/* For somebody who does not own it. */
+inline axvcpu_i_open(from)
+{
+#ifdef NO_BARRIER_CLAIM_FIRST
+    won = (SEES(OWNER) == NOBODY);
+#else
+    CAS(OWNER, NOBODY, me, won);
+#endif
+    if
+    :: !won -> err = EBUSY
+    :: else ->
+       won = false;
+       owned();
+       if
+       :: SEES(WORD) == from -> err = OK
+       :: else -> err = EBADSTATE; STORE_RELAXED(WORD, INVALID); disown() /* axvcpu_i_poison */
+       fi
+    fi
+}
+
+inline axvcpu_bind()
+{
+#ifdef NO_BARRIER_BIND_CAS
+    won = (SEES(OWNER) == NOBODY);
+    if
+    :: won -> STORE_RELAXED(OWNER, me)
+    :: else
+    fi;
+#else
+    CAS(OWNER, NOBODY, me, won);
+#endif
+    if
+    :: !won -> err = EBUSY
+    :: else ->
+       won = false;
+       owned();
+       if
+       :: SEES(WORD) == FREE -> err = OK
+       :: else -> assert(SEES(WORD) == INVALID); disown(); axvcpu_i_open(FREE) /* axvcpu_i_bind */
+       fi;
+       if
+       :: err == OK -> STORE_RELAXED(WORD, READY)
+       :: else
+       fi
+    fi
+}
+
+inline axvcpu_unbind()
+{
+    assert(SEES(WORD) == READY);
+    STORE_RELAXED(WORD, FREE);
+#ifdef NO_BARRIER_UNBIND_RELEASE
+    owners--; STORE_RELAXED(OWNER, NOBODY)
+#else
+    disown()
+#endif
+}
+
+/* ---- interrupts and kicks ---- */
+
+inline axvcpu_pending()
+{
+    wakes = ((SEES(ATTN) & OUT_BITS) != 0);
+    if
+    :: !wakes -> wakes = (SEES(LATCH) != 0)
+    :: else
+    fi;
+    if
+#ifdef NO_BARRIER_PENDING_MASKED
+    :: !wakes -> wakes = (SEES(PENDING) != 0)
+#else
+    :: !wakes -> wakes = (SEES(PENDING) != 0 && !masked) /* axvcpu_leaf_wakes */
+#endif
+    :: else
+    fi
+}
+
+inline AXVCPU_WAKE() { asleep = false }
+
+inline axvcpu_i_wake()
+{
+    do
+    :: SEES(WORD) != BLOCKED -> woke = false; break
+    :: SEES(WORD) == BLOCKED ->
+#ifdef NO_BARRIER_WAKE_AFTER_STATE
+       AXVCPU_WAKE();
+#endif
+#ifdef NO_BARRIER_WAKE_CAS
+       STORE_RELAXED(WORD, READY); woke = true;
+#else
+       CAS(WORD, BLOCKED, READY, woke);
+#endif
+       if
+       :: woke -> AXVCPU_WAKE(); break
+       :: else
+       fi
+    od
+}
+
+inline axvcpu_i_alert(flag)
+{
+#ifdef NO_BARRIER_OWNER_LOAD_AFTER_FLAG
+    LOAD(OWNER, owner);
+#endif
+#ifdef NO_BARRIER_KICK_FLAG
+    RELAXED(ATTN, 255, flag);
+#else
+    FETCH_OR(ATTN, flag);
+#endif
+    if
+    :: SEES(WORD) == BLOCKED ->
+       axvcpu_pending();
+       if
+       :: wakes -> wakes = false; axvcpu_i_wake(); woke = false
+       :: else
+       fi
+    :: else
+    fi;
+#ifndef NO_BARRIER_OWNER_LOAD_AFTER_FLAG
+    LOAD(OWNER, owner);
+#endif
+    if
+#ifdef NO_BARRIER_KICK_UNFILTERED
+    :: owner != NOBODY && SEES(WORD) != RUNNING
+#endif
+    :: owner != NOBODY -> signal[owner] = true /* axvcpu_leaf_kick */
+    :: else
+    fi;
+    owner = NOBODY
+}
+
+inline axvcpu_kick() { axvcpu_i_alert(KICK_BIT) }
+
+inline axvcpu_inject_interrupt(v)
+{
+#ifdef NO_BARRIER_PENDING_BEFORE_FLAG
+    axvcpu_i_alert(IRQ_BIT);
+    FETCH_OR(PENDING, v)
+#else
+    FETCH_OR(PENDING, v);
+    axvcpu_i_alert(IRQ_BIT)
+#endif
+}
+
+#define FIRST(set) ((set) & 1 -> 1 : (set))
+
+/* As a backend with one slot does it: the first vector that is pending, and a window for the next. */
+inline axvcpu_leaf_inject()
+{
+    left = 0;
+    if
+    :: masked -> left = IRQ_BIT
+    :: else ->
+       LOAD(PENDING, what);
+       if
+       :: what ->
+#ifdef NO_BARRIER_IRQ_TAKE
+          STORE_RELAXED(PENDING, what & NOT(FIRST(what)));
+#else
+          FETCH_AND(PENDING, NOT(FIRST(what))); /* axvcpu_irq_take */
+#endif
+          taken[FIRST(what)]++;
+          left = (what != FIRST(what) -> IRQ_BIT : 0)
+       :: else
+       fi
+    fi;
+    window = (left != 0)
+}
+
+#define OUT(set) ((set) & KICK_BIT -> KICK_BIT : STOP_BIT)
+
+inline axvcpu_attend()
+{
+    LOAD(ATTN, what);
+    done = ((what & OUT_BITS) != 0);
+    if
+    :: done ->
+       kind = (what & KICK_BIT -> CANCELED : PAUSED);
+#ifdef NO_BARRIER_ATTEND_CLEAR
+       STORE_RELAXED(ATTN, what & NOT(OUT(what)))
+#else
+       FETCH_AND(ATTN, NOT(OUT(what)))
+#endif
+    :: !done && what ->
+#ifdef NO_BARRIER_ATTEND_CLEAR_FIRST
+       axvcpu_leaf_inject();
+       FETCH_AND(ATTN, NOT(what));
+#else
+       FETCH_AND(ATTN, NOT(what));
+       axvcpu_leaf_inject();
+#endif
+       if
+       :: left -> FETCH_OR(ATTN, left); left = 0
+       :: else
+       fi
+    :: else
+    fi;
+    what = 0
+}
+
+inline axvcpu_i_forget_interrupts()
+{
+#ifdef NO_BARRIER_FORGET_FLAG_FIRST
+    XCHG(PENDING, 0);
+    FETCH_AND(ATTN, OUT_BITS);
+#else
+    FETCH_AND(ATTN, OUT_BITS);
+    XCHG(PENDING, 0);
+#endif
+    XCHG(LATCH, 0)
+}
+
+/* ---- run ---- */
+
+/* The guest leaves for a signal, for an interrupt that it can take now, or by itself. */
+inline axvcpu_leaf_run()
+{
+    in_guest = true;
+    do
+    :: !done && (leave[me] || (window && !masked)) ->
+#ifdef NO_BARRIER_LEAVE_CLEAR_FIRST
+       axvcpu_attend();
+       leave[me] = false
+#else
+       leave[me] = false;
+       axvcpu_attend()
+#endif
+    :: !done && exits > 0 -> exits--; kind = HALT; break
+    :: !done && masked && unmasks -> masked = false
+    :: done -> break
+    od;
+    in_guest = false
+}
+
+inline axvcpu_run()
+{
+#ifdef NO_BARRIER_RUN_CURRENT
+    wakes = (SEES(ATTN) == CALM);
+    current[me] = true;
+#else
+    current[me] = true;
+    wakes = (SEES(ATTN) == CALM);
+#endif
+    if
+    :: wakes -> wakes = false; STORE_RELAXED(WORD, RUNNING)
+    :: else -> /* axvcpu_i_run */
+       current[me] = false;
+       current[me] = true;
+       STORE_RELAXED(WORD, RUNNING);
+       axvcpu_attend() /* axvcpu_i_prepare */
+    fi;
+    if
+    :: !done -> axvcpu_leaf_run()
+    :: else
+    fi;
+    done = false;
+    assert(SEES(WORD) == RUNNING);
+    STORE_RELAXED(WORD, READY);
+    current[me] = false
+}
+
+/* ---- block ---- */
+
+inline axvcpu_block()
+{
+#ifdef NO_BARRIER_BLOCK_STATE_FIRST
+    axvcpu_pending();
+#endif
+#ifdef NO_BARRIER_BLOCK_STATE
+    STORE_RELAXED(WORD, BLOCKED);
+#else
+    CAS(WORD, READY, BLOCKED, won); won = false;
+#endif
+#ifndef NO_BARRIER_BLOCK_STATE_FIRST
+    axvcpu_pending();
+#endif
+    if
+    :: !wakes -> err = OK
+    :: else -> wakes = false; axvcpu_i_wake(); woke = false; XCHG(LATCH, 0); err = EAGAIN
+    fi
+}
+
+inline axvcpu_unblock()
+{
+    axvcpu_i_wake();
+    if
+    :: !woke ->
+#ifdef NO_BARRIER_UNBLOCK_LATCH
+       STORE_RELAXED(LATCH, 1);
+#else
+       XCHG(LATCH, 1);
+#endif
+#ifndef NO_BARRIER_UNBLOCK_AGAIN
+       axvcpu_i_wake()
+#endif
+    :: else
+    fi
+}
+
+/* A mutex and a condition variable: looking at the state and falling asleep are one step for WAKE. */
+inline AXVCPU_PARK()
+{
+    do
+    :: atomic {
+           if
+           :: SEES(WORD) == BLOCKED -> asleep = true
+           :: else -> break
+           fi
+       }
+       !asleep
+    od
+}
+
+/* ---- scenarios: `quiet` looks when nothing moves any more ---- */
+
+#ifdef SCENARIO_KICK
+/* A kicker waits for his CANCELED each time. Two CPUs take turns at the vCPU. */
+proctype cpu(byte me)
+{
+    LOCALS;
+
+    do
+    :: mem[OWNER] == NOBODY ->
+       axvcpu_bind();
+       do
+       :: err == OK ->
+          axvcpu_run();
+          d_step {
+              if
+              :: kind == CANCELED -> canceled++
+              :: else
+              fi
+          }
+       :: err == OK -> axvcpu_unbind(); break
+       :: err != OK -> break
+       od
+    od
+}
+
+byte kicks;
+
+proctype kicker(byte me)
+{
+    LOCALS;
+
+    do
+    :: rounds < 2 -> kicks++; axvcpu_kick(); canceled == kicks; rounds++
+    :: else -> break
+    od
+}
+
+proctype quiet()
+{
+    timeout;
+    assert(in_guest && !(mem[ATTN] & KICK_BIT)); /* else a guest that nobody will stop */
+    assert(canceled == 2)                        /* one for each kick */
+}
+
+init { atomic { exits = 2; run cpu(1); run cpu(2); run kicker(3); run quiet() } }
+#endif
+
+#ifdef SCENARIO_BLOCK
+/* The guest halts and its CPU sleeps until it is kicked, unblocked, or an interrupt comes that it would
+   take. Each of the three comes twice and waits for its effect in between. */
+bool reason; /* something has begun that may wake it */
+bool wanted; /* an unblock has begun that was not yet answered */
+byte finished;
+
+proctype cpu(byte me)
+{
+    LOCALS;
+
+    mem[OWNER] = me; mem[WORD] = READY;
+    do
+    :: axvcpu_block();
+       if
+       :: err == OK -> AXVCPU_PARK()
+       :: else
+       fi;
+       atomic { assert(reason); wanted = false };
+       exits = 1;
+       axvcpu_run();
+       d_step {
+           if
+           :: kind == CANCELED -> canceled++
+           :: else
+           fi
+       }
+    od
+}
+
+proctype unblocker(byte me)
+{
+    LOCALS;
+
+    do
+    :: rounds < 2 -> atomic { reason = true; wanted = true }; axvcpu_unblock(); !wanted; rounds++
+    :: else -> finished++; break
+    od
+}
+
+proctype kicker(byte me)
+{
+    LOCALS;
+
+    do
+    :: rounds < 1 -> reason = true; axvcpu_kick(); rounds++; canceled == rounds
+    :: else -> finished++; break
+    od
+}
+
+proctype injector(byte me)
+{
+    LOCALS;
+
+    do
+    :: rounds < 1 -> reason = reason || !masked; axvcpu_inject_interrupt(1); rounds++; masked || taken[1] == rounds
+    :: else -> finished++; break
+    od
+}
+
+proctype quiet()
+{
+    timeout;
+    assert(mem[WORD] == BLOCKED && asleep);
+    assert(!(mem[ATTN] & KICK_BIT) && !mem[LATCH]);
+    assert(masked || !mem[PENDING]);
+    assert(!mem[PENDING] || (mem[ATTN] & IRQ_BIT));
+    assert(finished == 2)
+}
+
+init {
+    atomic {
+        if
+        :: masked = true
+        :: masked = false
+        fi;
+        if
+        :: run unblocker(2); run kicker(3)
+        :: run unblocker(2); run injector(4)
+        :: run kicker(3); run injector(4)
+        fi;
+        run cpu(1); run quiet()
+    }
+}
+#endif
+
+#ifdef SCENARIO_INJECT
+/* Two injectors, each waits until the guest took its vector, and a kicker. The vCPU's owner may reset the
+   guest in between (axvcpu_restart). */
+byte finished;
+bool restarted;
+
+proctype cpu(byte me)
+{
+    LOCALS;
+
+    mem[OWNER] = me; mem[WORD] = READY;
+    do
+    :: axvcpu_run();
+       atomic {
+           if
+           :: kind == CANCELED -> canceled++
+           :: else
+           fi
+       }
+    :: !restarted -> restarted = true; axvcpu_i_forget_interrupts()
+    od
+}
+
+proctype injector(byte me, most)
+{
+    LOCALS;
+
+    do
+    :: rounds < most -> axvcpu_inject_interrupt(me); rounds++; taken[me] == rounds
+    :: else -> finished++; break
+    od
+}
+
+proctype kicker(byte me)
+{
+    LOCALS;
+
+    axvcpu_kick()
+}
+
+proctype quiet()
+{
+    timeout;
+    assert(in_guest && canceled == 1);
+    assert(!mem[PENDING] || (masked && (mem[ATTN] & IRQ_BIT)));
+    assert(finished == 2 || masked || restarted)
+}
+
+init {
+    atomic {
+        if
+        :: masked = true; unmasks = true
+        :: masked = true
+        :: exits = 1
+        fi;
+        run injector(1, 2); run injector(2, 1); run kicker(3); run cpu(4); run quiet()
+    }
+}
+#endif
+
+#ifdef SCENARIO_OWNER
+/* Two CPUs bind, run, unbind; a third runs the vCPU without having bound it, which makes it Invalid. */
+proctype cpu(byte me)
+{
+    LOCALS;
+
+    do
+    :: rounds < 2 ->
+       rounds++;
+       axvcpu_bind();
+       if
+       :: err == OK -> exits = 1; axvcpu_run(); axvcpu_unbind()
+       :: else
+       fi
+    :: else -> break
+    od
+}
+
+proctype stranger(byte me)
+{
+    LOCALS;
+
+    axvcpu_i_open(READY); /* axvcpu_i_run */
+    assert(err != OK)
+}
+
+proctype quiet()
+{
+    timeout;
+    assert(mem[OWNER] == NOBODY && owners == 0);
+    assert(mem[WORD] == FREE || mem[WORD] == INVALID)
+}
+
+init { atomic { run cpu(1); run cpu(2); run stranger(3); run quiet() } }
+#endif
+
+/* ---- the VM layer ---- */
+
+#define AXVM_I_DOWN    0 /* up */
+#define AXVM_I_CLAIMED 1
+#define AXVM_I_UP      2
+
+#ifdef SCENARIO_CPU_UP
+/* Two guests start a third vCPU, twice; two host threads wait to run it. It may go down again. */
+#define STALE 0 /* registers */
+#define FRESH 1
+
+byte started, winners;
+
+inline axvcpu_restart()
+{
+    axvcpu_i_open(FREE);
+    if
+    :: err == OK -> STORE_RELAXED(REGS, FRESH); disown()
+    :: else
+    fi
+}
+
+inline axvm_i_start()
+{
+#ifdef NO_BARRIER_CPU_UP_CAS
+    won = (SEES(UP) == AXVM_I_DOWN);
+    if
+    :: won -> STORE_RELAXED(UP, AXVM_I_CLAIMED)
+    :: else
+    fi;
+#else
+#ifdef NO_BARRIER_CPU_UP_CLAIMED
+    CAS(UP, AXVM_I_DOWN, AXVM_I_UP, won);
+#else
+    CAS(UP, AXVM_I_DOWN, AXVM_I_CLAIMED, won);
+#endif
+#endif
+    if
+    :: won ->
+       won = false;
+       atomic { started++; assert(started == 1); winners++ };
+       do
+       :: axvcpu_restart();
+          if
+          :: err == EBUSY -> mem[OWNER] == NOBODY
+          :: else -> break
+          fi
+       od;
+       STORE_RELEASE(UP, AXVM_I_UP)
+    :: else
+    fi
+}
+
+inline axvm_i_visit()
+{
+    if
+    :: SEES(UP) != AXVM_I_UP -> err = EAGAIN
+    :: else -> axvcpu_bind()
+    fi;
+#ifndef NO_BARRIER_UP_RECHECK
+    if
+    :: err == OK && SEES(UP) != AXVM_I_UP -> axvcpu_unbind(); err = EAGAIN
+    :: else
+    fi;
+#endif
+    if
+    :: err == OK ->
+       assert(SEES(REGS) == FRESH);
+       axvcpu_run();
+       started--;
+       STORE_RELAXED(REGS, STALE);
+#ifdef NO_BARRIER_DOWN_OWNED
+       axvcpu_unbind();
+       STORE_RELEASE(UP, AXVM_I_DOWN)
+#else
+       STORE_RELEASE(UP, AXVM_I_DOWN);
+       axvcpu_unbind()
+#endif
+    :: else
+    fi
+}
+
+proctype cpu(byte me)
+{
+    LOCALS;
+
+    do
+    :: mem[UP] == AXVM_I_UP && mem[OWNER] == NOBODY -> axvm_i_visit()
+    od
+}
+
+proctype starter(byte me)
+{
+    LOCALS;
+
+    do
+    :: rounds < 2 -> mem[UP] == AXVM_I_DOWN; axvm_i_start(); rounds++
+    :: else -> break
+    od
+}
+
+proctype quiet()
+{
+    timeout;
+    assert(winners >= 1);
+    assert(mem[UP] == (in_guest -> AXVM_I_UP : AXVM_I_DOWN))
+}
+
+init { atomic { exits = 2; run cpu(1); run cpu(2); run starter(3); run starter(4); run quiet() } }
+#endif
+
+#ifdef SCENARIO_PAUSE
+/* One vCPU whose guest never leaves by itself; its VM is paused, resumed and perhaps shut down. */
+#define AXVM_STATUS_RUNNING   0
+#define AXVM_STATUS_SUSPENDED 1
+#define AXVM_STATUS_STOPPING  2
+#define AXVM_STATUS_STOPPED   3
+
+
+
+inline axvm_i_stopped()
+{
+    if
+    :: SEES(INSIDE) == 0 -> CAS(STATUS, AXVM_STATUS_STOPPING, AXVM_STATUS_STOPPED, won); won = false
+    :: else
+    fi
+}
+
+inline axvm_i_stop_all() { axvcpu_i_alert(STOP_BIT) }
+
+inline axvm_pause()
+{
+#ifdef NO_BARRIER_STATUS_BEFORE_STOP
+    axvm_i_stop_all();
+    CAS(STATUS, AXVM_STATUS_RUNNING, AXVM_STATUS_SUSPENDED, won);
+#else
+    CAS(STATUS, AXVM_STATUS_RUNNING, AXVM_STATUS_SUSPENDED, won);
+    if
+    :: won -> axvm_i_stop_all()
+    :: else
+    fi
+#endif
+}
+
+inline axvm_resume()
+{
+#ifndef NO_BARRIER_RESUME_CLEAR_FIRST
+    if
+    :: SEES(STATUS) == AXVM_STATUS_SUSPENDED -> FETCH_AND(ATTN, NOT(STOP_BIT))
+    :: else
+    fi;
+#endif
+    atomic {
+        CAS(STATUS, AXVM_STATUS_SUSPENDED, AXVM_STATUS_RUNNING, won);
+        idle = idle && !won
+    }
+#ifdef NO_BARRIER_RESUME_CLEAR_FIRST
+    if
+    :: won -> FETCH_AND(ATTN, NOT(STOP_BIT))
+    :: else
+    fi;
+#endif
+#ifndef NO_BARRIER_RESUME_STOPS_AGAIN
+    if
+    :: SEES(STATUS) == AXVM_STATUS_STOPPING -> axvm_i_stop_all()
+    :: else
+    fi
+#endif
+}
+
+inline axvm_shutdown()
+{
+    d_step { drain(me); mem[STATUS] = AXVM_STATUS_STOPPING; idle = false };
+    axvm_i_stop_all();
+    axvm_i_stopped()
+}
+
+inline axvm_run_vcpu()
+{
+#ifdef NO_BARRIER_INSIDE
+    STORE_RELAXED(INSIDE, 1);
+#else
+    XCHG(INSIDE, 1); /* the only one: a FETCH_ADD to the code */
+#endif
+    if
+    :: SEES(STATUS) == AXVM_STATUS_RUNNING -> /* axvm_i_visit */
+       axvcpu_bind();
+       do
+       :: SEES(STATUS) == AXVM_STATUS_RUNNING -> axvcpu_run()
+       :: else -> break
+       od;
+       axvcpu_unbind()
+    :: else
+    fi;
+    XCHG(INSIDE, 0);
+    axvm_i_stopped()
+}
+
+proctype cpu(byte me)
+{
+    LOCALS;
+
+    do
+    :: mem[STATUS] == AXVM_STATUS_RUNNING -> axvm_run_vcpu()
+    :: mem[STATUS] >= AXVM_STATUS_STOPPING -> break
+    od
+}
+
+proctype pauser(byte me)
+{
+    LOCALS;
+
+    do
+    :: rounds < 2 ->
+       rounds++;
+       axvm_pause();
+       if
+       :: atomic { mem[INSIDE] == 0 -> idle = (mem[STATUS] == AXVM_STATUS_SUSPENDED) } /* axvm_wait_idle */
+       :: true
+       fi
+    :: else -> break
+    od
+}
+
+proctype resumer(byte me)
+{
+    LOCALS;
+
+    do
+    :: rounds < 2 -> rounds++; axvm_resume()
+    :: else -> break
+    od
+}
+
+proctype stopper(byte me)
+{
+    LOCALS;
+
+    axvm_shutdown()
+}
+
+proctype quiet()
+{
+    timeout;
+    assert(mem[STATUS] != AXVM_STATUS_STOPPING);
+    assert(in_guest == (mem[STATUS] == AXVM_STATUS_RUNNING) && mem[INSIDE] == in_guest);
+    assert(!in_guest || !(mem[ATTN] & STOP_BIT))
+}
+
+init {
+    atomic {
+        if
+        :: run stopper(4)
+        :: true
+        fi;
+        run cpu(1); run pauser(2); run resumer(3); run quiet()
+    }
+}
+#endif
