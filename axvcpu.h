@@ -878,6 +878,10 @@ AXVCPU_API uint64_t axvcpu_fake_delivered(const struct axvcpu *, uint32_t vector
 #ifndef AXVCPU_LEAF_RUN_COMMITS
 #define AXVCPU_LEAF_RUN_COMMITS 0
 #endif
+/* Whether the backend itself keeps a vCPU of this VM from running until another one starts it. */
+#ifndef AXVM_LEAF_STARTS_CPUS
+#define AXVM_LEAF_STARTS_CPUS(vm) false
+#endif
 #ifndef AXVCPU_LEAF_ANSWER
 #define AXVCPU_LEAF_ANSWER(v) (&(v)->access.value)
 #endif
@@ -1188,12 +1192,12 @@ AXVCPU_I_INLINE int axvcpu_percpu_init(struct axvcpu_percpu *p, uint32_t cpu_id)
 
 AXVCPU_I_INLINE int axvcpu_bind(struct axvcpu *v)
 {
-    void *nobody = NULL;
+    void *nobody = NULL, *token = AXVCPU_CPU_TOKEN(); /* up here a loop can keep it */
     uint32_t cpu = AXVCPU_CPU_ID();
     int err;
 
     if (AXVCPU_I_UNLIKELY(v == NULL) || (cpu != UINT32_MAX && !axvcpu_i_may_run_on(v, cpu)) ||
-        !AXVCPU_I_LIKELY(AXVCPU_ATOMIC_CAS(&v->owner, &nobody, AXVCPU_CPU_TOKEN())))
+        !AXVCPU_I_LIKELY(AXVCPU_ATOMIC_CAS(&v->owner, &nobody, token)))
         return axvcpu_i_bind(v);
     if (AXVCPU_I_UNLIKELY(AXVCPU_CURRENT_GET() != NULL || v->word != AXVCPU_I_WORD(FREE))) {
         AXVCPU_ATOMIC_STORE_RELEASE(&v->owner, NULL);
@@ -1260,7 +1264,7 @@ AXVCPU_I_INLINE int axvcpu_run(struct axvcpu *v, struct axvcpu_exit *x)
     if (AXVCPU_I_LIKELY(v != NULL && x != NULL && axvcpu_i_mine_and_idle(v))) {
         AXVCPU_CURRENT_SET(v);
         AXVCPU_TRACE(v, AXVCPU_TRACE_RUN_CURRENT, 0, 0);
-        if (AXVCPU_I_LIKELY(AXVCPU_ATOMIC_LOAD(&v->attn) == (v->word & ~(AXVCPU_LEAF_RUN_COMMITS ? AXVCPU_I_DUE : 0u)))) {
+        if (AXVCPU_I_LIKELY(((AXVCPU_ATOMIC_LOAD(&v->attn) ^ v->word) & ~(AXVCPU_LEAF_RUN_COMMITS ? AXVCPU_I_DUE : 0u)) == 0)) {
             axvcpu_i_change(v, AXVCPU_I_WORD(READY), AXVCPU_I_WORD(RUNNING));
             return axvcpu_i_enter(v, x);
         }
@@ -1764,12 +1768,21 @@ static int axvcpu_i_finish(struct axvcpu *v, uint32_t op, bool claimed, int err,
 /* >>life */
 
 /* The arguments are good; `vm` is the VM that it belongs to, if any. */
-static int axvcpu_i_create(struct axvcpu *v, const struct axvcpu_desc *desc, struct axvm *vm)
+AXVCPU_I_INLINE int axvcpu_i_create(struct axvcpu *v, const struct axvcpu_desc *desc, struct axvm *vm)
 {
     int err;
 
-    AXVCPU_MEMSET(v, 0, sizeof(*v));
+    /* Field by field: one memset of it all is a `rep stos`, dearer than everything else in here. */
+    AXVCPU_MEMSET(&v->arch, 0, sizeof(v->arch));
+    AXVCPU_MEMSET(&v->access, 0, sizeof(v->access));
+    AXVCPU_MEMSET(v->pending, 0, sizeof(v->pending));
+    AXVCPU_MEMSET(v->lines, 0, sizeof(v->lines));
+    if (vm != NULL)
+        AXVCPU_MEMSET(&v->vm, 0, sizeof(v->vm));
+    v->owner = NULL;
+    v->word = 0;
     v->attn = AXVCPU_I_CALM;
+    v->latch = 0;
     v->refs = 1;
     v->vm_id = desc->vm_id;
     v->vcpu_id = desc->vcpu_id;
@@ -1801,7 +1814,7 @@ AXVCPU_API int axvcpu_i_init(struct axvcpu *v, const struct axvcpu_desc *desc, u
 {
     const char *why = abi != AXVCPU_ABI ? "compiled with another configuration (AXVCPU_ABI)" : axvcpu_i_refuse_desc(v, desc);
 
-    if (why != NULL)
+    if (AXVCPU_I_UNLIKELY(why != NULL))
         return axvcpu_i_complain(AXVCPU_OP_INIT, NULL, AXVCPU_EINVAL, why);
     if (AXVCPU_CURRENT_GET() != NULL)
         return axvcpu_i_complain(AXVCPU_OP_INIT, NULL, AXVCPU_ENESTED, NULL);
@@ -1870,21 +1883,51 @@ AXVCPU_API int axvcpu_unref(struct axvcpu *v)
     return AXVCPU_OK;
 }
 
-AXVCPU_API int axvcpu_setup(struct axvcpu *v, axvcpu_gpa_t entry, axvcpu_hpa_t root, const struct axvcpu_arch_setup *setup)
+static int axvcpu_i_setup_leaves(struct axvcpu *v, axvcpu_gpa_t entry, axvcpu_hpa_t root,
+                                 const struct axvcpu_arch_setup *setup)
 {
     static const struct axvcpu_arch_setup zero; /* all zero is valid, and what NULL means */
-    bool claimed;
-    int err = axvcpu_i_open(v, AXVCPU_OP_SETUP, &claimed);
+    int err;
 
-    if (err != 0)
-        return err;
     AXVCPU_CURRENT_SET(v);
     err = axvcpu_leaf_set_entry(v, entry);
     if (err == 0)
         err = axvcpu_leaf_set_root(v, root);
     if (err == 0)
         err = axvcpu_leaf_setup(v, setup != NULL ? setup : &zero);
-    return axvcpu_i_finish(v, AXVCPU_OP_SETUP, claimed, err, AXVCPU_STATE_FREE);
+    return err;
+}
+
+AXVCPU_I_COLD static int axvcpu_i_setup(struct axvcpu *v, axvcpu_gpa_t entry, axvcpu_hpa_t root,
+                                        const struct axvcpu_arch_setup *setup)
+{
+    bool claimed;
+    int err = axvcpu_i_open(v, AXVCPU_OP_SETUP, &claimed);
+
+    if (err != 0)
+        return err;
+    return axvcpu_i_finish(v, AXVCPU_OP_SETUP, claimed, axvcpu_i_setup_leaves(v, entry, root, setup), AXVCPU_STATE_FREE);
+}
+
+/* The common case here, as in bind: nobody's, this CPU in no operation, Created. */
+AXVCPU_API int axvcpu_setup(struct axvcpu *v, axvcpu_gpa_t entry, axvcpu_hpa_t root, const struct axvcpu_arch_setup *setup)
+{
+    void *nobody = NULL;
+    int err;
+
+    if (v == NULL || AXVCPU_CURRENT_GET() != NULL || !AXVCPU_ATOMIC_CAS(&v->owner, &nobody, AXVCPU_CPU_TOKEN()))
+        return axvcpu_i_setup(v, entry, root, setup);
+    if (AXVCPU_I_UNLIKELY(v->word != AXVCPU_I_WORD(CREATED))) {
+        axvcpu_i_disown(v);
+        return axvcpu_i_setup(v, entry, root, setup);
+    }
+    err = axvcpu_i_setup_leaves(v, entry, root, setup);
+    if (AXVCPU_I_UNLIKELY(err != 0))
+        return axvcpu_i_fail(v, AXVCPU_OP_SETUP, err, false);
+    axvcpu_i_change(v, AXVCPU_I_WORD(CREATED), AXVCPU_I_WORD(FREE));
+    AXVCPU_CURRENT_SET(NULL);
+    axvcpu_i_disown(v);
+    return AXVCPU_OK;
 }
 
 AXVCPU_API bool axvcpu_i_may_run_on(const struct axvcpu *v, uint32_t cpu_id)
@@ -2838,7 +2881,7 @@ AXVCPU_API int axvm_boot(struct axvm *vm)
             while (i-- > 0);
             return err;
         }
-        AXVCPU_ATOMIC_STORE_RELEASE(&v->vm.up, axvcpu_is_bsp(v) ? AXVM_I_UP : AXVM_I_DOWN);
+        AXVCPU_ATOMIC_STORE_RELEASE(&v->vm.up, axvcpu_is_bsp(v) || AXVM_LEAF_STARTS_CPUS(vm) ? AXVM_I_UP : AXVM_I_DOWN);
     }
     return axvm_i_move(vm, "axvm_boot", 1u << AXVM_STATUS_LOADING, AXVM_STATUS_LOADED);
 }
@@ -3795,7 +3838,7 @@ typedef int axvcpu_i_kvm_request; /* as POSIX has it */
 #endif
 
 /* Any ioctl but KVM_RUN. */
-static int axvcpu_i_kvm_ioctl(int fd, unsigned long request, const void *arg)
+static int axvcpu_i_kvm_ioctl(int fd, unsigned long request, void *arg)
 {
     int r;
 
@@ -3846,18 +3889,21 @@ AXVCPU_I_COLD static int axvcpu_i_kvm_say(int err, const char *text)
 
 static int axvcpu_i_kvm_has(int fd, unsigned long capability)
 {
-    return axvcpu_i_kvm_ioctl(fd, KVM_CHECK_EXTENSION, (const void *)(uintptr_t)capability);
+    return axvcpu_i_kvm_ioctl(fd, KVM_CHECK_EXTENSION, (void *)(uintptr_t)capability);
 }
 
-static int axvcpu_i_kvm_enable(int fd, uint32_t capability, uint64_t arg, const char *remedy)
+static int axvcpu_i_kvm_enable(int fd, uint32_t capability, uint64_t arg, const char *call, const char *remedy)
 {
     struct kvm_enable_cap cap;
 
     AXVCPU_MEMSET(&cap, 0, sizeof(cap));
     cap.cap = capability;
     cap.args[0] = arg;
-    return AXVCPU_I_KVM(fd, KVM_ENABLE_CAP, &cap, remedy);
+    return axvcpu_i_kvm_ioctl(fd, KVM_ENABLE_CAP, &cap) >= 0 ? AXVCPU_OK : axvcpu_i_kvm_refused(call, remedy);
 }
+
+#define AXVCPU_I_KVM_ENABLE(fd, capability, arg, remedy) \
+    axvcpu_i_kvm_enable(fd, capability, arg, "KVM_ENABLE_CAP of " #capability, remedy)
 
 /* >>kvm descriptors */
 
@@ -3913,13 +3959,16 @@ static int axvcpu_i_kvm_open_vm(struct axvm_arch *vm, const struct axvm_arch_des
     if (err != 0)
         return err;
     k->adopted = adopt != 0;
-    k->fd = k->adopted ? adopt : axvcpu_i_kvm_ioctl(k->sys, KVM_CREATE_VM, (const void *)(uintptr_t)machine);
+    k->fd = k->adopted ? adopt : axvcpu_i_kvm_ioctl(k->sys, KVM_CREATE_VM, (void *)(uintptr_t)machine);
     if (k->fd < 0) {
         err = axvcpu_i_kvm_refused("KVM_CREATE_VM", "another hypervisor may be using the hardware");
         (void)close(k->sys);
         return err;
     }
-    err = axvcpu_i_kvm_init_vm(vm, desc);
+    if (axvcpu_i_kvm_has(k->fd, KVM_CAP_USER_MEMORY) < 0)
+        err = axvcpu_i_kvm_refused("KVM_CHECK_EXTENSION", "vm_fd is not the descriptor of a KVM VM");
+    if (err == 0)
+        err = axvcpu_i_kvm_init_vm(vm, desc);
     if (err != 0)
         axvcpu_i_kvm_close_vm(vm);
     return err;
@@ -3956,7 +4005,7 @@ static int axvcpu_i_kvm_open_vcpu(struct axvcpu_kvm *k, uint32_t id)
 {
     int err;
 
-    k->fd = axvcpu_i_kvm_ioctl(k->vm->kvm.fd, KVM_CREATE_VCPU, (const void *)(uintptr_t)id);
+    k->fd = axvcpu_i_kvm_ioctl(k->vm->kvm.fd, KVM_CREATE_VCPU, (void *)(uintptr_t)id);
     if (k->fd < 0)
         return axvcpu_i_kvm_refused("KVM_CREATE_VCPU",
                                     errno == EEXIST ? "a KVM vCPU lives as long as its VM: use axvcpu_reset, or a new VM" :
@@ -4344,15 +4393,13 @@ static int axvcpu_i_kvm_set_slot(struct axvm *vm, uint32_t slot, const struct ax
     region.memory_size = size;
     region.userspace_addr = (uint64_t)(uintptr_t)map->backing.ptr;
     return AXVCPU_I_KVM(vm->arch.kvm.fd, KVM_SET_USER_MEMORY_REGION, &region,
-                        "addresses and size must be multiples of the page size, and the memory must stay mapped");
+                        "the address may be beyond the guest's physical ones, or taken, or the memory not there");
 }
 
 AXVCPU_API int axvm_leaf_map(struct axvm *vm, uint32_t slot, const struct axvm_mapping *map)
 {
     if (map->backing.ptr == NULL)
         return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_map: KVM maps memory of this process; use axvcpu_from_ptr");
-    if (((uintptr_t)map->backing.ptr & (AXVM_LEAF_PAGE - 1)) != 0)
-        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_map: the memory must begin at a page; get it from mmap or aligned_alloc");
     if ((map->flags & AXVM_MAP_WRITE) == 0 && axvcpu_i_kvm_has(vm->arch.kvm.fd, KVM_CAP_READONLY_MEM) <= 0)
         return axvcpu_i_kvm_say(AXVCPU_ENOSUPPORT, "axvm_map: KVM_CAP_READONLY_MEM is missing; map with AXVM_MAP_WRITE");
     return axvcpu_i_kvm_set_slot(vm, slot, map, map->size);

@@ -187,9 +187,110 @@ AXVCPU_API void axvcpu_arm64_take(struct axvcpu_arm64_el1 *, uint64_t esr, uint6
 
 #if defined(AXVCPU_KVM)
 #error "axvcpu_arch_arm64.h: the KVM backend is not there yet; define AXVCPU_ARCH_FAKE, or bring a backend by AXVCPU_ARCH_HEADER"
-#else
-#error "axvcpu_arch_arm64.h: the bare-metal backend is not there yet; define AXVCPU_ARCH_FAKE, or bring a backend by AXVCPU_ARCH_HEADER"
 #endif
+
+/* ---------------------------------------------------------------------------------------------------- */
+/* >>leaves                                                                                             */
+/* ---------------------------------------------------------------------------------------------------- */
+
+/* The bare-metal backend: the host is at EL2 without E2H, with an identity or other mapping of its own.
+
+   What is saved, and when (DDI 0487, D1 "Exceptions", for the first row):
+     each exit     x0-x30, PC, PSTATE and, from the hardware, ESR_EL2; FAR_EL2 and HPFAR_EL2 of an abort
+     unbind, put   the registers of AXVCPU_ARM64_EL1_REGS, the virtual CPU interface; FP and SIMD if the
+                   guest has used them since bind
+     bind, load    the same, but not those that are still there from the last time
+   While a vCPU is bound, the FP and SIMD registers are the guest's, and trap until it first uses them: the
+   host's code is built with -mgeneral-regs-only. HCR_EL2, CPTR_EL2, MDCR_EL2, CNTHCTL_EL2 and VTTBR_EL2 are
+   the guest's too; the host's come back with unbind.
+
+   Besides the hooks of axvcpu.h:
+     AXVCPU_GICH(), AXVCPU_GICV()  where the GICv2's virtual interface control and virtual CPU interface are
+                                   (GICH a pointer, GICV host-physical); without them the guest gets no
+                                   interrupts
+     AXVCPU_KICK_VECTOR            with AXVCPU_IRQ_FETCH: the vector of SEND_KICK's interrupt, which then
+                                   never comes out of run as an EXTERNAL_INTERRUPT
+     AXVCPU_HOST_EXCEPTION(frame)  an exception or interrupt at EL2, outside the guest; default: a function
+                                   axvcpu_host_exception() of yours. It may change the frame. */
+
+#define AXVCPU_LEAF_NAME "arm64 EL2"
+#define AXVCPU_LEAF_GPRS 32
+#define AXVCPU_LEAF_RETURN_GPR 0
+#define AXVCPU_LEAF_VECTORS 1020
+#define AXVCPU_LEAF_VECTOR_OK(n) true
+#define AXVM_LEAF_UP_OK ((uint64_t)AXVCPU_ARM64_PSCI_SUCCESS)
+#define AXVM_LEAF_UP_ALREADY ((uint64_t)AXVCPU_ARM64_PSCI_ALREADY_ON)
+#define AXVM_LEAF_UP_INVALID ((uint64_t)AXVCPU_ARM64_PSCI_INVALID_PARAMETERS)
+#define AXVM_LEAF_UP_ANSWERS true
+#define AXVM_LEAF_PAGE 4096u
+
+/* What EL1 and EL0 own besides the general registers: how it is read and written at EL2, its name for
+   AXVCPU_REG_SYS, and its value after reset. SCTLR_EL1: its RES1 bits, MMU and caches off. */
+#define AXVCPU_ARM64_EL1_REGS(X)                                                                           \
+    X(sctlr_el1, 3, 0, 1, 0, 0, 0x30d00800) X(actlr_el1, 3, 0, 1, 0, 1, 0) X(cpacr_el1, 3, 0, 1, 0, 2, 0)  \
+    X(ttbr0_el1, 3, 0, 2, 0, 0, 0) X(ttbr1_el1, 3, 0, 2, 0, 1, 0) X(tcr_el1, 3, 0, 2, 0, 2, 0)             \
+    X(spsr_el1, 3, 0, 4, 0, 0, 0) X(elr_el1, 3, 0, 4, 0, 1, 0) X(sp_el0, 3, 0, 4, 1, 0, 0)                 \
+    X(sp_el1, 3, 4, 4, 1, 0, 0) X(afsr0_el1, 3, 0, 5, 1, 0, 0) X(afsr1_el1, 3, 0, 5, 1, 1, 0)              \
+    X(esr_el1, 3, 0, 5, 2, 0, 0) X(far_el1, 3, 0, 6, 0, 0, 0) X(par_el1, 3, 0, 7, 4, 0, 0)                 \
+    X(mair_el1, 3, 0, 10, 2, 0, 0) X(amair_el1, 3, 0, 10, 3, 0, 0) X(vbar_el1, 3, 0, 12, 0, 0, 0)          \
+    X(contextidr_el1, 3, 0, 13, 0, 1, 0) X(tpidr_el1, 3, 0, 13, 0, 4, 0) X(cntkctl_el1, 3, 0, 14, 1, 0, 0) \
+    X(csselr_el1, 3, 2, 0, 0, 0, 0) X(mdscr_el1, 2, 0, 0, 2, 2, 0) X(tpidr_el0, 3, 3, 13, 0, 2, 0)         \
+    X(tpidrro_el0, 3, 3, 13, 0, 3, 0) X(cntv_ctl_el0, 3, 3, 14, 3, 1, 0) X(cntv_cval_el0, 3, 3, 14, 3, 2, 0) \
+    X(vmpidr_el2, 3, 0, 0, 0, 5, 0) X(vpidr_el2, 3, 0, 0, 0, 0, 0)
+#define AXVCPU_I_ENUM_ARM64_REG(name, op0, op1, crn, crm, op2, reset) AXVCPU_ARM64_##name,
+enum axvcpu_arm64_reg { AXVCPU_ARM64_EL1_REGS(AXVCPU_I_ENUM_ARM64_REG) AXVCPU_ARM64_REG_COUNT };
+
+/* FP and SIMD: loaded when the guest first uses them; at bind; or never, because one vCPU has them always. */
+enum axvcpu_arm64_fp { AXVCPU_ARM64_FP_LAZY, AXVCPU_ARM64_FP_EAGER, AXVCPU_ARM64_FP_OWNED };
+#define AXVCPU_ARM64_LRS 16 /* list registers that we use, of those that there are */
+
+struct axvcpu_arch_create {
+    uint64_t mpidr; /* 0: made of vcpu_id, 16 CPUs to an Aff1 */
+};
+
+struct axvcpu_arch_setup {
+    uint64_t vtcr; /* of the host's own tables in `root`; 0: ours */
+    uint32_t vmid; /* ... and theirs; 0: the VM's */
+    uint32_t fp;   /* AXVCPU_ARM64_FP_* */
+};
+
+struct axvcpu_arch {
+    uint64_t x[31], pc, pstate, esr; /* known to the assembly */
+    uint64_t el1[AXVCPU_ARM64_REG_COUNT];
+    uint64_t q[64], fpcr, fpsr;
+    uint64_t hcr, vttbr, vtcr, root, mpidr;
+    uint64_t far;        /* of the access that waits for an answer */
+    uint64_t stamp;      /* of the last load; a CPU that has the same still has these registers */
+    uint32_t step;       /* ... and how far its commit moves the PC */
+    uint32_t fp;
+    bool loaded, fp_loaded;
+    uint32_t vmcr, apr;
+    uint32_t lr_used;    /* a set */
+    uint32_t lr_pending; /* read by any CPU */
+    uint32_t lr[AXVCPU_ARM64_LRS];
+};
+
+struct axvcpu_arch_percpu {
+    uint64_t vbar, hcr, cptr, mdcr, cnthctl; /* the host's */
+    uint64_t stamp;
+    uint32_t cpu_id, lrs;
+};
+
+struct axvm_arch_desc {
+    axvcpu_gpa_t gicc; /* GICv2: where the guests find their CPU interface; 0: nowhere */
+};
+
+struct axvm_arch {
+    uint64_t root, vtcr, lock;
+    uint32_t vmid, levels;
+};
+
+/* What was interrupted at EL2; `slot` is the vector's offset / 0x80. */
+struct axvcpu_arm64_frame {
+    uint64_t x[31], elr, spsr, esr, far, slot;
+};
+
+AXVCPU_LEAF_DECLARE(AXVCPU_API, AXVCPU_API)
 
 #endif /* the selected backend */
 
@@ -463,10 +564,21 @@ static enum axvcpu_arm64_action axvcpu_i_arm64_answered(const struct axvcpu_i_ar
     return axvcpu_i_arm64_exit(c, kind);
 }
 
+/* Not a memcpy, which a freestanding host may have as a loop over bytes. */
+AXVCPU_I_INLINE void axvcpu_i_arm64_arguments(struct axvcpu_exit *x, const uint64_t *gpr)
+{
+    x->hypercall.nr = gpr[0];
+    x->hypercall.args[0] = gpr[1];
+    x->hypercall.args[1] = gpr[2];
+    x->hypercall.args[2] = gpr[3];
+    x->hypercall.args[3] = gpr[4];
+    x->hypercall.args[4] = gpr[5];
+    x->hypercall.args[5] = gpr[6];
+}
+
 static enum axvcpu_arm64_action axvcpu_i_arm64_hypercall(const struct axvcpu_i_arm64_case *c)
 {
-    c->x->hypercall.nr = c->gpr[0];
-    AXVCPU_MEMCPY(c->x->hypercall.args, &c->gpr[1], sizeof(c->x->hypercall.args));
+    axvcpu_i_arm64_arguments(c->x, c->gpr);
     return axvcpu_i_arm64_exit(c, AXVCPU_EXIT_HYPERCALL);
 }
 
@@ -662,6 +774,1181 @@ AXVCPU_API void axvcpu_arm64_take(struct axvcpu_arm64_el1 *s, uint64_t esr, uint
     if ((s->sctlr & AXVCPU_ARM64_SCTLR_DSSBS) != 0)
         s->pstate |= AXVCPU_ARM64_PSTATE_SSBS;
 }
+
+#if AXVCPU_I_ARCH == AXVCPU_I_ARCH_ARM64
+
+/* ---------------------------------------------------------------------------------------------------- */
+/* >>registers                                                                                          */
+/* ---------------------------------------------------------------------------------------------------- */
+
+#define AXVCPU_I_ARM64_READ(name)                                                                          \
+    __extension__({                                                                                        \
+        uint64_t axvcpu_i_value;                                                                           \
+        __asm__ volatile("mrs %0, " #name : "=r"(axvcpu_i_value));                                         \
+        axvcpu_i_value;                                                                                    \
+    })
+#define AXVCPU_I_ARM64_WRITE(name, value) __asm__ volatile("msr " #name ", %0" : : "r"((uint64_t)(value)) : "memory")
+#define AXVCPU_I_ARM64_ISB() __asm__ volatile("isb" : : : "memory")
+
+/* HCR_EL2: second stage; set/way as clean and invalidate; no walk through device memory; SError, FIQ and IRQ
+   are ours; maintenance reaches the inner shareable domain; WFI, SMC, implementation defined registers,
+   ACTLR and set/way trap; EL1 is AArch64. */
+#define AXVCPU_I_ARM64_HCR                                                                                 \
+    (UINT64_C(1) << 0 | UINT64_C(1) << 1 | UINT64_C(1) << 2 | UINT64_C(1) << 3 | UINT64_C(1) << 4 | UINT64_C(1) << 5 | \
+     UINT64_C(1) << 9 | UINT64_C(1) << 10 | UINT64_C(1) << 13 | UINT64_C(1) << 19 | UINT64_C(1) << 20 |    \
+     UINT64_C(1) << 21 | UINT64_C(1) << 22 | UINT64_C(1) << 31)
+#define AXVCPU_I_ARM64_HCR_PAUTH (UINT64_C(3) << 40) /* the guest may use pointer authentication */
+#define AXVCPU_I_ARM64_HCR_E2H (UINT64_C(1) << 34)
+#define AXVCPU_I_ARM64_CPTR 0x33ffu     /* RES1, which includes the traps of SVE and SME */
+#define AXVCPU_I_ARM64_CPTR_TFP 0x400u
+#define AXVCPU_I_ARM64_MDCR 0xe60u      /* the debug registers, the OS lock and the PMU trap */
+#define AXVCPU_I_ARM64_CNTHCTL 0x1u     /* the physical counter is free, the physical timer traps */
+
+static const uint32_t axvcpu_i_arm64_reg_names[] = {
+#define AXVCPU_I_ARM64_REG_NAME(name, op0, op1, crn, crm, op2, reset) AXVCPU_ARM64_SYSREG(op0, op1, crn, crm, op2),
+    AXVCPU_ARM64_EL1_REGS(AXVCPU_I_ARM64_REG_NAME)
+};
+
+static void axvcpu_i_arm64_save_el1(uint64_t *el1)
+{
+#define AXVCPU_I_ARM64_SAVE(name, op0, op1, crn, crm, op2, reset) el1[AXVCPU_ARM64_##name] = AXVCPU_I_ARM64_READ(name);
+    AXVCPU_ARM64_EL1_REGS(AXVCPU_I_ARM64_SAVE)
+}
+
+static void axvcpu_i_arm64_restore_el1(const uint64_t *el1)
+{
+#define AXVCPU_I_ARM64_RESTORE(name, op0, op1, crn, crm, op2, reset) AXVCPU_I_ARM64_WRITE(name, el1[AXVCPU_ARM64_##name]);
+    AXVCPU_ARM64_EL1_REGS(AXVCPU_I_ARM64_RESTORE)
+}
+
+static uint64_t axvcpu_i_arm64_get_el1(const struct axvcpu_arch *a, uint32_t n)
+{
+#define AXVCPU_I_ARM64_GET(name, op0, op1, crn, crm, op2, reset) \
+    case AXVCPU_ARM64_##name: return AXVCPU_I_ARM64_READ(name);
+    if (!a->loaded)
+        return a->el1[n];
+    switch (n) {
+        AXVCPU_ARM64_EL1_REGS(AXVCPU_I_ARM64_GET)
+    default: return 0;
+    }
+}
+
+static void axvcpu_i_arm64_set_el1(struct axvcpu_arch *a, uint32_t n, uint64_t value)
+{
+#define AXVCPU_I_ARM64_SET(name, op0, op1, crn, crm, op2, reset) \
+    case AXVCPU_ARM64_##name: AXVCPU_I_ARM64_WRITE(name, value); break;
+    a->el1[n] = value;
+    if (!a->loaded) {
+        a->stamp = 0; /* no CPU has them any more */
+        return;
+    }
+    switch (n) {
+        AXVCPU_ARM64_EL1_REGS(AXVCPU_I_ARM64_SET)
+    default: break;
+    }
+}
+
+/* Where the guest's stack pointer is: SP_EL1 only at EL1 with SPSel. */
+static uint32_t axvcpu_i_arm64_sp(const struct axvcpu_arch *a)
+{
+    return (a->pstate & (AXVCPU_ARM64_PSTATE_EL | AXVCPU_ARM64_PSTATE_SP)) == AXVCPU_ARM64_PSTATE_EL1H ?
+               AXVCPU_ARM64_sp_el1 :
+               AXVCPU_ARM64_sp_el0;
+}
+
+/* A PSTATE that ERET may give to a guest: AArch64 at EL0 or EL1. */
+static bool axvcpu_i_arm64_pstate_ok(uint64_t pstate)
+{
+    uint64_t mode = pstate & 0x1fu;
+
+    return pstate >> 32 == 0 && (mode == 0 || mode == 4 || mode == 5);
+}
+
+static uint32_t axvcpu_i_arm64_find_reg(const struct axvcpu_arch *a, uint64_t id)
+{
+    uint32_t i;
+
+    if (id == AXVCPU_REG_SP)
+        return axvcpu_i_arm64_sp(a);
+    for (i = 0; i < AXVCPU_ARM64_REG_COUNT; i++) {
+        if (id == AXVCPU_REG_SYS(axvcpu_i_arm64_reg_names[i]))
+            return i;
+    }
+    return AXVCPU_ARM64_REG_COUNT;
+}
+
+AXVCPU_API int axvcpu_leaf_get_reg(struct axvcpu *v, uint64_t id, uint64_t *value)
+{
+    struct axvcpu_arch *a = &v->arch;
+    uint32_t n;
+
+    if (AXVCPU_REG_CLASS(id) == 0) {
+        *value = id < 31 ? a->x[id] : 0;
+        return AXVCPU_OK;
+    }
+    if (id == AXVCPU_REG_PC || id == AXVCPU_REG_FLAGS) {
+        *value = id == AXVCPU_REG_PC ? a->pc : a->pstate;
+        return AXVCPU_OK;
+    }
+    n = axvcpu_i_arm64_find_reg(a, id);
+    if (n == AXVCPU_ARM64_REG_COUNT)
+        return AXVCPU_ENOSUPPORT;
+    *value = axvcpu_i_arm64_get_el1(a, n);
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_leaf_set_reg(struct axvcpu *v, uint64_t id, uint64_t value)
+{
+    struct axvcpu_arch *a = &v->arch;
+    uint32_t n;
+
+    if (AXVCPU_REG_CLASS(id) == 0) {
+        if (id < 31)
+            a->x[id] = value;
+        return AXVCPU_OK;
+    }
+    if (id == AXVCPU_REG_FLAGS && !axvcpu_i_arm64_pstate_ok(value))
+        return AXVCPU_EINVAL;
+    if (id == AXVCPU_REG_PC || id == AXVCPU_REG_FLAGS) {
+        *(id == AXVCPU_REG_PC ? &a->pc : &a->pstate) = value;
+        return AXVCPU_OK;
+    }
+    n = axvcpu_i_arm64_find_reg(a, id);
+    if (n == AXVCPU_ARM64_REG_COUNT)
+        return AXVCPU_ENOSUPPORT;
+    axvcpu_i_arm64_set_el1(a, n, value);
+    return AXVCPU_OK;
+}
+
+/* ---------------------------------------------------------------------------------------------------- */
+/* >>switch                                                                                             */
+/* ---------------------------------------------------------------------------------------------------- */
+
+_Static_assert(offsetof(struct axvcpu_arch, x) == 0, "axvcpu_i_arm64_enter");
+_Static_assert(offsetof(struct axvcpu_arch, pc) == 248, "axvcpu_i_arm64_enter");
+_Static_assert(offsetof(struct axvcpu_arch, pstate) == 256, "axvcpu_i_arm64_enter");
+_Static_assert(offsetof(struct axvcpu_arch, esr) == 264, "axvcpu_i_arm64_enter");
+_Static_assert(sizeof(struct axvcpu_arm64_frame) == 288 && offsetof(struct axvcpu_arm64_frame, elr) == 248,
+               "axvcpu_i_arm64_vectors");
+
+/* Into the guest; returns the vector by which it was left. The host's callee-saved registers, the platform
+   register and the pointer to the vCPU are on the host's stack meanwhile: SP_EL2 is where we left it when
+   the guest is left. Behind ERET nothing shall be speculated (DDI 0487, ERET, straight-line speculation). */
+extern uint32_t axvcpu_i_arm64_enter(struct axvcpu_arch *) __attribute__((visibility("hidden")));
+extern const char axvcpu_i_arm64_vectors[] __attribute__((visibility("hidden")));
+
+#define AXVCPU_I_ARM64_FUNCTION(name, align)                                                               \
+    ".ifndef " name "\n"                                                                                   \
+    ".pushsection .text." name ",\"axG\",%progbits," name ",comdat\n"                                      \
+    ".balign " align "\n.weak " name "\n.hidden " name "\n.type " name ",%function\n" name ":\n.cfi_startproc\n"
+#define AXVCPU_I_ARM64_END(name) ".cfi_endproc\n.size " name ",.-" name "\n.popsection\n.endif\n"
+
+__asm__(AXVCPU_I_ARM64_FUNCTION("axvcpu_i_arm64_enter", "16")
+    "hint #34\n" /* bti c */
+    "stp x29, x30, [sp, #-112]!\n"
+    ".cfi_def_cfa_offset 112\n.cfi_offset x29, -112\n.cfi_offset x30, -104\n"
+    "stp x27, x28, [sp, #16]\nstp x25, x26, [sp, #32]\nstp x23, x24, [sp, #48]\n"
+    "stp x21, x22, [sp, #64]\nstp x19, x20, [sp, #80]\nstp x0, x18, [sp, #96]\n"
+    "ldp x1, x2, [x0, #248]\n"
+    "msr elr_el2, x1\nmsr spsr_el2, x2\n"
+    "ldp x2, x3, [x0, #16]\nldp x4, x5, [x0, #32]\nldp x6, x7, [x0, #48]\nldp x8, x9, [x0, #64]\n"
+    "ldp x10, x11, [x0, #80]\nldp x12, x13, [x0, #96]\nldp x14, x15, [x0, #112]\nldp x16, x17, [x0, #128]\n"
+    "ldp x18, x19, [x0, #144]\nldp x20, x21, [x0, #160]\nldp x22, x23, [x0, #176]\nldp x24, x25, [x0, #192]\n"
+    "ldp x26, x27, [x0, #208]\nldp x28, x29, [x0, #224]\nldr x30, [x0, #240]\nldp x0, x1, [x0]\n"
+    "eret\ndsb nsh\nisb\n"
+    AXVCPU_I_ARM64_END("axvcpu_i_arm64_enter"));
+
+/* VBAR_EL2 (DDI 0487, "Exception vectors"): 16 slots of 0x80 bytes. 0-7 are exceptions at EL2 itself, 8-15
+   those of the guest, AArch64 and AArch32. */
+#define AXVCPU_I_ARM64_SLOT_HOST(slot) \
+    ".balign 0x80\nsub sp, sp, #288\nstp x0, x1, [sp]\nmov x0, #" slot "\nb axvcpu_i_arm64_vectors + 0x800\n"
+#define AXVCPU_I_ARM64_SLOT_GUEST(vector) \
+    ".balign 0x80\nstp x0, x1, [sp, #-16]!\nmov w1, #" vector "\nb axvcpu_i_arm64_vectors + 0x880\n"
+
+__asm__(AXVCPU_I_ARM64_FUNCTION("axvcpu_i_arm64_vectors", "0x800")
+    AXVCPU_I_ARM64_SLOT_HOST("0") AXVCPU_I_ARM64_SLOT_HOST("1") AXVCPU_I_ARM64_SLOT_HOST("2") AXVCPU_I_ARM64_SLOT_HOST("3")
+    AXVCPU_I_ARM64_SLOT_HOST("4") AXVCPU_I_ARM64_SLOT_HOST("5") AXVCPU_I_ARM64_SLOT_HOST("6") AXVCPU_I_ARM64_SLOT_HOST("7")
+    AXVCPU_I_ARM64_SLOT_GUEST("0") AXVCPU_I_ARM64_SLOT_GUEST("1") AXVCPU_I_ARM64_SLOT_GUEST("2") AXVCPU_I_ARM64_SLOT_GUEST("3")
+    AXVCPU_I_ARM64_SLOT_GUEST("0") AXVCPU_I_ARM64_SLOT_GUEST("1") AXVCPU_I_ARM64_SLOT_GUEST("2") AXVCPU_I_ARM64_SLOT_GUEST("3")
+    /* 0x800: of the host's; slot in x0 */
+    ".balign 0x80\n"
+    "stp x2, x3, [sp, #16]\nstp x4, x5, [sp, #32]\nstp x6, x7, [sp, #48]\nstp x8, x9, [sp, #64]\n"
+    "b axvcpu_i_arm64_vectors + 0x900\n"
+    /* 0x880: of the guest's; vector in w1, its x0 and x1 on the stack, below what enter has left there */
+    ".balign 0x80\n"
+    "ldr x0, [sp, #112]\n"
+    "stp x2, x3, [x0, #16]\nstp x4, x5, [x0, #32]\nstp x6, x7, [x0, #48]\nstp x8, x9, [x0, #64]\n"
+    "stp x10, x11, [x0, #80]\nstp x12, x13, [x0, #96]\nstp x14, x15, [x0, #112]\nstp x16, x17, [x0, #128]\n"
+    "stp x18, x19, [x0, #144]\nstp x20, x21, [x0, #160]\nstp x22, x23, [x0, #176]\nstp x24, x25, [x0, #192]\n"
+    "stp x26, x27, [x0, #208]\nstp x28, x29, [x0, #224]\nstr x30, [x0, #240]\n"
+    "ldp x2, x3, [sp], #16\nstp x2, x3, [x0]\n"
+    "mrs x2, elr_el2\nmrs x3, spsr_el2\nmrs x4, esr_el2\n"
+    "b axvcpu_i_arm64_vectors + 0xa00\n"
+    /* 0x900 */
+    ".balign 0x80\n"
+    "stp x10, x11, [sp, #80]\nstp x12, x13, [sp, #96]\nstp x14, x15, [sp, #112]\nstp x16, x17, [sp, #128]\n"
+    "stp x18, x19, [sp, #144]\nstp x20, x21, [sp, #160]\nstp x22, x23, [sp, #176]\nstp x24, x25, [sp, #192]\n"
+    "stp x26, x27, [sp, #208]\nstp x28, x29, [sp, #224]\n"
+    "mrs x1, elr_el2\nmrs x2, spsr_el2\nmrs x3, esr_el2\nmrs x4, far_el2\n"
+    "stp x30, x1, [sp, #240]\nstp x2, x3, [sp, #256]\nstp x4, x0, [sp, #272]\n"
+    "mov x0, sp\nbl axvcpu_i_arm64_host_trap\n"
+    "ldp x30, x1, [sp, #240]\nldr x2, [sp, #256]\nmsr elr_el2, x1\nmsr spsr_el2, x2\n"
+    "ldp x2, x3, [sp, #16]\nldp x4, x5, [sp, #32]\nldp x6, x7, [sp, #48]\nldp x8, x9, [sp, #64]\n"
+    "ldp x10, x11, [sp, #80]\nldp x12, x13, [sp, #96]\nldp x14, x15, [sp, #112]\nldp x16, x17, [sp, #128]\n"
+    "ldp x18, x19, [sp, #144]\nldp x20, x21, [sp, #160]\nldp x22, x23, [sp, #176]\nldp x24, x25, [sp, #192]\n"
+    "ldp x26, x27, [sp, #208]\nldp x28, x29, [sp, #224]\nldp x0, x1, [sp], #288\n"
+    "eret\ndsb nsh\nisb\n"
+    /* 0xa00: ELR, SPSR, ESR in x2-x4; back to the caller of enter */
+    ".balign 0x100\n"
+    "stp x2, x3, [x0, #248]\nstr x4, [x0, #264]\n"
+    "mov w0, w1\n"
+    "ldp x27, x28, [sp, #16]\nldp x25, x26, [sp, #32]\nldp x23, x24, [sp, #48]\n"
+    "ldp x21, x22, [sp, #64]\nldp x19, x20, [sp, #80]\nldr x18, [sp, #104]\n"
+    "ldp x29, x30, [sp], #112\n"
+    "ret\n"
+    AXVCPU_I_ARM64_END("axvcpu_i_arm64_vectors"));
+
+#ifndef AXVCPU_HOST_EXCEPTION
+void axvcpu_host_exception(struct axvcpu_arm64_frame *);
+#define AXVCPU_HOST_EXCEPTION(frame) axvcpu_host_exception(frame)
+#endif
+extern void axvcpu_i_arm64_host_trap(struct axvcpu_arm64_frame *);
+__attribute__((weak, visibility("hidden"), used)) void axvcpu_i_arm64_host_trap(struct axvcpu_arm64_frame *frame)
+{
+    AXVCPU_HOST_EXCEPTION(frame);
+}
+
+/* FP and SIMD, whatever this file may use of them itself. */
+static void axvcpu_i_arm64_save_fp(struct axvcpu_arch *a)
+{
+    __asm__ volatile(".arch_extension fp\n.arch_extension simd\n"
+                     "stp q0, q1, [%0]\nstp q2, q3, [%0, #32]\nstp q4, q5, [%0, #64]\nstp q6, q7, [%0, #96]\n"
+                     "stp q8, q9, [%0, #128]\nstp q10, q11, [%0, #160]\nstp q12, q13, [%0, #192]\nstp q14, q15, [%0, #224]\n"
+                     "stp q16, q17, [%0, #256]\nstp q18, q19, [%0, #288]\nstp q20, q21, [%0, #320]\nstp q22, q23, [%0, #352]\n"
+                     "stp q24, q25, [%0, #384]\nstp q26, q27, [%0, #416]\nstp q28, q29, [%0, #448]\nstp q30, q31, [%0, #480]\n"
+                     : : "r"(a->q) : "memory");
+    a->fpcr = AXVCPU_I_ARM64_READ(fpcr);
+    a->fpsr = AXVCPU_I_ARM64_READ(fpsr);
+}
+
+static void axvcpu_i_arm64_load_fp(const struct axvcpu_arch *a)
+{
+    __asm__ volatile(".arch_extension fp\n.arch_extension simd\n"
+                     "ldp q0, q1, [%0]\nldp q2, q3, [%0, #32]\nldp q4, q5, [%0, #64]\nldp q6, q7, [%0, #96]\n"
+                     "ldp q8, q9, [%0, #128]\nldp q10, q11, [%0, #160]\nldp q12, q13, [%0, #192]\nldp q14, q15, [%0, #224]\n"
+                     "ldp q16, q17, [%0, #256]\nldp q18, q19, [%0, #288]\nldp q20, q21, [%0, #320]\nldp q22, q23, [%0, #352]\n"
+                     "ldp q24, q25, [%0, #384]\nldp q26, q27, [%0, #416]\nldp q28, q29, [%0, #448]\nldp q30, q31, [%0, #480]\n"
+                     : : "r"(a->q) : "memory");
+    AXVCPU_I_ARM64_WRITE(fpcr, a->fpcr);
+    AXVCPU_I_ARM64_WRITE(fpsr, a->fpsr);
+}
+
+static void axvcpu_i_arm64_fp_in(struct axvcpu_arch *a)
+{
+    AXVCPU_I_ARM64_WRITE(cptr_el2, AXVCPU_I_ARM64_CPTR);
+    AXVCPU_I_ARM64_ISB();
+    if (a->fp != AXVCPU_ARM64_FP_OWNED)
+        axvcpu_i_arm64_load_fp(a);
+    a->fp_loaded = true;
+}
+
+static void axvcpu_i_arm64_fp_out(struct axvcpu_arch *a)
+{
+    if (a->fp_loaded && a->fp != AXVCPU_ARM64_FP_OWNED)
+        axvcpu_i_arm64_save_fp(a);
+    a->fp_loaded = false;
+}
+
+/* The virtual CPU interface, GICv2 (IHI 0048, 5.3). A list register holds an interrupt from injection until
+   the guest has ended it. */
+#if defined(AXVCPU_GICH) != defined(AXVCPU_GICV)
+#error "axvcpu_arch_arm64.h: define both AXVCPU_GICH() and AXVCPU_GICV(), or neither"
+#endif
+#ifdef AXVCPU_GICH
+#define AXVCPU_I_ARM64_GICH(offset) (*(volatile uint32_t *)((char *)AXVCPU_GICH() + (offset)))
+#else
+static uint32_t axvcpu_i_arm64_no_gich;
+#define AXVCPU_GICH() NULL
+#define AXVCPU_GICV() 0
+#define AXVCPU_I_ARM64_GICH(offset) (*((void)(offset), &axvcpu_i_arm64_no_gich))
+#endif
+#define AXVCPU_I_ARM64_GICH_HCR AXVCPU_I_ARM64_GICH(0x0)
+#define AXVCPU_I_ARM64_GICH_VTR AXVCPU_I_ARM64_GICH(0x4)
+#define AXVCPU_I_ARM64_GICH_VMCR AXVCPU_I_ARM64_GICH(0x8)
+#define AXVCPU_I_ARM64_GICH_APR AXVCPU_I_ARM64_GICH(0xf0)
+#define AXVCPU_I_ARM64_GICH_LR(n) AXVCPU_I_ARM64_GICH(0x100 + 4 * (n))
+#define AXVCPU_I_ARM64_LR_VECTOR 0x3ffu
+#define AXVCPU_I_ARM64_LR_PENDING (1u << 28)
+#define AXVCPU_I_ARM64_LR_STATE (3u << 28)
+#define AXVCPU_I_ARM64_LR_PRIORITY (0x14u << 23) /* 0xa0, what an operating system gives to most */
+
+/* Which list registers are free again, and whether one waits to be taken. */
+static void axvcpu_i_arm64_sync_lrs(struct axvcpu_arch *a)
+{
+    uint32_t n, pending = 0;
+
+    for (n = 0; n < AXVCPU_ARM64_LRS && a->lr_used >> n != 0; n++) {
+        if ((a->lr_used >> n & 1u) == 0)
+            continue;
+        a->lr[n] = AXVCPU_I_ARM64_GICH_LR(n);
+        if ((a->lr[n] & AXVCPU_I_ARM64_LR_STATE) == 0)
+            a->lr_used &= ~(1u << n);
+        pending |= a->lr[n] & AXVCPU_I_ARM64_LR_PENDING;
+    }
+    AXVCPU_ATOMIC_STORE_RELAXED(&a->lr_pending, pending);
+}
+
+static void axvcpu_i_arm64_gic_out(struct axvcpu_arch *a)
+{
+    if (AXVCPU_GICH() == NULL)
+        return;
+    axvcpu_i_arm64_sync_lrs(a);
+    a->vmcr = AXVCPU_I_ARM64_GICH_VMCR;
+    a->apr = AXVCPU_I_ARM64_GICH_APR;
+    AXVCPU_I_ARM64_GICH_HCR = 0;
+}
+
+static void axvcpu_i_arm64_gic_in(const struct axvcpu_arch *a, uint32_t lrs)
+{
+    uint32_t n;
+
+    if (AXVCPU_GICH() == NULL)
+        return;
+    for (n = 0; n < lrs; n++)
+        AXVCPU_I_ARM64_GICH_LR(n) = (a->lr_used >> n & 1u) != 0 ? a->lr[n] : 0;
+    AXVCPU_I_ARM64_GICH_VMCR = a->vmcr;
+    AXVCPU_I_ARM64_GICH_APR = a->apr;
+    AXVCPU_I_ARM64_GICH_HCR = 1;
+}
+
+/* ---------------------------------------------------------------------------------------------------- */
+/* >>percpu                                                                                             */
+/* ---------------------------------------------------------------------------------------------------- */
+
+static struct axvcpu_percpu *axvcpu_i_arm64_cpus[AXVCPU_MAX_PHYS_CPUS];
+static uint64_t axvcpu_i_arm64_stamps;
+
+static struct axvcpu_arch_percpu *axvcpu_i_arm64_here(void)
+{
+    uint32_t cpu = AXVCPU_CPU_ID();
+    struct axvcpu_percpu *p = cpu < AXVCPU_MAX_PHYS_CPUS ? axvcpu_i_arm64_cpus[cpu] : NULL;
+
+    return p != NULL ? &p->arch : NULL;
+}
+
+/* EL2, and not with E2H fixed to 1 (FEAT_E2H0 absent). */
+static const char *axvcpu_i_arm64_unfit(void)
+{
+    uint64_t el = AXVCPU_I_ARM64_READ(CurrentEL), hcr, tried;
+
+    if ((el >> 2 & 3u) != 2)
+        return "not at EL2";
+    hcr = AXVCPU_I_ARM64_READ(hcr_el2);
+    AXVCPU_I_ARM64_WRITE(hcr_el2, hcr & ~AXVCPU_I_ARM64_HCR_E2H);
+    AXVCPU_I_ARM64_ISB();
+    tried = AXVCPU_I_ARM64_READ(hcr_el2);
+    AXVCPU_I_ARM64_WRITE(hcr_el2, hcr);
+    AXVCPU_I_ARM64_ISB();
+    if ((tried & AXVCPU_I_ARM64_HCR_E2H) != 0)
+        return "HCR_EL2.E2H is fixed to 1";
+    return (hcr & AXVCPU_I_ARM64_HCR_E2H) != 0 ? "the host runs with HCR_EL2.E2H" : NULL;
+}
+
+AXVCPU_API bool axvcpu_leaf_supported(void)
+{
+    return axvcpu_i_arm64_unfit() == NULL;
+}
+
+AXVCPU_API int axvcpu_leaf_percpu_init(struct axvcpu_percpu *p, uint32_t cpu_id)
+{
+    p->arch.cpu_id = cpu_id;
+    return cpu_id < AXVCPU_MAX_PHYS_CPUS ? AXVCPU_OK : AXVCPU_EINVAL;
+}
+
+AXVCPU_API void axvcpu_leaf_percpu_deinit(struct axvcpu_percpu *p)
+{
+    (void)p;
+}
+
+AXVCPU_API int axvcpu_leaf_percpu_enable(struct axvcpu_percpu *p)
+{
+    struct axvcpu_arch_percpu *c = &p->arch;
+    const char *unfit = axvcpu_i_arm64_unfit();
+
+    if (unfit != NULL) {
+        AXVCPU_LOG(AXVCPU_LOG_ERROR, unfit);
+        return AXVCPU_ENOSUPPORT;
+    }
+    c->vbar = AXVCPU_I_ARM64_READ(vbar_el2);
+    AXVCPU_I_ARM64_WRITE(vbar_el2, (uintptr_t)axvcpu_i_arm64_vectors);
+    AXVCPU_I_ARM64_ISB();
+    if (AXVCPU_GICH() != NULL)
+        c->lrs = (AXVCPU_I_ARM64_GICH_VTR & 0x3fu) + 1;
+    if (c->lrs > AXVCPU_ARM64_LRS)
+        c->lrs = AXVCPU_ARM64_LRS;
+    c->stamp = 0;
+    axvcpu_i_arm64_cpus[c->cpu_id] = p;
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_leaf_percpu_disable(struct axvcpu_percpu *p)
+{
+    axvcpu_i_arm64_cpus[p->arch.cpu_id] = NULL;
+    AXVCPU_I_ARM64_WRITE(vbar_el2, p->arch.vbar);
+    AXVCPU_I_ARM64_ISB();
+    return AXVCPU_OK;
+}
+
+/* The host's configuration out, the guest's in. EL1's registers may still be there. */
+static void axvcpu_i_arm64_load(struct axvcpu_arch *a, struct axvcpu_arch_percpu *c)
+{
+    c->hcr = AXVCPU_I_ARM64_READ(hcr_el2);
+    c->cptr = AXVCPU_I_ARM64_READ(cptr_el2);
+    c->mdcr = AXVCPU_I_ARM64_READ(mdcr_el2);
+    c->cnthctl = AXVCPU_I_ARM64_READ(cnthctl_el2);
+    AXVCPU_I_ARM64_WRITE(hcr_el2, a->hcr);
+    AXVCPU_I_ARM64_WRITE(mdcr_el2, (c->mdcr & 0x1fu) | AXVCPU_I_ARM64_MDCR); /* HPMN stays */
+    AXVCPU_I_ARM64_WRITE(cnthctl_el2, AXVCPU_I_ARM64_CNTHCTL);
+    AXVCPU_I_ARM64_WRITE(cntvoff_el2, 0);
+    AXVCPU_I_ARM64_WRITE(vtcr_el2, a->vtcr);
+    AXVCPU_I_ARM64_WRITE(vttbr_el2, a->vttbr);
+    AXVCPU_I_ARM64_WRITE(cptr_el2, AXVCPU_I_ARM64_CPTR | AXVCPU_I_ARM64_CPTR_TFP);
+    if (a->stamp == 0 || a->stamp != c->stamp) {
+        axvcpu_i_arm64_restore_el1(a->el1);
+        a->stamp = c->stamp = AXVCPU_ATOMIC_FETCH_ADD(&axvcpu_i_arm64_stamps, 1u) + 1;
+    }
+    axvcpu_i_arm64_gic_in(a, c->lrs);
+    a->loaded = true;
+    if (a->fp != AXVCPU_ARM64_FP_LAZY)
+        axvcpu_i_arm64_fp_in(a);
+}
+
+static void axvcpu_i_arm64_unload(struct axvcpu_arch *a, const struct axvcpu_arch_percpu *c)
+{
+    axvcpu_i_arm64_fp_out(a);
+    axvcpu_i_arm64_gic_out(a);
+    axvcpu_i_arm64_save_el1(a->el1);
+    a->loaded = false;
+    AXVCPU_I_ARM64_WRITE(cntv_ctl_el0, 0); /* its timer shall not fire into others; it is in memory */
+    AXVCPU_I_ARM64_WRITE(cptr_el2, c->cptr);
+    AXVCPU_I_ARM64_WRITE(cnthctl_el2, c->cnthctl);
+    AXVCPU_I_ARM64_WRITE(mdcr_el2, c->mdcr);
+    AXVCPU_I_ARM64_WRITE(hcr_el2, c->hcr);
+    AXVCPU_I_ARM64_ISB();
+}
+
+static int axvcpu_i_arm64_move(struct axvcpu *v, bool in)
+{
+    struct axvcpu_arch_percpu *c = axvcpu_i_arm64_here();
+
+    if (c == NULL)
+        return AXVCPU_ENOSUPPORT;
+    if (in)
+        axvcpu_i_arm64_load(&v->arch, c);
+    else if (v->arch.loaded)
+        axvcpu_i_arm64_unload(&v->arch, c);
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_leaf_bind(struct axvcpu *v)
+{
+    return axvcpu_i_arm64_move(v, true);
+}
+
+AXVCPU_API int axvcpu_leaf_unbind(struct axvcpu *v)
+{
+    return axvcpu_i_arm64_move(v, false);
+}
+
+AXVCPU_API int axvcpu_leaf_put(struct axvcpu *v)
+{
+    return axvcpu_i_arm64_move(v, false);
+}
+
+AXVCPU_API int axvcpu_leaf_load(struct axvcpu *v)
+{
+    return axvcpu_i_arm64_move(v, true);
+}
+
+/* ---------------------------------------------------------------------------------------------------- */
+/* >>leaves: life                                                                                       */
+/* ---------------------------------------------------------------------------------------------------- */
+
+/* A CPU after reset: at EL1 with everything masked (DDI 0487, AArch64.TakeReset; PSCI 6.4). */
+static void axvcpu_i_arm64_reset(struct axvcpu_arch *a)
+{
+    static const uint64_t reset[] = {
+#define AXVCPU_I_ARM64_RESET(name, op0, op1, crn, crm, op2, reset) reset,
+        AXVCPU_ARM64_EL1_REGS(AXVCPU_I_ARM64_RESET)
+    };
+    uint32_t i;
+
+    AXVCPU_MEMSET(a->x, 0, sizeof(a->x));
+    AXVCPU_MEMSET(a->q, 0, sizeof(a->q));
+    a->fpcr = a->fpsr = 0;
+    if (a->fp_loaded)
+        axvcpu_i_arm64_load_fp(a);
+    a->pstate = AXVCPU_ARM64_PSTATE_DAIF | AXVCPU_ARM64_PSTATE_EL1H;
+    a->step = 0;
+    for (i = 0; i < AXVCPU_ARM64_REG_COUNT; i++)
+        axvcpu_i_arm64_set_el1(a, i, reset[i]);
+    axvcpu_i_arm64_set_el1(a, AXVCPU_ARM64_vmpidr_el2, a->mpidr | UINT64_C(1) << 31);
+    axvcpu_i_arm64_set_el1(a, AXVCPU_ARM64_vpidr_el2, AXVCPU_I_ARM64_READ(midr_el1));
+}
+
+AXVCPU_API int axvcpu_leaf_create(struct axvcpu *v, const struct axvcpu_arch_create *create)
+{
+    uint64_t id = v->vcpu_id;
+
+    if ((create->mpidr & ~AXVCPU_ARM64_MPIDR_AFFINITY) != 0)
+        return AXVCPU_EINVAL;
+    v->arch.mpidr = create->mpidr != 0 ? create->mpidr :
+                                         (id & 15u) | (id >> 4 & 0xffu) << 8 | (id >> 12 & 0xffu) << 16 | (id >> 20) << 32;
+    axvcpu_i_arm64_reset(&v->arch);
+    return AXVCPU_OK;
+}
+
+AXVCPU_API void axvcpu_leaf_destroy(struct axvcpu *v)
+{
+    (void)v;
+}
+
+AXVCPU_API int axvcpu_leaf_reset(struct axvcpu *v)
+{
+    struct axvcpu_arch *a = &v->arch;
+    uint64_t mpidr = a->mpidr;
+
+    AXVCPU_MEMSET(a, 0, sizeof(*a));
+    a->mpidr = mpidr;
+    axvcpu_i_arm64_reset(a);
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_leaf_set_entry(struct axvcpu *v, axvcpu_gpa_t entry)
+{
+    v->arch.pc = entry.addr;
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_leaf_set_root(struct axvcpu *v, axvcpu_hpa_t root)
+{
+    v->arch.root = root.addr;
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_leaf_restart(struct axvcpu *v, axvcpu_gpa_t entry, uint64_t arg)
+{
+    axvcpu_i_arm64_reset(&v->arch);
+    v->arch.lr_used = 0;
+    v->arch.vmcr = v->arch.apr = 0;
+    AXVCPU_ATOMIC_STORE_RELAXED(&v->arch.lr_pending, 0u);
+    if (v->arch.loaded)
+        axvcpu_i_arm64_gic_in(&v->arch, axvcpu_i_arm64_here()->lrs);
+    v->arch.pc = entry.addr;
+    v->arch.x[0] = arg;
+    return AXVCPU_OK;
+}
+
+/* ---------------------------------------------------------------------------------------------------- */
+/* >>tables                                                                                             */
+/* ---------------------------------------------------------------------------------------------------- */
+
+/* Stage 2, 4 KiB granule (DDI 0487, "The VMSAv8-64 translation table format", VTCR_EL2). Input and output
+   have as many bits as the CPU's physical addresses, up to 48: from 44 on the walk starts at level 0, below
+   that at level 1 with up to 16 tables side by side. */
+#define AXVCPU_I_ARM64_DESC_VALID UINT64_C(1)
+#define AXVCPU_I_ARM64_DESC_TABLE UINT64_C(2) /* at level 3: a page */
+#define AXVCPU_I_ARM64_DESC_ADDR UINT64_C(0xfffffffff000)
+#define AXVCPU_I_ARM64_DESC_NORMAL (UINT64_C(0xf) << 2 | UINT64_C(3) << 8) /* write-back, inner shareable */
+#define AXVCPU_I_ARM64_DESC_DEVICE (UINT64_C(1) << 2)                      /* nGnRE */
+#define AXVCPU_I_ARM64_DESC_READ (UINT64_C(1) << 6)
+#define AXVCPU_I_ARM64_DESC_WRITE (UINT64_C(1) << 7)
+#define AXVCPU_I_ARM64_DESC_AF (UINT64_C(1) << 10)
+#define AXVCPU_I_ARM64_DESC_XN (UINT64_C(1) << 54)
+#define AXVCPU_I_ARM64_SHIFT(level) (39u - 9u * (level)) /* address bits below an entry's own */
+
+static uint32_t axvcpu_i_arm64_pa_bits(void)
+{
+    static const uint8_t bits[] = { 32, 36, 40, 42, 44, 48 };
+    uint64_t range = AXVCPU_I_ARM64_READ(id_aa64mmfr0_el1) & 0xfu;
+
+    return bits[range < sizeof(bits) ? range : sizeof(bits) - 1];
+}
+
+static uint32_t axvcpu_i_arm64_start_level(uint32_t pa_bits)
+{
+    return pa_bits >= 44 ? 0 : 1;
+}
+
+static uint32_t axvcpu_i_arm64_root_pages(uint32_t pa_bits)
+{
+    return pa_bits > 39 && pa_bits < 44 ? 1u << (pa_bits - 39) : 1;
+}
+
+static uint64_t axvcpu_i_arm64_vtcr(uint32_t pa_bits)
+{
+    uint64_t range = AXVCPU_I_ARM64_READ(id_aa64mmfr0_el1) & 0xfu;
+    uint64_t start = axvcpu_i_arm64_start_level(pa_bits) == 0 ? 2 : 1;
+
+    /* RES1, PS, inner shareable and write-back walks, SL0, T0SZ */
+    return UINT64_C(1) << 31 | (range < 5 ? range : 5) << 16 | 3u << 12 | 1u << 10 | 1u << 8 | start << 6 | (64u - pa_bits);
+}
+
+AXVCPU_API uint32_t axvcpu_leaf_max_guest_page_table_levels(const struct axvcpu_percpu *p)
+{
+    (void)p;
+    return 4 - axvcpu_i_arm64_start_level(axvcpu_i_arm64_pa_bits());
+}
+
+static uint64_t *axvcpu_i_arm64_table(uint64_t hpa)
+{
+    return (uint64_t *)AXVCPU_PHYS_TO_VIRT(axvcpu_hpa(hpa & AXVCPU_I_ARM64_DESC_ADDR));
+}
+
+/* The entry for gpa at `level`; what is missing on the way is made, or NULL without frames. */
+static uint64_t *axvcpu_i_arm64_entry(const struct axvm_arch *m, uint64_t gpa, uint32_t level)
+{
+    uint64_t *table = axvcpu_i_arm64_table(m->root);
+    uint32_t at = 4 - m->levels;
+    uint64_t *entry = &table[gpa >> AXVCPU_I_ARM64_SHIFT(at)]; /* the first level may be more than 512 wide */
+
+    for (; at < level; at++) {
+        if ((*entry & AXVCPU_I_ARM64_DESC_VALID) == 0) {
+            axvcpu_hpa_t frame = AXVCPU_ALLOC_FRAME(1, AXVM_LEAF_PAGE);
+            if (frame.addr == 0)
+                return NULL;
+            __asm__ volatile("dsb ishst" : : : "memory"); /* its zeroes are there before it is */
+            *(volatile uint64_t *)entry = frame.addr | AXVCPU_I_ARM64_DESC_TABLE | AXVCPU_I_ARM64_DESC_VALID;
+        }
+        entry = &axvcpu_i_arm64_table(*entry)[gpa >> AXVCPU_I_ARM64_SHIFT(at + 1) & 0x1ffu];
+    }
+    return entry;
+}
+
+/* The largest leaf for what is left of a mapping: 1 GiB, 2 MiB or 4 KiB. */
+static uint32_t axvcpu_i_arm64_leaf_level(uint64_t gpa, uint64_t hpa, uint64_t size)
+{
+    uint32_t level;
+
+    for (level = 1; level < 3; level++) {
+        uint64_t block = UINT64_C(1) << AXVCPU_I_ARM64_SHIFT(level);
+        if (((gpa | hpa) & (block - 1)) == 0 && size >= block)
+            break;
+    }
+    return level;
+}
+
+static uint64_t axvcpu_i_arm64_attributes(uint32_t flags)
+{
+    return ((flags & AXVM_MAP_DEVICE) != 0 ? AXVCPU_I_ARM64_DESC_DEVICE : AXVCPU_I_ARM64_DESC_NORMAL) |
+           ((flags & AXVM_MAP_WRITE) != 0 ? AXVCPU_I_ARM64_DESC_WRITE : 0) |
+           ((flags & AXVM_MAP_EXEC) != 0 ? 0 : AXVCPU_I_ARM64_DESC_XN) | AXVCPU_I_ARM64_DESC_READ |
+           AXVCPU_I_ARM64_DESC_AF | AXVCPU_I_ARM64_DESC_VALID;
+}
+
+static void axvcpu_i_arm64_flush(const struct axvm_arch *m)
+{
+    uint64_t loaded = AXVCPU_I_ARM64_READ(vttbr_el2);
+
+    __asm__ volatile("dsb ishst" : : : "memory");
+    AXVCPU_I_ARM64_WRITE(vttbr_el2, m->root | (uint64_t)m->vmid << 48);
+    __asm__ volatile("isb\ntlbi vmalls12e1is\ndsb ish" : : : "memory"); /* of this VMID, on all CPUs */
+    AXVCPU_I_ARM64_WRITE(vttbr_el2, loaded);
+    AXVCPU_I_ARM64_ISB();
+}
+
+/* value 0: unmap. Mappings never overlap, so no leaf has to be split. */
+static int axvcpu_i_arm64_fill(struct axvm_arch *m, uint64_t gpa, uint64_t hpa, uint64_t size, uint64_t attributes)
+{
+    while (size != 0) {
+        uint32_t level = axvcpu_i_arm64_leaf_level(gpa, hpa, size);
+        uint64_t step = UINT64_C(1) << AXVCPU_I_ARM64_SHIFT(level);
+        uint64_t *entry = axvcpu_i_arm64_entry(m, gpa, level);
+
+        if (entry == NULL)
+            return AXVCPU_ENOMEM;
+        *(volatile uint64_t *)entry = attributes == 0 ? 0 : hpa | attributes | (level == 3 ? AXVCPU_I_ARM64_DESC_TABLE : 0);
+        gpa += step;
+        hpa += step;
+        size -= step;
+    }
+    return AXVCPU_OK;
+}
+
+static void axvcpu_i_arm64_free_tables(uint64_t table, uint32_t level, uint32_t entries)
+{
+    uint64_t *entry = axvcpu_i_arm64_table(table);
+    uint32_t i;
+
+    for (i = 0; i < entries && level < 3; i++) {
+        if ((entry[i] & 3u) == 3u) {
+            axvcpu_i_arm64_free_tables(entry[i] & AXVCPU_I_ARM64_DESC_ADDR, level + 1, 512);
+            AXVCPU_FREE_FRAME(axvcpu_hpa(entry[i] & AXVCPU_I_ARM64_DESC_ADDR), 1);
+        }
+    }
+}
+
+/* VMIDs have 8 bits everywhere; 0 is nobody's. A freed one's entries have been flushed. */
+static uint64_t axvcpu_i_arm64_vmids[4] = { 1, 0, 0, 0 };
+
+static uint32_t axvcpu_i_arm64_take_vmid(void)
+{
+    uint32_t i;
+
+    for (i = 1; i < 256; i++) {
+        uint64_t bit = UINT64_C(1) << (i & 63u);
+        if ((AXVCPU_ATOMIC_FETCH_OR(&axvcpu_i_arm64_vmids[i / 64], bit) & bit) == 0)
+            return i;
+    }
+    return 0;
+}
+
+static void axvcpu_i_arm64_free_vm(struct axvm_arch *m)
+{
+    uint32_t bits = axvcpu_i_arm64_pa_bits(), pages = axvcpu_i_arm64_root_pages(bits);
+
+    axvcpu_i_arm64_flush(m);
+    axvcpu_i_arm64_free_tables(m->root, 4 - m->levels, 512 * pages);
+    AXVCPU_FREE_FRAME(axvcpu_hpa(m->root), pages);
+    (void)AXVCPU_ATOMIC_FETCH_AND(&axvcpu_i_arm64_vmids[m->vmid / 64], ~(UINT64_C(1) << (m->vmid & 63u)));
+}
+
+AXVCPU_API int axvm_leaf_init(struct axvm *vm, const struct axvm_arch_desc *desc)
+{
+    struct axvm_arch *m = &vm->arch;
+    uint32_t bits = axvcpu_i_arm64_pa_bits(), pages = axvcpu_i_arm64_root_pages(bits);
+    int err = AXVCPU_OK;
+
+    if (desc->gicc.addr != 0 && AXVCPU_GICH() == NULL)
+        return AXVCPU_ENOSUPPORT;
+    m->levels = 4 - axvcpu_i_arm64_start_level(bits);
+    m->vtcr = axvcpu_i_arm64_vtcr(bits);
+    m->root = AXVCPU_ALLOC_FRAME(pages, pages * AXVM_LEAF_PAGE).addr; /* side by side they are aligned as one */
+    if (m->root == 0)
+        return AXVCPU_ENOMEM;
+    m->vmid = axvcpu_i_arm64_take_vmid();
+    if (m->vmid == 0) {
+        AXVCPU_FREE_FRAME(axvcpu_hpa(m->root), pages);
+        return AXVCPU_ENOMEM;
+    }
+    if (desc->gicc.addr != 0)
+        err = axvcpu_i_arm64_fill(m, desc->gicc.addr, AXVCPU_GICV(), 2 * AXVM_LEAF_PAGE,
+                                  axvcpu_i_arm64_attributes(AXVM_MAP_READ | AXVM_MAP_WRITE | AXVM_MAP_DEVICE));
+    if (err != 0)
+        axvcpu_i_arm64_free_vm(m);
+    return err;
+}
+
+AXVCPU_API void axvm_leaf_deinit(struct axvm *vm)
+{
+    axvcpu_i_arm64_free_vm(&vm->arch);
+}
+
+static bool axvcpu_i_arm64_in_range(const struct axvm_mapping *map)
+{
+    uint32_t bits = axvcpu_i_arm64_pa_bits();
+
+    return (map->gpa.addr + (map->size - 1)) >> bits == 0 && (map->backing.hpa.addr + (map->size - 1)) >> bits == 0;
+}
+
+/* What was invalid before is in no TLB. */
+AXVCPU_API int axvm_leaf_map(struct axvm *vm, uint32_t slot, const struct axvm_mapping *map)
+{
+    uint64_t hpa = map->backing.ptr != NULL ? AXVCPU_VIRT_TO_PHYS(map->backing.ptr).addr : map->backing.hpa.addr;
+    int err;
+
+    (void)slot;
+    if (!axvcpu_i_arm64_in_range(map))
+        return AXVCPU_EINVAL;
+    if ((map->flags & AXVM_MAP_LOG_DIRTY) != 0)
+        return AXVCPU_ENOSUPPORT;
+    err = axvcpu_i_arm64_fill(&vm->arch, map->gpa.addr, hpa, map->size, axvcpu_i_arm64_attributes(map->flags));
+    __asm__ volatile("dsb ishst\nisb" : : : "memory");
+    if (err != 0)
+        (void)axvm_leaf_unmap(vm, slot, map);
+    return err;
+}
+
+AXVCPU_API int axvm_leaf_unmap(struct axvm *vm, uint32_t slot, const struct axvm_mapping *map)
+{
+    uint64_t hpa = map->backing.ptr != NULL ? AXVCPU_VIRT_TO_PHYS(map->backing.ptr).addr : map->backing.hpa.addr;
+
+    (void)slot;
+    (void)axvcpu_i_arm64_fill(&vm->arch, map->gpa.addr, hpa, map->size, 0);
+    axvcpu_i_arm64_flush(&vm->arch);
+    return AXVCPU_OK;
+}
+
+AXVCPU_API axvcpu_hpa_t axvm_leaf_root(const struct axvm *vm)
+{
+    return axvcpu_hpa(vm->arch.root);
+}
+
+AXVCPU_API uint32_t axvm_leaf_vmid(const struct axvm *vm)
+{
+    return vm->arch.vmid;
+}
+
+static bool axvcpu_i_arm64_has_pauth(void)
+{
+    return (AXVCPU_I_ARM64_READ(id_aa64isar1_el1) & UINT64_C(0xff000ff0)) != 0; /* GPI, GPA, API, APA */
+}
+
+AXVCPU_API int axvcpu_leaf_setup(struct axvcpu *v, const struct axvcpu_arch_setup *setup)
+{
+    struct axvcpu_arch *a = &v->arch;
+    const struct axvm_arch *m = v->vm.vm != NULL ? &v->vm.vm->arch : NULL;
+    uint64_t vmid = setup->vmid != 0 ? setup->vmid : m != NULL ? m->vmid : 0;
+
+    if (setup->fp > AXVCPU_ARM64_FP_OWNED || vmid == 0 || vmid > 0xff || (a->root & ~AXVCPU_I_ARM64_DESC_ADDR) != 0)
+        return AXVCPU_EINVAL; /* without a VM the VMID is the host's to give */
+    a->fp = setup->fp;
+    a->vtcr = setup->vtcr != 0 ? setup->vtcr : axvcpu_i_arm64_vtcr(axvcpu_i_arm64_pa_bits());
+    a->vttbr = a->root | vmid << 48;
+    a->hcr = AXVCPU_I_ARM64_HCR | (axvcpu_i_arm64_has_pauth() ? AXVCPU_I_ARM64_HCR_PAUTH : 0);
+    return AXVCPU_OK;
+}
+
+/* ---------------------------------------------------------------------------------------------------- */
+/* >>leaves: run                                                                                        */
+/* ---------------------------------------------------------------------------------------------------- */
+
+static void axvcpu_i_arm64_raise(struct axvcpu_arch *a, uint64_t esr, uint64_t far)
+{
+    struct axvcpu_arm64_el1 s = { a->pc, a->pstate, 0, 0, 0, 0, 0, 0 };
+
+    s.vbar = axvcpu_i_arm64_get_el1(a, AXVCPU_ARM64_vbar_el1);
+    s.sctlr = axvcpu_i_arm64_get_el1(a, AXVCPU_ARM64_sctlr_el1);
+    axvcpu_arm64_take(&s, esr, far);
+    a->pc = s.pc;
+    a->pstate = s.pstate;
+    axvcpu_i_arm64_set_el1(a, AXVCPU_ARM64_elr_el1, s.elr);
+    axvcpu_i_arm64_set_el1(a, AXVCPU_ARM64_spsr_el1, s.spsr);
+    axvcpu_i_arm64_set_el1(a, AXVCPU_ARM64_esr_el1, s.esr);
+    axvcpu_i_arm64_set_el1(a, AXVCPU_ARM64_far_el1, s.far);
+}
+
+/* Past an instruction: its BTYPE and single-step state are over, too (DDI 0487, PSTATE). */
+static void axvcpu_i_arm64_advance(struct axvcpu_arch *a, uint32_t step)
+{
+    a->pc += step;
+    if (step != 0)
+        a->pstate &= ~(UINT64_C(3) << 10 | UINT64_C(1) << 21);
+}
+
+static void axvcpu_i_arm64_effects(struct axvcpu_arch *a, const struct axvcpu_arm64_effect *e)
+{
+    if ((e->sets & AXVCPU_ARM64_SETS_START) != 0) {
+        axvcpu_i_arm64_reset(a);
+        a->pc = e->pc;
+    }
+    if ((e->sets & AXVCPU_ARM64_SETS_X0) != 0)
+        a->x[0] = e->x0;
+}
+
+/* The guest's stage 1 of FAR_EL2, as HPFAR_EL2 would have it. PAR_EL1 is the guest's. */
+static bool axvcpu_i_arm64_translate(struct axvcpu_arm64_trap *t)
+{
+    uint64_t par = AXVCPU_I_ARM64_READ(par_el1), result;
+
+    __asm__ volatile("at s1e1r, %0\nisb" : : "r"(t->far) : "memory");
+    result = AXVCPU_I_ARM64_READ(par_el1);
+    AXVCPU_I_ARM64_WRITE(par_el1, par);
+    t->hpfar = (result & AXVCPU_I_ARM64_DESC_ADDR) >> 8;
+    t->flags |= AXVCPU_ARM64_HAS_IPA;
+    return (result & 1u) == 0;
+}
+
+/* A host interrupt. *again: it was a kick's that nobody waits for any more. */
+static int axvcpu_i_arm64_interrupted(struct axvcpu *v, struct axvcpu_exit *x, bool *again)
+{
+#ifdef AXVCPU_IRQ_FETCH
+    x->irq.vector = AXVCPU_IRQ_FETCH();
+#ifdef AXVCPU_KICK_VECTOR
+    if (x->irq.vector == AXVCPU_KICK_VECTOR) {
+        bool done;
+        int err = axvcpu_attend(v, x, &done);
+
+        *again = err == 0 && !done;
+        return err;
+    }
+#endif
+#endif
+    (void)v, (void)x, (void)again;
+    return AXVCPU_OK;
+}
+
+static int axvcpu_i_arm64_exited(struct axvcpu *v, struct axvcpu_exit *x, const struct axvcpu_arm64_trap *t,
+                                 const struct axvcpu_arm64_effect *e, bool *again)
+{
+    struct axvcpu_arch *a = &v->arch;
+
+    if (x->kind == AXVCPU_EXIT_EXTERNAL_INTERRUPT)
+        return axvcpu_i_arm64_interrupted(v, x, again);
+    axvcpu_i_arm64_effects(a, e);
+    if (((AXVCPU_READ_KINDS | AXVCPU_WRITE_KINDS) >> x->kind & 1u) != 0) {
+        a->step = e->step;
+        a->far = t->far;
+        axvcpu_await(v, x);
+    } else {
+        axvcpu_i_arm64_advance(a, e->step);
+    }
+    return AXVCPU_OK;
+}
+
+/* All but the plain hypercall. *again: nothing that the caller should see. */
+AXVCPU_I_COLD static int axvcpu_i_arm64_left(struct axvcpu *v, struct axvcpu_exit *x, uint32_t vector, bool *again)
+{
+    struct axvcpu_arch *a = &v->arch;
+    uint32_t ec = AXVCPU_ARM64_ESR_EC(a->esr);
+    struct axvcpu_arm64_trap t = { a->esr, 0, 0, a->pc, a->pstate, vector, 0, 0 };
+    struct axvcpu_arm64_effect e;
+    enum axvcpu_arm64_action action;
+
+    *again = true;
+    if (vector == AXVCPU_ARM64_SYNC && ec == AXVCPU_ARM64_EC_FP && !a->fp_loaded) {
+        axvcpu_i_arm64_fp_in(a);
+        return AXVCPU_OK;
+    }
+    if (vector == AXVCPU_ARM64_SYNC && ec >= AXVCPU_ARM64_EC_FETCH) { /* an abort, or something rare */
+        t.far = AXVCPU_I_ARM64_READ(far_el2);
+        t.hpfar = AXVCPU_I_ARM64_READ(hpfar_el2);
+    }
+    action = axvcpu_arm64_decode(&t, a->x, x, &e);
+    if (action == AXVCPU_ARM64_TRANSLATE) {
+        if (!axvcpu_i_arm64_translate(&t))
+            return AXVCPU_OK;
+        action = axvcpu_arm64_decode(&t, a->x, x, &e);
+    }
+    switch (action) {
+    case AXVCPU_ARM64_EXIT:
+        *again = false;
+        return axvcpu_i_arm64_exited(v, x, &t, &e, again);
+    case AXVCPU_ARM64_RESUME:
+        axvcpu_i_arm64_effects(a, &e);
+        axvcpu_i_arm64_advance(a, e.step);
+        break;
+    default: axvcpu_i_arm64_raise(a, e.esr, e.far); break;
+    }
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_leaf_run(struct axvcpu *v, struct axvcpu_exit *x)
+{
+    struct axvcpu_arch *a = &v->arch;
+    bool again;
+    int err;
+
+    do {
+        uint32_t vector = axvcpu_i_arm64_enter(a);
+
+        if (AXVCPU_I_UNLIKELY(a->lr_used != 0))
+            axvcpu_i_arm64_sync_lrs(a);
+        if (AXVCPU_I_LIKELY(vector == AXVCPU_ARM64_SYNC && a->esr >> 26 == AXVCPU_ARM64_EC_HVC64 &&
+                            !axvcpu_i_arm64_is_ours((uint32_t)a->x[0]))) {
+            x->kind = AXVCPU_EXIT_HYPERCALL;
+            x->flags = 0;
+            x->raw = a->esr;
+            axvcpu_i_arm64_arguments(x, a->x);
+            return AXVCPU_OK;
+        }
+        err = axvcpu_i_arm64_left(v, x, vector, &again);
+    } while (again && err == 0);
+    return err;
+}
+
+AXVCPU_API int axvcpu_leaf_commit(struct axvcpu *v, struct axvcpu_exit *x, bool entering)
+{
+    const struct axvcpu_answer *acc = &v->access;
+    struct axvcpu_arch *a = &v->arch;
+    bool memory = acc->kind == AXVCPU_EXIT_MMIO_READ || acc->kind == AXVCPU_EXIT_MMIO_WRITE;
+
+    (void)x;
+    (void)entering;
+    if (acc->refused) {
+        axvcpu_i_arm64_raise(a, axvcpu_arm64_fault(a->pstate, memory, acc->kind == AXVCPU_EXIT_MMIO_WRITE),
+                             memory ? a->far : 0);
+        return AXVCPU_OK;
+    }
+    if ((AXVCPU_READ_KINDS >> acc->kind & 1u) != 0 && acc->reg < 31)
+        a->x[acc->reg] = axvcpu_access_result(acc, a->x[acc->reg]);
+    axvcpu_i_arm64_advance(a, a->step);
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_leaf_retry(struct axvcpu *v)
+{
+    (void)v; /* the PC is still on the instruction */
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_leaf_refuse(struct axvcpu *v)
+{
+    (void)v;
+    return AXVCPU_OK;
+}
+
+/* ---------------------------------------------------------------------------------------------------- */
+/* >>leaves: interrupts                                                                                 */
+/* ---------------------------------------------------------------------------------------------------- */
+
+/* The list register that has the vector, else a free one, else -1. */
+static int axvcpu_i_arm64_find_lr(const struct axvcpu_arch *a, uint32_t vector, uint32_t lrs)
+{
+    int free_lr = -1;
+    uint32_t n;
+
+    for (n = 0; n < lrs; n++) {
+        if ((a->lr_used >> n & 1u) == 0)
+            free_lr = (int)n;
+        else if ((a->lr[n] & AXVCPU_I_ARM64_LR_VECTOR) == vector)
+            return (int)n;
+    }
+    return free_lr;
+}
+
+/* false: there is no room. An interrupt that is active already becomes pending again when it is an edge, and
+   waits for its end when it is a level. */
+static bool axvcpu_i_arm64_deliver(struct axvcpu_arch *a, uint32_t vector, bool line, uint32_t lrs)
+{
+    int n = axvcpu_i_arm64_find_lr(a, vector, lrs);
+    uint32_t old;
+
+    if (n < 0)
+        return false;
+    old = (a->lr_used >> n & 1u) != 0 ? a->lr[n] & AXVCPU_I_ARM64_LR_STATE : 0;
+    if (line && old != 0)
+        return true;
+    a->lr[n] = vector | AXVCPU_I_ARM64_LR_PRIORITY | old | AXVCPU_I_ARM64_LR_PENDING;
+    a->lr_used |= 1u << n;
+    AXVCPU_I_ARM64_GICH_LR((uint32_t)n) = a->lr[n];
+    AXVCPU_ATOMIC_STORE_RELAXED(&a->lr_pending, 1u);
+    return true;
+}
+
+AXVCPU_API int axvcpu_leaf_inject(struct axvcpu *v, uint32_t *what)
+{
+    const struct axvcpu_arch_percpu *c = axvcpu_i_arm64_here();
+    uint32_t i, left = 0;
+
+    if (c == NULL)
+        return AXVCPU_ENOSUPPORT;
+    axvcpu_i_arm64_sync_lrs(&v->arch);
+    for (i = 0; i < sizeof(v->pending) / sizeof(v->pending[0]); i++) {
+        uint64_t lines = AXVCPU_ATOMIC_LOAD(&v->lines[i]), edges = AXVCPU_ATOMIC_LOAD(&v->pending[i]), bits = lines | edges;
+
+        for (; bits != 0; bits &= bits - 1) {
+            uint32_t bit = axvcpu_i_highest(bits & -bits), vector = i * 64 + bit;
+            bool edge = (edges >> bit & 1u) != 0;
+
+            if (edge)
+                axvcpu_irq_take(v, vector); /* before it is delivered: one that comes now is kept */
+            if (axvcpu_i_arm64_deliver(&v->arch, vector, !edge, c->lrs))
+                continue;
+            left = AXVCPU_ATTN_IRQ;
+            if (edge)
+                (void)AXVCPU_ATOMIC_FETCH_OR(&v->pending[i], UINT64_C(1) << bit);
+        }
+        left |= lines != 0 ? AXVCPU_ATTN_IRQ : 0;
+    }
+    *what = left;
+    return AXVCPU_OK;
+}
+
+/* vector is the exception class, error the syndrome. An abort's class says where it came from. */
+AXVCPU_API int axvcpu_leaf_inject_exception(struct axvcpu *v, uint32_t vector, uint64_t error, uint64_t addr)
+{
+    bool abort = (vector & ~1u) == AXVCPU_ARM64_EC_FETCH || (vector & ~1u) == AXVCPU_ARM64_EC_DATA;
+
+    if (vector >= AXVCPU_ARM64_EC_COUNT || error >> 25 != 0)
+        return AXVCPU_EINVAL;
+    if (vector == AXVCPU_ARM64_EC_SERROR)
+        return AXVCPU_ENOSUPPORT;
+    if (abort)
+        vector = (vector & ~1u) | ((v->arch.pstate & AXVCPU_ARM64_PSTATE_EL) != 0);
+    axvcpu_i_arm64_raise(&v->arch, AXVCPU_ARM64_ESR(vector, AXVCPU_ARM64_ESR_IL | error), addr);
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_leaf_inject_hw(struct axvcpu *v, uint32_t vintid, uint32_t pintid)
+{
+    (void)v, (void)vintid, (void)pintid;
+    return AXVCPU_ENOSUPPORT;
+}
+
+/* WFI ends by a pending interrupt, masked or not. */
+AXVCPU_API bool axvcpu_leaf_wakes(const struct axvcpu *v, bool queued)
+{
+    return queued || AXVCPU_ATOMIC_LOAD_RELAXED(&v->arch.lr_pending) != 0;
+}
+
+/* This CPU is not in the guest, or it would not be here. */
+AXVCPU_API void axvcpu_leaf_kick(struct axvcpu *v, void *owner)
+{
+    (void)v;
+    if (owner != AXVCPU_CPU_TOKEN())
+        AXVCPU_SEND_KICK(owner);
+}
+
+/* ---------------------------------------------------------------------------------------------------- */
+/* >>leaves: the VM                                                                                     */
+/* ---------------------------------------------------------------------------------------------------- */
+
+AXVCPU_API int axvm_leaf_irq_line(struct axvm *vm, uint32_t line, bool level)
+{
+    return axvcpu_set_irq(axvm_vcpu(vm, 0), line, level);
+}
+
+AXVCPU_API bool axvm_leaf_is_target(const struct axvcpu *v, uint64_t target)
+{
+    return v->arch.mpidr == target;
+}
+
+/* AFFINITY_INFO (DEN 0022D, 5.7): ON, OFF, ON_PENDING. */
+static enum axvm_answer axvcpu_i_arm64_affinity(struct axvm *vm, struct axvcpu *v, const struct axvcpu_exit *x)
+{
+    uint32_t i;
+
+    for (i = 0; i < vm->vcpu_count; i++) {
+        struct axvcpu *other = axvm_vcpu(vm, i);
+        uint32_t up = other != NULL ? AXVCPU_ATOMIC_LOAD_ACQUIRE(&other->vm.up) : 0;
+
+        if (other != NULL && axvm_leaf_is_target(other, x->hypercall.args[0]))
+            (void)axvcpu_set_return_value(v, up == AXVM_I_UP ? 0 : up == AXVM_I_DOWN ? 1 : 2);
+    }
+    return AXVM_DONE;
+}
+
+/* ICC_SGI1R: to all others, or to those of the list from `target` on. */
+static enum axvm_answer axvcpu_i_arm64_send(struct axvm *vm, const struct axvcpu *v, const struct axvcpu_exit *x)
+{
+    uint32_t i;
+
+    for (i = 0; i < vm->vcpu_count; i++) {
+        struct axvcpu *other = axvm_vcpu(vm, i);
+        uint64_t further = other != NULL ? other->arch.mpidr - x->ipi.target : 0;
+
+        if (other == NULL)
+            continue;
+        if (x->ipi.to_all ? other != v : further < 16 && (x->ipi.aux >> further & 1u) != 0)
+            (void)axvcpu_inject_interrupt(other, x->ipi.vector);
+    }
+    return AXVM_DONE;
+}
+
+AXVCPU_API enum axvm_answer axvm_leaf_answer(struct axvm *vm, struct axvcpu *v, struct axvcpu_exit *x)
+{
+    if (x->kind == AXVCPU_EXIT_HYPERCALL && x->hypercall.nr == AXVCPU_ARM64_PSCI_AFFINITY_INFO &&
+        (x->raw & 0xffffu) == 0)
+        return axvcpu_i_arm64_affinity(vm, v, x);
+    if (x->kind == AXVCPU_EXIT_SEND_IPI)
+        return axvcpu_i_arm64_send(vm, v, x);
+    if (x->kind == AXVCPU_EXIT_HALT && (x->flags & AXVCPU_ARM64_EXIT_YIELD) != 0)
+        return AXVM_DONE;
+    return AXVM_RETURN;
+}
+
+#endif /* the selected backend */
 
 AXVCPU_I_C_END
 

@@ -55,7 +55,7 @@ enum axvcpu_riscv_cause { AXVCPU_RISCV_CAUSES(AXVCPU_I_ENUM_RISCV_CAUSE) AXVCPU_
     X(SUCCESS, 0) X(FAILED, -1) X(NOT_SUPPORTED, -2) X(INVALID_PARAM, -3) X(DENIED, -4)                    \
     X(INVALID_ADDRESS, -5) X(ALREADY_AVAILABLE, -6) X(ALREADY_STARTED, -7) X(ALREADY_STOPPED, -8)
 #define AXVCPU_I_ENUM_RISCV_SBI_ERROR(name, value) AXVCPU_RISCV_SBI_##name = value,
-enum axvcpu_riscv_sbi_error { AXVCPU_RISCV_SBI_ERRORS(AXVCPU_I_ENUM_RISCV_SBI_ERROR) AXVCPU_RISCV_SBI_ERROR_END };
+enum axvcpu_riscv_sbi_error { AXVCPU_RISCV_SBI_ERRORS(AXVCPU_I_ENUM_RISCV_SBI_ERROR) };
 
 /* SBI extensions in a7 (sbi 4-12); the legacy ones are 0-8 (sbi 5) */
 #define AXVCPU_RISCV_SBI_EXT_BASE 0x10u
@@ -67,6 +67,7 @@ enum axvcpu_riscv_sbi_error { AXVCPU_RISCV_SBI_ERRORS(AXVCPU_I_ENUM_RISCV_SBI_ER
 #define AXVCPU_RISCV_SBI_EXT_DBCN 0x4442434eu
 /* Experimental, vendor and firmware extensions (sbi 13-15): all of them are the caller's, as HYPERCALL. */
 #define AXVCPU_RISCV_SBI_EXT_OWN 0x08000000u
+#define AXVCPU_RISCV_SBI_EXT_FIRMWARE 0x0a000000u /* of these, firmware's are the fastest */
 #define AXVCPU_RISCV_SBI_EXT_OWN_END 0x0b000000u
 #define AXVCPU_RISCV_SBI_SPEC_VERSION 0x02000000u
 #define AXVCPU_RISCV_SBI_IMPL_ID 0x61787663u /* "axvc"; not a registered one */
@@ -165,10 +166,242 @@ AXVCPU_API bool axvcpu_riscv_csr_write(uint32_t insn, const uint64_t gpr[32], ui
 
 #if defined(AXVCPU_KVM)
 #error "axvcpu_arch_riscv.h: the KVM backend is not there yet; define AXVCPU_ARCH_FAKE, or bring a backend by AXVCPU_ARCH_HEADER"
+#elif !defined(__riscv) || __riscv_xlen != 64
+#error "axvcpu_arch_riscv.h: AXVCPU_ARCH_RISCV needs a compiler for RV64"
 #else
-#error "axvcpu_arch_riscv.h: the bare-metal backend is not there yet; define AXVCPU_ARCH_FAKE, or bring a backend by AXVCPU_ARCH_HEADER"
-#endif
 
+/* ---------------------------------------------------------------------------------------------------- */
+/* >>leaves                                                                                             */
+/* ---------------------------------------------------------------------------------------------------- */
+
+#define AXVCPU_LEAF_NAME "riscv"
+#define AXVCPU_LEAF_GPRS 32
+#define AXVCPU_LEAF_RETURN_GPR AXVCPU_RISCV_A0
+#define AXVCPU_LEAF_VECTORS 64
+#define AXVCPU_LEAF_VECTOR_OK(n) ((n) == AXVCPU_RISCV_IRQ_SOFT || (n) == AXVCPU_RISCV_IRQ_TIMER || (n) == AXVCPU_RISCV_IRQ_EXT)
+#define AXVM_LEAF_UP_OK 0
+#define AXVM_LEAF_UP_ALREADY ((uint64_t)AXVCPU_RISCV_SBI_ALREADY_AVAILABLE)
+#define AXVM_LEAF_UP_INVALID ((uint64_t)AXVCPU_RISCV_SBI_INVALID_PARAM)
+#define AXVM_LEAF_UP_ANSWERS true
+#define AXVM_LEAF_PAGE 4096u
+
+/* sstatus and vsstatus (priv 4.1.1), hstatus (priv 8.2.1), hgatp (priv 8.2.10), henvcfg (priv 8.2.5) */
+#define AXVCPU_RISCV_SSTATUS_SIE (UINT64_C(1) << 1)
+#define AXVCPU_RISCV_SSTATUS_SPIE (UINT64_C(1) << 5)
+#define AXVCPU_RISCV_SSTATUS_SPP (UINT64_C(1) << 8)
+#define AXVCPU_RISCV_SSTATUS_FS (UINT64_C(3) << 13)
+#define AXVCPU_RISCV_SSTATUS_FS_CLEAN (UINT64_C(2) << 13)
+#define AXVCPU_RISCV_SSTATUS_FS_DIRTY (UINT64_C(3) << 13)
+#define AXVCPU_RISCV_SSTATUS_UXL64 (UINT64_C(2) << 32)
+#define AXVCPU_RISCV_HSTATUS_SPV (UINT64_C(1) << 7)   /* sret goes to a guest */
+#define AXVCPU_RISCV_HSTATUS_SPVP (UINT64_C(1) << 8)  /* HLV sees what VS mode sees, else VU */
+#define AXVCPU_RISCV_HSTATUS_VTW (UINT64_C(1) << 21)  /* WFI traps */
+#define AXVCPU_RISCV_HSTATUS_VSXL64 (UINT64_C(2) << 32)
+#define AXVCPU_RISCV_HGATP_SV39X4 8u
+#define AXVCPU_RISCV_HGATP_SV48X4 9u
+#define AXVCPU_RISCV_HGATP_MODE_AT 60
+#define AXVCPU_RISCV_HGATP_VMID_AT 44
+#define AXVCPU_RISCV_HGATP_VMID_MASK UINT64_C(0x3fff)
+#define AXVCPU_RISCV_HENVCFG_STCE (UINT64_C(1) << 63) /* vstimecmp (Sstc) */
+#define AXVCPU_RISCV_HENVCFG_PBMTE (UINT64_C(1) << 62)
+#define AXVCPU_RISCV_HENVCFG_CBZE (UINT64_C(1) << 7)
+#define AXVCPU_RISCV_HENVCFG_CBCFE (UINT64_C(1) << 6)
+#define AXVCPU_RISCV_HENVCFG_CBIE_FLUSH (UINT64_C(1) << 4)
+
+/* What belongs to the guest beside its registers: the CSR that has it while the vCPU is loaded, and the one
+   that the guest takes it for (axvcpu_get_reg by AXVCPU_REG_SYS). hie and hvip have their bits one higher. */
+#define AXVCPU_RISCV_STATE(X)                                                                              \
+    X(vsstatus, 0x200, 0x100) X(vstvec, 0x205, 0x105) X(vsscratch, 0x240, 0x140) X(vsepc, 0x241, 0x141)    \
+    X(vscause, 0x242, 0x142) X(vstval, 0x243, 0x143) X(vsatp, 0x280, 0x180) X(scounteren, 0x106, 0x106)    \
+    X(senvcfg, 0x10a, 0x10a) X(hie, 0x604, 0x104) X(hvip, 0x645, 0x144)
+#define AXVCPU_RISCV_CSRS(X)                                                                               \
+    X(sstatus, 0x100, 0) X(stvec, 0x105, 0) X(sscratch, 0x140, 0) X(stval, 0x143, 0) X(hstatus, 0x600, 0) X(hedeleg, 0x602, 0)   \
+    X(hideleg, 0x603, 0) X(hcounteren, 0x606, 0) X(hgeie, 0x607, 0) X(henvcfg, 0x60a, 0)                   \
+    X(htimedelta, 0x605, 0) X(htval, 0x643, 0) X(htinst, 0x64a, 0) X(hgatp, 0x680, 0) X(vstimecmp, 0x24d, 0x14d) \
+    X(time, 0xc01, 0) X(fcsr, 0x003, 0)
+
+struct axvcpu_arch_create { uint32_t none; };
+
+/* All zero: full virtualization. */
+struct axvcpu_arch_setup {
+    uint64_t hedeleg_clear;      /* exceptions that shall not go to the guest by themselves; 3 becomes DEBUG */
+    uint32_t mode, vmid;         /* of the host's own tables: hgatp's mode, 0: Sv39x4; a vCPU of a VM has its VM's */
+    struct axvcpu_riscv_sbi sbi; /* what the guest's SBI says of the machine */
+};
+
+/* Register n is at offset 8n; the offsets of the rest are the world switch's own business. */
+struct axvcpu_arch {
+    uint64_t gpr[32]; /* [0] stays 0 */
+    uint64_t pc, sstatus, hstatus;
+    uint64_t host_sp, host_gp, host_tp, host_s0, host_stvec, host_sscratch, host_sstatus, host_hstatus;
+    /* per vCPU switch */
+#define AXVCPU_I_RISCV_FIELD(name, csr, guest) uint64_t name;
+    AXVCPU_RISCV_STATE(AXVCPU_I_RISCV_FIELD)
+    uint64_t vstimecmp;
+    uint64_t hgatp, hedeleg, host_scounteren, host_senvcfg;
+    uint32_t mode, vmid;
+    uint32_t cpu;      /* CPU_ID + 1 of the CPU whose registers hold the above; 0: memory does */
+    uint32_t home;     /* ... of the one that held it last and may still; 0: memory is newer */
+    uint64_t root;
+    /* an access between its exit and its commit */
+    uint64_t fault_va, csr_value;
+    uint32_t step, csr_insn, csr_rd; /* csr_rd: 32 + the register that gets csr_value when the write commits */
+    /* interrupts, as hvip bits: what lines drive, and edges that the guest may or may not have taken */
+    uint64_t lined, edges;
+    struct axvcpu_riscv_sbi sbi;
+    /* on demand */
+    uint64_t f[32], fcsr;
+};
+
+struct axvcpu_arch_percpu {
+    uint64_t hedeleg, hideleg, hcounteren, henvcfg; /* the host's */
+    uint32_t levels, vmid_bits, sstc;
+};
+struct axvm_arch_desc { uint32_t mode; }; /* hgatp's: 0 is Sv39x4 */
+struct axvm_arch {
+    axvcpu_hpa_t root;
+    uint32_t mode, vmid;
+};
+
+AXVCPU_LEAF_DECLARE(AXVCPU_API, AXVCPU_I_INLINE)
+
+/* Where the inline halves go when it is not the usual case. */
+AXVCPU_API int axvcpu_i_riscv_left(struct axvcpu *, struct axvcpu_exit *, uint64_t cause, uint64_t pc);
+AXVCPU_API int axvcpu_i_riscv_load(struct axvcpu *);
+AXVCPU_API void axvcpu_i_riscv_save(struct axvcpu *);
+AXVCPU_API int axvcpu_i_riscv_commit(struct axvcpu *, struct axvcpu_exit *);
+AXVCPU_API enum axvm_answer axvcpu_i_riscv_answer_exit(struct axvm *, struct axvcpu *, struct axvcpu_exit *);
+
+/* ---------------------------------------------------------------------------------------------------- */
+/* >>switch                                                                                             */
+/* ---------------------------------------------------------------------------------------------------- */
+
+/* What the switch leaves in registers of what the guest had there. */
+struct axvcpu_i_riscv_left {
+    uint64_t cause, pc, a[8];
+};
+
+/* Into the guest and back. No symbol: the way out is a label within, and stvec has its address only while
+   the guest runs. The host's registers that a compiler saves around a call are clobbers, so that it saves
+   those that it uses. sscratch has the vCPU meanwhile; the host's tp and gp are put back and never used.
+   sstatus as loaded has SIE clear, so nothing traps between the first csrrw and sret.
+
+   The saved-register table:
+     at every exit    x1-x31, sepc, sstatus (SPP, FS); of the host: sstatus, s0, sp, tp - and stvec, sscratch
+                      and gp are put back as they were when the vCPU was loaded; hstatus is 0 until it leaves
+     at bind, unbind  AXVCPU_RISCV_STATE, vstimecmp; hgatp, hedeleg; of the host: scounteren, senvcfg, hstatus
+     on demand        f0-f31, fcsr */
+#define AXVCPU_I_RISCV_AT(field) [field] "i"(offsetof(struct axvcpu_arch, field))
+AXVCPU_I_INLINE void axvcpu_i_riscv_switch(struct axvcpu_arch *arch, struct axvcpu_i_riscv_left *left)
+{
+    register struct axvcpu_arch *a0 __asm__("a0") = arch;
+    register uint64_t a1 __asm__("a1"), a2 __asm__("a2"), a3 __asm__("a3"), a4 __asm__("a4"), a5 __asm__("a5");
+    register uint64_t a6 __asm__("a6"), a7 __asm__("a7"), cause __asm__("t0"), pc __asm__("t1"), first __asm__("t2");
+
+    __asm__ volatile(
+        "sd sp, %[host_sp](a0)\n\t"
+        "sd tp, %[host_tp](a0)\n\t"
+        "sd s0, %[host_s0](a0)\n\t"
+        "lla t0, 1f\n\t"
+        "ld t1, %[sstatus](a0)\n\t"
+        "ld t2, %[hstatus](a0)\n\t"
+        "ld t3, %[pc](a0)\n\t"
+        "csrrw t1, sstatus, t1\n\t"
+        "csrw stvec, t0\n\t"
+        "csrw sscratch, a0\n\t"
+        "csrw 0x600, t2\n\t" /* hstatus */
+        "csrw sepc, t3\n\t"
+        "sd t1, %[host_sstatus](a0)\n\t"
+        "ld x1, 8(a0)\n\t"    "ld x2, 16(a0)\n\t"   "ld x3, 24(a0)\n\t"   "ld x4, 32(a0)\n\t"
+        "ld x5, 40(a0)\n\t"   "ld x6, 48(a0)\n\t"   "ld x7, 56(a0)\n\t"   "ld x8, 64(a0)\n\t"
+        "ld x9, 72(a0)\n\t"   "ld x11, 88(a0)\n\t"  "ld x12, 96(a0)\n\t"  "ld x13, 104(a0)\n\t"
+        "ld x14, 112(a0)\n\t" "ld x15, 120(a0)\n\t" "ld x16, 128(a0)\n\t" "ld x17, 136(a0)\n\t"
+        "ld x18, 144(a0)\n\t" "ld x19, 152(a0)\n\t" "ld x20, 160(a0)\n\t" "ld x21, 168(a0)\n\t"
+        "ld x22, 176(a0)\n\t" "ld x23, 184(a0)\n\t" "ld x24, 192(a0)\n\t" "ld x25, 200(a0)\n\t"
+        "ld x26, 208(a0)\n\t" "ld x27, 216(a0)\n\t" "ld x28, 224(a0)\n\t" "ld x29, 232(a0)\n\t"
+        "ld x30, 240(a0)\n\t" "ld x31, 248(a0)\n\t" "ld x10, 80(a0)\n\t"
+        "sret\n\t"
+        ".balign 4\n\t" /* stvec's lowest two bits are its mode: 0, everything comes here (priv 4.1.2) */
+        "1:\n\t"
+        "csrrw a0, sscratch, a0\n\t"
+        "sd x1, 8(a0)\n\t"    "sd x2, 16(a0)\n\t"   "sd x3, 24(a0)\n\t"   "sd x4, 32(a0)\n\t"
+        "sd x5, 40(a0)\n\t"   "sd x6, 48(a0)\n\t"   "sd x7, 56(a0)\n\t"   "sd x8, 64(a0)\n\t"
+        "sd x9, 72(a0)\n\t"   "sd x11, 88(a0)\n\t"  "sd x12, 96(a0)\n\t"  "sd x13, 104(a0)\n\t"
+        "sd x14, 112(a0)\n\t" "sd x15, 120(a0)\n\t" "sd x16, 128(a0)\n\t" "sd x17, 136(a0)\n\t"
+        "sd x18, 144(a0)\n\t" "sd x19, 152(a0)\n\t" "sd x20, 160(a0)\n\t" "sd x21, 168(a0)\n\t"
+        "sd x22, 176(a0)\n\t" "sd x23, 184(a0)\n\t" "sd x24, 192(a0)\n\t" "sd x25, 200(a0)\n\t"
+        "sd x26, 208(a0)\n\t" "sd x27, 216(a0)\n\t" "sd x28, 224(a0)\n\t" "sd x29, 232(a0)\n\t"
+        "sd x30, 240(a0)\n\t" "sd x31, 248(a0)\n\t"
+        "ld t2, %[host_sscratch](a0)\n\t"
+        "ld t3, %[host_stvec](a0)\n\t"
+        "ld t4, %[host_sstatus](a0)\n\t"
+        "csrrw t2, sscratch, t2\n\t"
+        "csrw stvec, t3\n\t"
+        "csrrw t4, sstatus, t4\n\t"
+        "csrw 0x600, zero\n\t" /* hstatus: an sret of the host's must not go to the guest */
+        "csrr t1, sepc\n\t"
+        "csrr t0, scause\n\t"
+        "sd t2, 80(a0)\n\t"
+        "sd t4, %[sstatus](a0)\n\t"
+        "ld sp, %[host_sp](a0)\n\t"
+        "ld gp, %[host_gp](a0)\n\t"
+        "ld tp, %[host_tp](a0)\n\t"
+        "ld s0, %[host_s0](a0)\n\t"
+        : "+r"(a0), "=r"(a1), "=r"(a2), "=r"(a3), "=r"(a4), "=r"(a5), "=r"(a6), "=r"(a7), "=r"(cause), "=r"(pc),
+          "=r"(first)
+        : AXVCPU_I_RISCV_AT(pc), AXVCPU_I_RISCV_AT(sstatus), AXVCPU_I_RISCV_AT(hstatus), AXVCPU_I_RISCV_AT(host_sp),
+          AXVCPU_I_RISCV_AT(host_gp), AXVCPU_I_RISCV_AT(host_tp), AXVCPU_I_RISCV_AT(host_s0),
+          AXVCPU_I_RISCV_AT(host_stvec), AXVCPU_I_RISCV_AT(host_sscratch), AXVCPU_I_RISCV_AT(host_sstatus)
+        : "ra", "t3", "t4", "t5", "t6", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "memory");
+    left->cause = cause;
+    left->pc = pc;
+    left->a[0] = first, left->a[1] = a1, left->a[2] = a2, left->a[3] = a3;
+    left->a[4] = a4, left->a[5] = a5, left->a[6] = a6, left->a[7] = a7;
+}
+
+/* A call of a firmware extension, which for the guest we are, is the common exit. It goes from its registers
+   to the record. */
+AXVCPU_I_INLINE int axvcpu_leaf_run(struct axvcpu *v, struct axvcpu_exit *x)
+{
+    struct axvcpu_arch *a = axvcpu_arch(v);
+    struct axvcpu_i_riscv_left left;
+
+    axvcpu_i_riscv_switch(a, &left);
+    if (AXVCPU_I_UNLIKELY(left.cause != AXVCPU_RISCV_CAUSE_ECALL_VS || left.a[7] >> 24 != AXVCPU_RISCV_SBI_EXT_FIRMWARE >> 24))
+        return axvcpu_i_riscv_left(v, x, left.cause, left.pc);
+    a->pc = left.pc + 4;
+    x->kind = AXVCPU_EXIT_HYPERCALL;
+    x->flags = 0;
+    x->raw = left.cause;
+    x->hypercall.nr = AXVCPU_RISCV_SBI_NR(left.a[7], left.a[6]);
+    x->hypercall.args[0] = left.a[0], x->hypercall.args[1] = left.a[1], x->hypercall.args[2] = left.a[2];
+    x->hypercall.args[3] = left.a[3], x->hypercall.args[4] = left.a[4], x->hypercall.args[5] = left.a[5];
+    return AXVCPU_OK;
+}
+
+AXVCPU_I_INLINE int axvcpu_leaf_bind(struct axvcpu *v)
+{
+    return axvcpu_i_riscv_load(v);
+}
+
+AXVCPU_I_INLINE int axvcpu_leaf_unbind(struct axvcpu *v)
+{
+    axvcpu_i_riscv_save(v);
+    return AXVCPU_OK;
+}
+
+AXVCPU_I_INLINE int axvcpu_leaf_commit(struct axvcpu *v, struct axvcpu_exit *x, bool entering)
+{
+    (void)entering;
+    return axvcpu_i_riscv_commit(v, x);
+}
+
+AXVCPU_I_INLINE enum axvm_answer axvm_leaf_answer(struct axvm *vm, struct axvcpu *v, struct axvcpu_exit *x)
+{
+    return axvcpu_i_riscv_answer_exit(vm, v, x);
+}
+
+#endif
 #endif /* the selected backend */
 
 AXVCPU_I_C_END
@@ -179,6 +412,7 @@ AXVCPU_I_C_END
 #define AXVCPU_I_RISCV_IMPLEMENTED
 
 AXVCPU_I_C_BEGIN
+
 
 /* >>decode: instructions (unpriv ch. 2, 16, priv 3.3.1) */
 
@@ -785,6 +1019,1165 @@ AXVCPU_API enum axvcpu_riscv_action axvcpu_riscv_sbi_call(const struct axvcpu_ri
     }
     return axvcpu_i_riscv_unsupported(&c);
 }
+
+#if AXVCPU_I_ARCH == AXVCPU_I_ARCH_RISCV && !defined(AXVCPU_KVM)
+
+/* >>registers */
+
+#define AXVCPU_I_RISCV_CSR(name, number, guest)                                                            \
+    AXVCPU_I_UNUSED static inline uint64_t axvcpu_i_riscv_read_##name(void)                                \
+    {                                                                                                      \
+        uint64_t value;                                                                                    \
+        __asm__ volatile("csrr %0, " #number : "=r"(value) : : "memory");                                  \
+        return value;                                                                                      \
+    }                                                                                                      \
+    AXVCPU_I_UNUSED static inline void axvcpu_i_riscv_write_##name(uint64_t value)                         \
+    {                                                                                                      \
+        __asm__ volatile("csrw " #number ", %0" : : "r"(value) : "memory");                                \
+    }
+AXVCPU_RISCV_STATE(AXVCPU_I_RISCV_CSR)
+AXVCPU_RISCV_CSRS(AXVCPU_I_RISCV_CSR)
+AXVCPU_I_RISCV_CSR(hip, 0x644, 0)
+
+/* A load that may trap: true if it did, and then scause says why. Host interrupts are masked, so what comes
+   is its own trap; the interrupted sstatus is put back. */
+#define AXVCPU_I_RISCV_GUARDED(name, instruction)                                                          \
+    static bool axvcpu_i_riscv_##name(uint64_t va, uint64_t *out)                                          \
+    {                                                                                                      \
+        uint64_t value, trapped, vector, status;                                                           \
+                                                                                                           \
+        __asm__ volatile("csrr %[status], sstatus\n\t"                                                     \
+                         "lla %[vector], 1f\n\t"                                                           \
+                         "csrrw %[vector], stvec, %[vector]\n\t"                                           \
+                         "li %[trapped], 1\n\t" instruction "\n\t"                                         \
+                         "li %[trapped], 0\n\t"                                                            \
+                         ".balign 4\n\t"                                                                   \
+                         "1: csrw stvec, %[vector]\n\t"                                                    \
+                         "csrw sstatus, %[status]"                                                         \
+                         : [value] "=&r"(value), [trapped] "=&r"(trapped), [vector] "=&r"(vector),         \
+                           [status] "=&r"(status)                                                          \
+                         : [va] "r"(va)                                                                    \
+                         : "memory");                                                                      \
+        *out = value;                                                                                      \
+        return trapped != 0;                                                                               \
+    }
+AXVCPU_I_RISCV_GUARDED(hlvx_hu, ".insn r 0x73, 4, 0x32, %[value], %[va], x3") /* where it may execute (priv 8.2.4) */
+AXVCPU_I_RISCV_GUARDED(hlv_d, ".insn r 0x73, 4, 0x36, %[value], %[va], x0")
+AXVCPU_I_RISCV_GUARDED(try_hstatus, "csrr %[value], 0x600") /* traps without the H extension */
+
+/* One line per CPU, by CPU_ID. */
+struct axvcpu_i_riscv_cpu {
+    struct axvcpu_arch *held;   /* whose state the CSRs have, or had last */
+    struct axvcpu_arch *ran[8]; /* per VMID (its lowest bits): who has filled this hart's TLB */
+    uint32_t enabled, sstc, epoch;
+};
+static struct axvcpu_i_riscv_cpu axvcpu_i_riscv_cpus[AXVCPU_MAX_PHYS_CPUS];
+
+static struct axvcpu_i_riscv_cpu *axvcpu_i_riscv_here(void)
+{
+    return &axvcpu_i_riscv_cpus[AXVCPU_CPU_ID()];
+}
+
+/* The guest's state is in this CPU's registers. */
+static bool axvcpu_i_riscv_loaded(const struct axvcpu_arch *a)
+{
+    return a->cpu == AXVCPU_CPU_ID() + 1;
+}
+
+static void axvcpu_i_riscv_read_state(struct axvcpu_arch *a)
+{
+#define AXVCPU_I_RISCV_READ(name, csr, guest) a->name = axvcpu_i_riscv_read_##name();
+    AXVCPU_RISCV_STATE(AXVCPU_I_RISCV_READ)
+    if (axvcpu_i_riscv_here()->sstc != 0)
+        a->vstimecmp = axvcpu_i_riscv_read_vstimecmp();
+}
+
+static void axvcpu_i_riscv_write_state(const struct axvcpu_arch *a)
+{
+#define AXVCPU_I_RISCV_WRITE(name, csr, guest) axvcpu_i_riscv_write_##name(a->name);
+    AXVCPU_RISCV_STATE(AXVCPU_I_RISCV_WRITE)
+    if (axvcpu_i_riscv_here()->sstc != 0)
+        axvcpu_i_riscv_write_vstimecmp(a->vstimecmp);
+}
+
+/* Around a change of the state: it is made in memory, wherever the state is. */
+static bool axvcpu_i_riscv_begin(struct axvcpu_arch *a)
+{
+    if (!axvcpu_i_riscv_loaded(a))
+        return false;
+    axvcpu_i_riscv_read_state(a);
+    return true;
+}
+
+static void axvcpu_i_riscv_end(struct axvcpu_arch *a, bool loaded)
+{
+    if (loaded)
+        axvcpu_i_riscv_write_state(a);
+    else
+        a->home = 0; /* what that CPU still has is older than this */
+}
+
+static uint64_t *axvcpu_i_riscv_reg(struct axvcpu_arch *a, uint64_t id)
+{
+#define AXVCPU_I_RISCV_CASE(name, csr, guest) case AXVCPU_REG_SYS(guest): return &a->name;
+    switch (id) {
+        AXVCPU_RISCV_STATE(AXVCPU_I_RISCV_CASE)
+        AXVCPU_I_RISCV_CASE(vstimecmp, 0x24d, 0x14d)
+    case AXVCPU_REG_PC: return &a->pc;
+    case AXVCPU_REG_SP: return &a->gpr[2];
+    case AXVCPU_REG_FLAGS: return &a->vsstatus;
+    default: return AXVCPU_REG_CLASS(id) == 0 ? &a->gpr[id] : NULL;
+    }
+}
+
+/* sie and sip have the bits of hie and hvip one lower (priv 8.2.4). */
+static bool axvcpu_i_riscv_is_shifted(uint64_t id)
+{
+    return id == AXVCPU_REG_SYS(0x104) || id == AXVCPU_REG_SYS(0x144);
+}
+
+AXVCPU_API int axvcpu_leaf_get_reg(struct axvcpu *v, uint64_t id, uint64_t *value)
+{
+    uint64_t *reg = axvcpu_i_riscv_reg(&v->arch, id);
+
+    if (reg == NULL)
+        return AXVCPU_ENOSUPPORT;
+    if (AXVCPU_REG_CLASS(id) != 0)
+        (void)axvcpu_i_riscv_begin(&v->arch);
+    *value = axvcpu_i_riscv_is_shifted(id) ? *reg >> 1 : *reg;
+    return AXVCPU_OK;
+}
+
+#define AXVCPU_I_RISCV_IRQS UINT64_C(0x444) /* VSSIP, VSTIP, VSEIP in hvip, hie, hideleg */
+
+AXVCPU_API int axvcpu_leaf_set_reg(struct axvcpu *v, uint64_t id, uint64_t value)
+{
+    struct axvcpu_arch *a = &v->arch;
+    uint64_t *reg = axvcpu_i_riscv_reg(a, id);
+    bool loaded;
+
+    if (reg == NULL)
+        return AXVCPU_ENOSUPPORT;
+    if (AXVCPU_REG_CLASS(id) == 0) {
+        a->gpr[id] = value;
+        a->gpr[0] = 0;
+        return AXVCPU_OK;
+    }
+    loaded = axvcpu_i_riscv_begin(a);
+    *reg = axvcpu_i_riscv_is_shifted(id) ? value << 1 & AXVCPU_I_RISCV_IRQS : value;
+    axvcpu_i_riscv_end(a, loaded);
+    return AXVCPU_OK;
+}
+
+/* >>registers on demand: floating point. Off until the guest uses it, while illegal instructions come to us;
+   then it is the guest's until its state leaves the hart. */
+
+#define AXVCPU_I_RISCV_F_STORE(n) ".insn s 0x27, 3, x" #n ", (" #n " * 8)(%0)\n\t" /* fsd */
+#define AXVCPU_I_RISCV_F_LOAD(n) ".insn i 0x07, 3, x" #n ", %0, " #n " * 8\n\t"    /* fld */
+#define AXVCPU_I_RISCV_ALL_F(X)                                                                            \
+    X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16) X(17) X(18) \
+    X(19) X(20) X(21) X(22) X(23) X(24) X(25) X(26) X(27) X(28) X(29) X(30) X(31)
+
+static void axvcpu_i_riscv_fp_on(struct axvcpu_arch *a)
+{
+    uint64_t status = axvcpu_i_riscv_read_sstatus();
+
+    axvcpu_i_riscv_write_sstatus(status | AXVCPU_RISCV_SSTATUS_FS);
+    __asm__ volatile(AXVCPU_I_RISCV_ALL_F(AXVCPU_I_RISCV_F_LOAD) : : "r"(a->f) : "memory");
+    axvcpu_i_riscv_write_fcsr(a->fcsr);
+    axvcpu_i_riscv_write_sstatus(status);
+    a->sstatus |= AXVCPU_RISCV_SSTATUS_FS_CLEAN;
+    axvcpu_i_riscv_write_hedeleg(a->hedeleg);
+}
+
+static void axvcpu_i_riscv_fp_off(struct axvcpu_arch *a)
+{
+    uint64_t status = axvcpu_i_riscv_read_sstatus();
+
+    if ((a->sstatus & AXVCPU_RISCV_SSTATUS_FS) == AXVCPU_RISCV_SSTATUS_FS_DIRTY) {
+        axvcpu_i_riscv_write_sstatus(status | AXVCPU_RISCV_SSTATUS_FS);
+        __asm__ volatile(AXVCPU_I_RISCV_ALL_F(AXVCPU_I_RISCV_F_STORE) : : "r"(a->f) : "memory");
+        a->fcsr = axvcpu_i_riscv_read_fcsr();
+        axvcpu_i_riscv_write_sstatus(status);
+    }
+    a->sstatus &= ~AXVCPU_RISCV_SSTATUS_FS;
+}
+
+/* >>switch: per vCPU */
+
+static void axvcpu_i_riscv_fence_all(void)
+{
+    __asm__ volatile(".insn r 0x73, 0, 0x31, x0, x0, x0\n\t" /* hfence.gvma, all VMIDs */
+                     ".insn r 0x73, 0, 0x11, x0, x0, x0"     /* hfence.vvma, this VMID */
+                     : : : "memory");
+}
+
+static void axvcpu_i_riscv_fence_guest(void)
+{
+    __asm__ volatile(".insn r 0x73, 0, 0x11, x0, x0, x0" : : : "memory"); /* hfence.vvma */
+}
+
+static uint32_t axvcpu_i_riscv_epoch; /* counts VMIDs that were given back: what has their translations must go */
+
+/* Harts of one VM have one VMID and ASIDs of their own: what another of them left in this hart's TLB, or
+   this one before it ran elsewhere, is not for it. */
+static void axvcpu_i_riscv_fence_stale(struct axvcpu_arch *a, struct axvcpu_i_riscv_cpu *cpu)
+{
+    uint32_t epoch = AXVCPU_ATOMIC_LOAD(&axvcpu_i_riscv_epoch);
+    struct axvcpu_arch **ran = &cpu->ran[a->vmid % 8];
+
+    if (cpu->epoch != epoch || (a->vmid == 0 && (*ran != a || a->home != a->cpu)))
+        axvcpu_i_riscv_fence_all();
+    else if (*ran != a || a->home != a->cpu)
+        axvcpu_i_riscv_fence_guest();
+    cpu->epoch = epoch;
+    *ran = a;
+}
+
+/* What of the host's is ours while the vCPU is loaded (scounteren and senvcfg are its user mode's as well),
+   and what each exit puts back. */
+static void axvcpu_i_riscv_read_host(struct axvcpu_arch *a)
+{
+    a->host_scounteren = axvcpu_i_riscv_read_scounteren();
+    a->host_senvcfg = axvcpu_i_riscv_read_senvcfg();
+    a->host_hstatus = axvcpu_i_riscv_read_hstatus();
+    a->host_stvec = axvcpu_i_riscv_read_stvec();
+    a->host_sscratch = axvcpu_i_riscv_read_sscratch();
+    __asm__("mv %0, gp" : "=r"(a->host_gp));
+}
+
+static void axvcpu_i_riscv_write_host(const struct axvcpu_arch *a)
+{
+    axvcpu_i_riscv_write_scounteren(a->host_scounteren);
+    axvcpu_i_riscv_write_senvcfg(a->host_senvcfg);
+    axvcpu_i_riscv_write_hstatus(a->host_hstatus);
+}
+
+AXVCPU_API int axvcpu_i_riscv_load(struct axvcpu *v)
+{
+    struct axvcpu_i_riscv_cpu *cpu = axvcpu_i_riscv_here();
+    struct axvcpu_arch *a = &v->arch;
+
+    if (cpu->enabled == 0)
+        return AXVCPU_ENOSUPPORT;
+    a->cpu = AXVCPU_CPU_ID() + 1;
+    axvcpu_i_riscv_read_host(a);
+    axvcpu_i_riscv_write_hedeleg(a->hedeleg & ~(UINT64_C(1) << AXVCPU_RISCV_CAUSE_ILLEGAL)); /* FP is off */
+    axvcpu_i_riscv_write_scounteren(a->scounteren);
+    axvcpu_i_riscv_write_senvcfg(a->senvcfg);
+    if (cpu->held != a || a->home != a->cpu) {
+        axvcpu_i_riscv_write_state(a);
+        axvcpu_i_riscv_write_hgatp(a->hgatp);
+        axvcpu_i_riscv_fence_stale(a, cpu);
+    }
+    cpu->held = a;
+    a->home = a->cpu;
+    return AXVCPU_OK;
+}
+
+/* Also called when there is nothing to save, or when it is on a CPU that this is not (abandon). */
+AXVCPU_API void axvcpu_i_riscv_save(struct axvcpu *v)
+{
+    struct axvcpu_arch *a = &v->arch;
+
+    if (axvcpu_i_riscv_loaded(a)) {
+        axvcpu_i_riscv_read_state(a);
+        axvcpu_i_riscv_fp_off(a);
+        axvcpu_i_riscv_write_host(a);
+    } else if (a->cpu != 0) {
+        a->home = 0;
+    }
+    a->cpu = 0;
+}
+
+AXVCPU_API int axvcpu_leaf_put(struct axvcpu *v)
+{
+    axvcpu_i_riscv_save(v);
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_leaf_load(struct axvcpu *v)
+{
+    return axvcpu_i_riscv_load(v);
+}
+
+/* >>switch: life */
+
+/* What goes to the guest without us: all that is its own (priv 8.2.2). */
+#define AXVCPU_I_RISCV_HEDELEG (AXVCPU_I_RISCV_FORWARD | 1u << AXVCPU_RISCV_CAUSE_BREAKPOINT)
+
+/* A hart as it starts (sbi 9.1): VS mode, no translation, interrupts off, a0 its id. */
+static void axvcpu_i_riscv_start(struct axvcpu *v, uint64_t pc, uint64_t arg)
+{
+    struct axvcpu_arch *a = &v->arch;
+
+    AXVCPU_MEMSET(a->gpr, 0, sizeof(a->gpr));
+    a->gpr[AXVCPU_RISCV_A0] = v->vcpu_id;
+    a->gpr[AXVCPU_RISCV_A1] = arg;
+    a->pc = pc;
+    a->sstatus = AXVCPU_RISCV_SSTATUS_UXL64 | AXVCPU_RISCV_SSTATUS_SPP | (a->sstatus & AXVCPU_RISCV_SSTATUS_FS);
+    a->vsstatus = AXVCPU_RISCV_SSTATUS_UXL64;
+    a->vsatp = a->hie = 0;
+}
+
+static void axvcpu_i_riscv_restart(struct axvcpu *v, uint64_t pc, uint64_t arg)
+{
+    struct axvcpu_arch *a = &v->arch;
+    bool loaded = axvcpu_i_riscv_begin(a);
+
+    axvcpu_i_riscv_start(v, pc, arg);
+    a->vstvec = a->vsscratch = a->vsepc = a->vscause = a->vstval = a->hvip = a->edges = a->lined = 0;
+    a->vstimecmp = UINT64_MAX;
+    axvcpu_i_riscv_end(a, loaded);
+}
+
+AXVCPU_API int axvcpu_leaf_create(struct axvcpu *v, const struct axvcpu_arch_create *create)
+{
+    (void)create;
+    v->arch.hstatus = AXVCPU_RISCV_HSTATUS_VSXL64 | AXVCPU_RISCV_HSTATUS_VTW | AXVCPU_RISCV_HSTATUS_SPV |
+                      AXVCPU_RISCV_HSTATUS_SPVP;
+    axvcpu_i_riscv_restart(v, 0, 0);
+    return AXVCPU_OK;
+}
+
+AXVCPU_API void axvcpu_leaf_destroy(struct axvcpu *v)
+{
+    axvcpu_i_riscv_save(v);
+}
+
+AXVCPU_API int axvcpu_leaf_reset(struct axvcpu *v)
+{
+    AXVCPU_MEMSET(&v->arch, 0, sizeof(v->arch));
+    return axvcpu_leaf_create(v, NULL);
+}
+
+AXVCPU_API int axvcpu_leaf_set_entry(struct axvcpu *v, axvcpu_gpa_t entry)
+{
+    if ((entry.addr & 1u) != 0)
+        return AXVCPU_EINVAL;
+    v->arch.pc = entry.addr;
+    return AXVCPU_OK;
+}
+
+static void axvcpu_i_riscv_set_hgatp(struct axvcpu_arch *a)
+{
+    a->hgatp = (uint64_t)a->mode << AXVCPU_RISCV_HGATP_MODE_AT | (uint64_t)a->vmid << AXVCPU_RISCV_HGATP_VMID_AT |
+               a->root >> 12;
+}
+
+/* A root has 16 KiB and that alignment (priv 8.5.1). */
+AXVCPU_API int axvcpu_leaf_set_root(struct axvcpu *v, axvcpu_hpa_t root)
+{
+    if (root.addr == 0 || (root.addr & 0x3fffu) != 0 || axvcpu_i_riscv_loaded(&v->arch))
+        return AXVCPU_EINVAL;
+    v->arch.root = root.addr;
+    v->arch.home = 0;
+    axvcpu_i_riscv_set_hgatp(&v->arch);
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_leaf_setup(struct axvcpu *v, const struct axvcpu_arch_setup *setup)
+{
+    struct axvcpu_arch *a = &v->arch;
+    const struct axvm_arch *vm = v->vm.vm != NULL ? &v->vm.vm->arch : NULL;
+
+    a->mode = vm != NULL ? vm->mode : setup->mode != 0 ? setup->mode : AXVCPU_RISCV_HGATP_SV39X4;
+    a->vmid = vm != NULL ? vm->vmid : setup->vmid;
+    if ((a->mode != AXVCPU_RISCV_HGATP_SV39X4 && a->mode != AXVCPU_RISCV_HGATP_SV48X4) ||
+        a->vmid > AXVCPU_RISCV_HGATP_VMID_MASK)
+        return AXVCPU_EINVAL;
+    a->hedeleg = AXVCPU_I_RISCV_HEDELEG & ~setup->hedeleg_clear;
+    a->sbi = setup->sbi;
+    axvcpu_i_riscv_set_hgatp(a);
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_leaf_restart(struct axvcpu *v, axvcpu_gpa_t entry, uint64_t arg)
+{
+    axvcpu_i_riscv_restart(v, entry.addr, arg);
+    return AXVCPU_OK;
+}
+
+/* >>switch: exits */
+
+/* Exception or interrupt `cause` in the guest, as the hart would take it (priv 4.1.1, 8.2.6). The state is in
+   memory. */
+static void axvcpu_i_riscv_take(struct axvcpu_arch *a, uint64_t cause, uint64_t tval)
+{
+    uint64_t s = a->vsstatus & ~(AXVCPU_RISCV_SSTATUS_SPP | AXVCPU_RISCV_SSTATUS_SPIE | AXVCPU_RISCV_SSTATUS_SIE);
+
+    s |= a->sstatus & AXVCPU_RISCV_SSTATUS_SPP;
+    s |= (a->vsstatus & AXVCPU_RISCV_SSTATUS_SIE) != 0 ? AXVCPU_RISCV_SSTATUS_SPIE : 0;
+    a->vsstatus = s;
+    a->vsepc = a->pc;
+    a->vscause = cause;
+    a->vstval = tval;
+    a->sstatus |= AXVCPU_RISCV_SSTATUS_SPP;
+    a->pc = a->vstvec & ~UINT64_C(3);
+    if ((cause & AXVCPU_RISCV_CAUSE_IRQ) != 0 && (a->vstvec & 1u) != 0)
+        a->pc += 4 * (cause & 0x3fu);
+}
+
+static void axvcpu_i_riscv_deliver(struct axvcpu_arch *a, uint64_t cause, uint64_t tval)
+{
+    bool loaded = axvcpu_i_riscv_begin(a);
+
+    axvcpu_i_riscv_take(a, cause, tval);
+    axvcpu_i_riscv_end(a, loaded);
+}
+
+AXVCPU_API int axvcpu_leaf_inject_exception(struct axvcpu *v, uint32_t vector, uint64_t error, uint64_t addr)
+{
+    (void)error;
+    if (vector > AXVCPU_RISCV_CAUSE_STORE_PAGE || (AXVCPU_I_RISCV_HEDELEG >> vector & 1u) == 0)
+        return AXVCPU_EINVAL;
+    axvcpu_i_riscv_deliver(&v->arch, vector, addr);
+    return AXVCPU_OK;
+}
+
+/* One load as the guest would make it, in its mode; true if it trapped. */
+static bool axvcpu_i_riscv_guest_load(const struct axvcpu_arch *a, bool (*load)(uint64_t, uint64_t *), uint64_t va,
+                                      uint64_t *value)
+{
+    bool user = (a->sstatus & AXVCPU_RISCV_SSTATUS_SPP) == 0, trapped;
+
+    axvcpu_i_riscv_write_hstatus(user ? a->hstatus & ~AXVCPU_RISCV_HSTATUS_SPVP : a->hstatus);
+    trapped = load(va, value);
+    axvcpu_i_riscv_write_hstatus(0);
+    return trapped;
+}
+
+/* The instruction at the PC, in halves: the second one may be on another page. */
+static bool axvcpu_i_riscv_fetch(const struct axvcpu_arch *a, struct axvcpu_riscv_trap *t)
+{
+    uint64_t low, high = 0;
+
+    if (axvcpu_i_riscv_guest_load(a, axvcpu_i_riscv_hlvx_hu, a->pc, &low) ||
+        ((low & 3u) == 3u && axvcpu_i_riscv_guest_load(a, axvcpu_i_riscv_hlvx_hu, a->pc + 2, &high)))
+        return false;
+    t->insn = (uint32_t)(low | high << 16);
+    t->flags |= AXVCPU_RISCV_HAS_INSN;
+    return true;
+}
+
+/* A guest that gives a bad pointer gets the fault of a load from there. */
+static bool axvcpu_i_riscv_load_mask(struct axvcpu_arch *a, struct axvcpu_riscv_trap *t)
+{
+    uint64_t va = a->gpr[AXVCPU_RISCV_A0], cause;
+
+    t->flags |= AXVCPU_RISCV_HAS_MASK;
+    if (!axvcpu_i_riscv_guest_load(a, axvcpu_i_riscv_hlv_d, va, &t->mask))
+        return true;
+    __asm__ volatile("csrr %0, scause" : "=r"(cause));
+    axvcpu_i_riscv_deliver(a, (AXVCPU_I_RISCV_HEDELEG >> (cause & 0x1fu) & 1u) != 0 ? cause : AXVCPU_RISCV_CAUSE_LOAD_ACCESS, va);
+    return false;
+}
+
+/* With Sstc the hart compares while the guest runs; the host is asked when it sleeps (below). */
+static void axvcpu_i_riscv_set_deadline(struct axvcpu *v, uint64_t deadline)
+{
+    struct axvcpu_arch *a = &v->arch;
+    const uint64_t bit = UINT64_C(1) << (AXVCPU_RISCV_IRQ_TIMER + 1);
+
+    a->vstimecmp = deadline;
+    a->edges &= ~bit;
+    axvcpu_i_riscv_write_hvip(axvcpu_i_riscv_read_hvip() & ~(bit & ~a->lined));
+    if (axvcpu_i_riscv_here()->sstc != 0)
+        axvcpu_i_riscv_write_vstimecmp(deadline);
+    else
+        AXVCPU_TIMER_ARM(v, deadline);
+}
+
+static void axvcpu_i_riscv_apply(struct axvcpu *v, const struct axvcpu_riscv_effect *e)
+{
+    struct axvcpu_arch *a = &v->arch;
+
+    a->pc += e->step;
+    if ((e->sets & AXVCPU_RISCV_SETS_START) != 0) {
+        (void)axvcpu_i_riscv_begin(a);
+        axvcpu_i_riscv_start(v, e->pc, e->a1);
+        axvcpu_i_riscv_end(a, true);
+        return;
+    }
+    if ((e->sets & AXVCPU_RISCV_SETS_A0) != 0)
+        a->gpr[AXVCPU_RISCV_A0] = e->a0;
+    if ((e->sets & AXVCPU_RISCV_SETS_A1) != 0)
+        a->gpr[AXVCPU_RISCV_A1] = e->a1;
+    if ((e->sets & AXVCPU_RISCV_SETS_TIMER) != 0)
+        axvcpu_i_riscv_set_deadline(v, e->timer);
+    if ((e->sets & AXVCPU_RISCV_SETS_NO_SOFT) != 0)
+        axvcpu_i_riscv_write_hvip(axvcpu_i_riscv_read_hvip() & ~(UINT64_C(1) << (AXVCPU_RISCV_IRQ_SOFT + 1)));
+}
+
+/* An exit: an access waits with its step, all else is done here. */
+static void axvcpu_i_riscv_finish(struct axvcpu *v, struct axvcpu_exit *x, const struct axvcpu_riscv_trap *t,
+                                  const struct axvcpu_riscv_effect *e)
+{
+    struct axvcpu_arch *a = &v->arch;
+
+    if (((AXVCPU_READ_KINDS | AXVCPU_WRITE_KINDS) >> x->kind & 1u) != 0) {
+        a->step = e->step;
+        a->fault_va = t->tval;
+        a->csr_insn = e->insn;
+        a->csr_rd = 0;
+        axvcpu_await(v, x);
+        return;
+    }
+    axvcpu_i_riscv_apply(v, e);
+    if (x->kind == AXVCPU_EXIT_HALT) { /* others may ask what wakes it */
+        axvcpu_i_riscv_read_state(a);
+        if (axvcpu_i_riscv_here()->sstc != 0)
+            AXVCPU_TIMER_ARM(v, a->vstimecmp);
+    }
+}
+
+/* What of the trap's CSRs the cause makes use of. */
+static void axvcpu_i_riscv_read_trap(const struct axvcpu_arch *a, uint64_t cause, struct axvcpu_riscv_trap *t)
+{
+    AXVCPU_MEMSET(t, 0, sizeof(*t));
+    t->cause = cause;
+    t->pc = a->pc;
+    t->flags = (a->sstatus & AXVCPU_RISCV_SSTATUS_SPP) == 0 ? AXVCPU_RISCV_USER : 0;
+    t->tval = axvcpu_i_riscv_read_stval();
+    t->htval = axvcpu_i_riscv_read_htval();
+    t->htinst = axvcpu_i_riscv_read_htinst();
+    t->hvip = axvcpu_i_riscv_read_hvip() >> 1;
+    t->scounteren = (uint32_t)axvcpu_i_riscv_read_scounteren();
+}
+
+/* true: the guest may be entered again. */
+static bool axvcpu_i_riscv_trapped(struct axvcpu *v, struct axvcpu_exit *x, uint64_t cause)
+{
+    struct axvcpu_arch *a = &v->arch;
+    struct axvcpu_riscv_trap t;
+    struct axvcpu_riscv_effect e;
+
+    axvcpu_i_riscv_read_trap(a, cause, &t);
+    for (;;) {
+        switch (axvcpu_riscv_decode(&t, a->gpr, &a->sbi, x, &e)) {
+        case AXVCPU_RISCV_EXIT: axvcpu_i_riscv_finish(v, x, &t, &e); return false;
+        case AXVCPU_RISCV_RESUME: axvcpu_i_riscv_apply(v, &e); return true;
+        case AXVCPU_RISCV_TRAP: axvcpu_i_riscv_deliver(a, e.cause, e.tval); return true;
+        case AXVCPU_RISCV_FETCH:
+            if (!axvcpu_i_riscv_fetch(a, &t))
+                return true; /* the guest finds out itself */
+            break;
+        case AXVCPU_RISCV_LOAD_MASK:
+            if (!axvcpu_i_riscv_load_mask(a, &t))
+                return true;
+            break;
+        default: AXVCPU_ASSERT(false); return false;
+        }
+    }
+}
+
+/* A host interrupt. It stays pending for the host, unless the host gave us a way to take it. */
+static int axvcpu_i_riscv_interrupted(struct axvcpu *v, struct axvcpu_exit *x, uint64_t cause, bool *again)
+{
+    bool done = false;
+    int err = axvcpu_attention(v) ? axvcpu_attend(v, x, &done) : AXVCPU_OK;
+
+    *again = false;
+    if (err != 0 || done)
+        return err;
+    x->kind = AXVCPU_EXIT_EXTERNAL_INTERRUPT;
+    x->flags = 0;
+    x->raw = cause;
+#ifdef AXVCPU_IRQ_FETCH
+    x->irq.vector = AXVCPU_IRQ_FETCH();
+#else
+    x->irq.vector = AXVCPU_NO_VECTOR;
+#endif
+    return AXVCPU_OK;
+}
+
+/* An instruction of ours that is off: with the guest's own switch on, it is the first use of FP (priv 8.2.9);
+   if it was another one, it comes back from the guest's own hedeleg. */
+static bool axvcpu_i_riscv_wants_fp(const struct axvcpu_arch *a, uint64_t cause)
+{
+    return cause == AXVCPU_RISCV_CAUSE_ILLEGAL && (a->sstatus & AXVCPU_RISCV_SSTATUS_FS) == 0 &&
+           (axvcpu_i_riscv_read_vsstatus() & AXVCPU_RISCV_SSTATUS_FS) != 0;
+}
+
+AXVCPU_API int axvcpu_i_riscv_left(struct axvcpu *v, struct axvcpu_exit *x, uint64_t cause, uint64_t pc)
+{
+    struct axvcpu_arch *a = &v->arch;
+    struct axvcpu_i_riscv_left left;
+    bool again = true;
+    int err = AXVCPU_OK;
+
+    for (;;) {
+        a->pc = pc;
+        if ((cause & AXVCPU_RISCV_CAUSE_IRQ) != 0)
+            err = axvcpu_i_riscv_interrupted(v, x, cause, &again);
+        else if (axvcpu_i_riscv_wants_fp(a, cause))
+            axvcpu_i_riscv_fp_on(a);
+        else
+            again = axvcpu_i_riscv_trapped(v, x, cause);
+        if (err != 0 || !again)
+            return err;
+        axvcpu_i_riscv_switch(a, &left);
+        cause = left.cause;
+        pc = left.pc;
+    }
+}
+
+/* >>switch: answers */
+
+static void axvcpu_i_riscv_set(struct axvcpu_arch *a, uint32_t reg, uint64_t value)
+{
+    if (reg != 0)
+        a->gpr[reg] = value;
+}
+
+/* Refused: an access fault (priv 4.1.8), or an instruction that does not exist. */
+static void axvcpu_i_riscv_refused(struct axvcpu_arch *a, uint32_t kind)
+{
+    if (kind == AXVCPU_EXIT_MMIO_READ || kind == AXVCPU_EXIT_MMIO_WRITE)
+        axvcpu_i_riscv_deliver(a, kind == AXVCPU_EXIT_MMIO_READ ? AXVCPU_RISCV_CAUSE_LOAD_ACCESS :
+                                                                  AXVCPU_RISCV_CAUSE_STORE_ACCESS, a->fault_va);
+    else
+        axvcpu_i_riscv_deliver(a, AXVCPU_RISCV_CAUSE_ILLEGAL, a->csr_insn);
+}
+
+/* A CSR that was read may be written by the same instruction; its register gets the old value with that. */
+static bool axvcpu_i_riscv_then_write(struct axvcpu *v, struct axvcpu_exit *x)
+{
+    struct axvcpu_arch *a = &v->arch;
+    uint32_t rd = v->access.reg;
+
+    if (!axvcpu_riscv_csr_write(a->csr_insn, a->gpr, v->access.value, x))
+        return false;
+    a->csr_value = v->access.value;
+    a->csr_rd = 32 + rd;
+    axvcpu_await(v, x);
+    return true;
+}
+
+AXVCPU_API int axvcpu_i_riscv_commit(struct axvcpu *v, struct axvcpu_exit *x)
+{
+    const struct axvcpu_answer *acc = &v->access;
+    struct axvcpu_arch *a = &v->arch;
+
+    if (acc->refused) {
+        axvcpu_i_riscv_refused(a, acc->kind);
+        return AXVCPU_OK;
+    }
+    if (acc->kind == AXVCPU_EXIT_SYSREG_READ && axvcpu_i_riscv_then_write(v, x))
+        return AXVCPU_OK;
+    if (acc->kind == AXVCPU_EXIT_SYSREG_WRITE && a->csr_rd != 0)
+        axvcpu_i_riscv_set(a, a->csr_rd - 32, a->csr_value);
+    if (((AXVCPU_READ_KINDS >> acc->kind) & 1u) != 0)
+        axvcpu_i_riscv_set(a, acc->reg, axvcpu_access_result(acc, 0));
+    a->pc += a->step;
+    return AXVCPU_OK;
+}
+
+/* The PC is still on the instruction. */
+AXVCPU_API int axvcpu_leaf_retry(struct axvcpu *v)
+{
+    (void)v;
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_leaf_refuse(struct axvcpu *v)
+{
+    (void)v;
+    return AXVCPU_OK;
+}
+
+/* >>switch: interrupts. Software interrupts the guest clears itself, and a timer one its next set_timer, so
+   they may stand in hvip. Nothing clears an edge of the others: if the guest can take it now it takes it here
+   and now; else it stands in hvip until vscause shows that it was taken. It is not put there as long as
+   vscause already says so. */
+
+static uint64_t axvcpu_i_riscv_sticky(void)
+{
+    return UINT64_C(1) << (AXVCPU_RISCV_IRQ_EXT + 1) |
+           (axvcpu_i_riscv_here()->sstc != 0 ? UINT64_C(1) << (AXVCPU_RISCV_IRQ_TIMER + 1) : 0);
+}
+
+static bool axvcpu_i_riscv_open(const struct axvcpu_arch *a, uint64_t bit)
+{
+    return (a->hie & bit) != 0 && ((a->vsstatus & AXVCPU_RISCV_SSTATUS_SIE) != 0 ||
+                                   (a->sstatus & AXVCPU_RISCV_SSTATUS_SPP) == 0);
+}
+
+static void axvcpu_i_riscv_edge(struct axvcpu_arch *a, uint32_t irq, uint64_t fresh)
+{
+    uint64_t bit = UINT64_C(1) << (irq + 1), cause = AXVCPU_RISCV_CAUSE_IRQ | irq;
+
+    if ((a->edges & bit) == 0)
+        return;
+    if ((fresh & bit) == 0 && (a->hvip & bit) != 0 && a->vscause == cause) { /* taken */
+        a->edges &= ~bit;
+        a->hvip &= ~bit;
+    } else if (axvcpu_i_riscv_open(a, bit)) {
+        a->edges &= ~bit;
+        a->hvip &= ~bit;
+        axvcpu_i_riscv_take(a, cause, 0);
+    } else if (a->vscause != cause) {
+        a->hvip |= bit;
+    }
+}
+
+AXVCPU_API int axvcpu_leaf_inject(struct axvcpu *v, uint32_t *what)
+{
+    struct axvcpu_arch *a = &v->arch;
+    uint64_t fresh = AXVCPU_ATOMIC_XCHG(&v->pending[0], UINT64_C(0)) << 1;
+    uint64_t lines = AXVCPU_ATOMIC_LOAD(&v->lines[0]) << 1, sticky = axvcpu_i_riscv_sticky();
+    bool loaded = axvcpu_i_riscv_begin(a);
+
+    a->hvip = (a->hvip & ~(a->lined & ~lines & ~a->edges)) | lines | (fresh & ~sticky);
+    a->lined = lines;
+    a->edges = (a->edges | (fresh & sticky)) & ~lines;
+    axvcpu_i_riscv_edge(a, AXVCPU_RISCV_IRQ_EXT, fresh);
+    axvcpu_i_riscv_edge(a, AXVCPU_RISCV_IRQ_TIMER, fresh);
+    axvcpu_i_riscv_end(a, loaded);
+    *what = a->edges != 0 || (lines & UINT64_C(1) << (AXVCPU_RISCV_IRQ_SOFT + 1)) != 0 ? AXVCPU_ATTN_IRQ : 0u;
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_leaf_inject_hw(struct axvcpu *v, uint32_t vintid, uint32_t pintid)
+{
+    (void)v, (void)vintid, (void)pintid;
+    return AXVCPU_ENOSUPPORT;
+}
+
+/* WFI ends for what is enabled in sie, whatever sstatus.SIE says (priv 3.3.3). */
+AXVCPU_API bool axvcpu_leaf_wakes(const struct axvcpu *v, bool queued)
+{
+    const struct axvcpu_arch *a = &v->arch;
+    bool loaded = axvcpu_i_riscv_loaded(a);
+    uint64_t pending = loaded ? axvcpu_i_riscv_read_hip() : a->hvip;
+    uint64_t enabled = loaded ? axvcpu_i_riscv_read_hie() : a->hie;
+
+    pending |= a->edges;
+    if (queued)
+        pending |= (AXVCPU_ATOMIC_LOAD(&v->pending[0]) | AXVCPU_ATOMIC_LOAD(&v->lines[0])) << 1;
+    if (axvcpu_i_riscv_here()->sstc != 0 && axvcpu_i_riscv_read_time() >= a->vstimecmp)
+        pending |= UINT64_C(1) << (AXVCPU_RISCV_IRQ_TIMER + 1);
+    return (pending & enabled & AXVCPU_I_RISCV_IRQS) != 0;
+}
+
+AXVCPU_API void axvcpu_leaf_kick(struct axvcpu *v, void *owner)
+{
+    (void)v;
+    if (owner != AXVCPU_CPU_TOKEN()) /* this CPU is not in a guest */
+        AXVCPU_SEND_KICK(owner);
+}
+
+/* >>percpu */
+
+AXVCPU_API bool axvcpu_leaf_supported(void)
+{
+    uint64_t value;
+
+    return !axvcpu_i_riscv_try_hstatus(0, &value);
+}
+
+static bool axvcpu_i_riscv_has_mode(uint64_t mode)
+{
+    axvcpu_i_riscv_write_hgatp(mode << AXVCPU_RISCV_HGATP_MODE_AT); /* unknown modes are not written (priv 8.2.10) */
+    return axvcpu_i_riscv_read_hgatp() >> AXVCPU_RISCV_HGATP_MODE_AT == mode;
+}
+
+static uint32_t axvcpu_i_riscv_count_vmid_bits(void)
+{
+    uint32_t bits = 0;
+
+    axvcpu_i_riscv_write_hgatp(AXVCPU_RISCV_HGATP_VMID_MASK << AXVCPU_RISCV_HGATP_VMID_AT |
+                               (uint64_t)AXVCPU_RISCV_HGATP_SV39X4 << AXVCPU_RISCV_HGATP_MODE_AT);
+    while (bits < 14 && (axvcpu_i_riscv_read_hgatp() >> (AXVCPU_RISCV_HGATP_VMID_AT + bits) & 1u) != 0)
+        bits++;
+    return bits;
+}
+
+/* What of the guest's environment there is: a bit that stays clear is an extension that is not there, or
+   that the firmware keeps (priv 8.2.5). */
+static uint64_t axvcpu_i_riscv_probe_henvcfg(void)
+{
+    axvcpu_i_riscv_write_henvcfg(AXVCPU_RISCV_HENVCFG_STCE | AXVCPU_RISCV_HENVCFG_PBMTE | AXVCPU_RISCV_HENVCFG_CBZE |
+                                 AXVCPU_RISCV_HENVCFG_CBCFE | AXVCPU_RISCV_HENVCFG_CBIE_FLUSH);
+    return axvcpu_i_riscv_read_henvcfg();
+}
+
+static uint32_t axvcpu_i_riscv_min_vmid_bits; /* of all CPUs so far, plus 1 */
+
+AXVCPU_API int axvcpu_leaf_percpu_init(struct axvcpu_percpu *p, uint32_t cpu_id)
+{
+    uint64_t hgatp;
+
+    if (cpu_id != AXVCPU_CPU_ID())
+        return AXVCPU_EINVAL;
+    if (!axvcpu_leaf_supported())
+        return AXVCPU_ENOSUPPORT;
+    hgatp = axvcpu_i_riscv_read_hgatp();
+    p->arch.levels = axvcpu_i_riscv_has_mode(AXVCPU_RISCV_HGATP_SV48X4) ? 4 :
+                     axvcpu_i_riscv_has_mode(AXVCPU_RISCV_HGATP_SV39X4) ? 3 : 0;
+    p->arch.vmid_bits = axvcpu_i_riscv_count_vmid_bits();
+    axvcpu_i_riscv_write_hgatp(hgatp);
+    return p->arch.levels != 0 ? AXVCPU_OK : AXVCPU_ENOSUPPORT;
+}
+
+AXVCPU_API void axvcpu_leaf_percpu_deinit(struct axvcpu_percpu *p)
+{
+    (void)p;
+}
+
+AXVCPU_API int axvcpu_leaf_percpu_enable(struct axvcpu_percpu *p)
+{
+    struct axvcpu_i_riscv_cpu *cpu = axvcpu_i_riscv_here();
+
+    if (p->cpu_id != AXVCPU_CPU_ID())
+        return AXVCPU_EINVAL;
+    p->arch.hedeleg = axvcpu_i_riscv_read_hedeleg();
+    p->arch.hideleg = axvcpu_i_riscv_read_hideleg();
+    p->arch.hcounteren = axvcpu_i_riscv_read_hcounteren();
+    p->arch.henvcfg = axvcpu_i_riscv_read_henvcfg();
+    p->arch.sstc = (axvcpu_i_riscv_probe_henvcfg() & AXVCPU_RISCV_HENVCFG_STCE) != 0;
+    axvcpu_i_riscv_write_hideleg(AXVCPU_I_RISCV_IRQS);
+    axvcpu_i_riscv_write_hcounteren(7); /* cycle, time, instret; what the host itself may not read still traps */
+    axvcpu_i_riscv_write_hgeie(0);
+    axvcpu_i_riscv_write_htimedelta(0);
+    if (axvcpu_i_riscv_min_vmid_bits == 0 || axvcpu_i_riscv_min_vmid_bits > p->arch.vmid_bits + 1)
+        axvcpu_i_riscv_min_vmid_bits = p->arch.vmid_bits + 1;
+    cpu->sstc = p->arch.sstc;
+    cpu->held = NULL;
+    cpu->epoch = AXVCPU_ATOMIC_LOAD(&axvcpu_i_riscv_epoch) - 1; /* who knows what the TLB has */
+    cpu->enabled = 1;
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_leaf_percpu_disable(struct axvcpu_percpu *p)
+{
+    struct axvcpu_i_riscv_cpu *cpu = axvcpu_i_riscv_here();
+
+    if (p->cpu_id != AXVCPU_CPU_ID())
+        return AXVCPU_EINVAL;
+    if (cpu->held != NULL && axvcpu_i_riscv_loaded(cpu->held))
+        return AXVCPU_EBUSY;
+    cpu->enabled = 0;
+    cpu->held = NULL;
+    axvcpu_i_riscv_write_hvip(0);
+    axvcpu_i_riscv_write_hie(0);
+    axvcpu_i_riscv_write_hgatp(0);
+    axvcpu_i_riscv_write_hedeleg(p->arch.hedeleg);
+    axvcpu_i_riscv_write_hideleg(p->arch.hideleg);
+    axvcpu_i_riscv_write_hcounteren(p->arch.hcounteren);
+    axvcpu_i_riscv_write_henvcfg(p->arch.henvcfg);
+    return AXVCPU_OK;
+}
+
+AXVCPU_API uint32_t axvcpu_leaf_max_guest_page_table_levels(const struct axvcpu_percpu *p)
+{
+    return p->arch.levels;
+}
+
+/* >>tables: Sv39x4 and Sv48x4 (priv 8.5.1): the root has four times as many entries */
+
+#define AXVCPU_I_RISCV_PTE_V UINT64_C(0x01)
+#define AXVCPU_I_RISCV_PTE_R UINT64_C(0x02)
+#define AXVCPU_I_RISCV_PTE_W UINT64_C(0x04)
+#define AXVCPU_I_RISCV_PTE_X UINT64_C(0x08)
+#define AXVCPU_I_RISCV_PTE_UAD UINT64_C(0xd0) /* U: every guest access counts as one of user mode; A and D: no fault for those */
+#define AXVCPU_I_RISCV_ROOT_PAGES 4u
+
+static uint64_t *axvcpu_i_riscv_table(uint64_t pte)
+{
+    return (uint64_t *)AXVCPU_PHYS_TO_VIRT(axvcpu_hpa(pte >> 10 << 12));
+}
+
+static uint32_t axvcpu_i_riscv_shift(uint32_t level)
+{
+    return 12 + 9 * level;
+}
+
+static uint32_t axvcpu_i_riscv_top(const struct axvm_arch *vm)
+{
+    return vm->mode == AXVCPU_RISCV_HGATP_SV48X4 ? 3 : 2;
+}
+
+static bool axvcpu_i_riscv_is_table(uint64_t pte)
+{
+    return (pte & AXVCPU_I_RISCV_PTE_V) != 0 &&
+           (pte & (AXVCPU_I_RISCV_PTE_R | AXVCPU_I_RISCV_PTE_W | AXVCPU_I_RISCV_PTE_X)) == 0;
+}
+
+/* The entry for gpa at `level`; on the way down missing tables are made if `make`, else it is NULL. A leaf
+   above is none of ours to break: mappings do not overlap. */
+static uint64_t *axvcpu_i_riscv_entry(const struct axvm_arch *vm, uint64_t gpa, uint32_t level, bool make)
+{
+    uint64_t *table = (uint64_t *)AXVCPU_PHYS_TO_VIRT(vm->root), *entry;
+    uint32_t l, mask = 0x7ff;
+
+    for (l = axvcpu_i_riscv_top(vm);; l--, mask = 0x1ff) {
+        entry = &table[gpa >> axvcpu_i_riscv_shift(l) & mask];
+        if (l == level)
+            return entry;
+        if (*entry == 0 && make) {
+            uint64_t frame = AXVCPU_ALLOC_FRAME(1, AXVM_LEAF_PAGE).addr;
+
+            AXVCPU_ATOMIC_STORE_RELEASE(entry, frame != 0 ? frame >> 12 << 10 | AXVCPU_I_RISCV_PTE_V : 0);
+        }
+        if (!axvcpu_i_riscv_is_table(*entry))
+            return NULL;
+        table = axvcpu_i_riscv_table(*entry);
+    }
+}
+
+/* The largest leaf that fits there: aligned on both sides, not longer than what is left, and not where a
+   table is already. */
+static uint32_t axvcpu_i_riscv_leaf_level(const struct axvm_arch *vm, uint64_t gpa, uint64_t hpa, uint64_t left)
+{
+    uint32_t level;
+
+    for (level = axvcpu_i_riscv_top(vm); level > 0; level--) {
+        uint64_t size = UINT64_C(1) << axvcpu_i_riscv_shift(level);
+        const uint64_t *entry = axvcpu_i_riscv_entry(vm, gpa, level, false);
+
+        if (((gpa | hpa) & (size - 1)) == 0 && left >= size && (entry == NULL || *entry == 0))
+            break;
+    }
+    return level;
+}
+
+/* Empty entries from gpa on, up to `size` bytes. */
+static void axvcpu_i_riscv_clear(const struct axvm_arch *vm, uint64_t gpa, uint64_t size)
+{
+    uint64_t end = gpa + size, step;
+
+    for (; gpa < end; gpa += step) {
+        uint32_t level = axvcpu_i_riscv_top(vm);
+        uint64_t *entry = axvcpu_i_riscv_entry(vm, gpa, level, false);
+
+        while (level > 0 && axvcpu_i_riscv_is_table(*entry))
+            entry = axvcpu_i_riscv_entry(vm, gpa, --level, false);
+        step = UINT64_C(1) << axvcpu_i_riscv_shift(level);
+        step -= gpa & (step - 1);
+        AXVCPU_ATOMIC_STORE_RELEASE(entry, UINT64_C(0));
+    }
+}
+
+static int axvcpu_i_riscv_fill(const struct axvm_arch *vm, uint64_t gpa, uint64_t hpa, uint64_t size, uint64_t bits)
+{
+    uint64_t done = 0;
+
+    while (done < size) {
+        uint32_t level = axvcpu_i_riscv_leaf_level(vm, gpa + done, hpa + done, size - done);
+        uint64_t *entry = axvcpu_i_riscv_entry(vm, gpa + done, level, true);
+
+        if (entry == NULL) {
+            axvcpu_i_riscv_clear(vm, gpa, done);
+            return AXVCPU_ENOMEM;
+        }
+        AXVCPU_ATOMIC_STORE_RELEASE(entry, (hpa + done) >> 12 << 10 | bits);
+        done += UINT64_C(1) << axvcpu_i_riscv_shift(level);
+    }
+    return AXVCPU_OK;
+}
+
+static void axvcpu_i_riscv_free(uint64_t *table, uint32_t level, uint32_t count)
+{
+    uint32_t i;
+
+    for (i = 0; i < count && level > 0; i++) {
+        if (axvcpu_i_riscv_is_table(table[i])) {
+            axvcpu_i_riscv_free(axvcpu_i_riscv_table(table[i]), level - 1, 512);
+            AXVCPU_FREE_FRAME(axvcpu_hpa(table[i] >> 10 << 12), 1);
+        }
+    }
+}
+
+/* A call of the host's own firmware (sbi 3). */
+static int64_t axvcpu_i_riscv_firmware(uint64_t ext, uint64_t function, uint64_t start, uint64_t size, uint64_t id)
+{
+    register uint64_t a0 __asm__("a0") = 0, a1 __asm__("a1") = UINT64_MAX; /* all harts */
+    register uint64_t a2 __asm__("a2") = start, a3 __asm__("a3") = size, a4 __asm__("a4") = id;
+    register uint64_t a6 __asm__("a6") = function, a7 __asm__("a7") = ext;
+
+    __asm__ volatile("ecall" : "+r"(a0), "+r"(a1) : "r"(a2), "r"(a3), "r"(a4), "r"(a6), "r"(a7) : "memory");
+    return (int64_t)a0;
+}
+
+/* Every hart forgets what it knows of the range: the entries were written before (priv 8.3.2, sbi 8). */
+static void axvcpu_i_riscv_fence_vm(const struct axvm *vm, uint64_t gpa, uint64_t size)
+{
+    if (AXVCPU_ATOMIC_LOAD(&vm->status) != AXVM_STATUS_LOADING)
+        (void)axvcpu_i_riscv_firmware(AXVCPU_RISCV_SBI_EXT_RFENCE, vm->arch.vmid != 0 ? 3 : 4, gpa, size, vm->arch.vmid);
+}
+
+AXVCPU_API int axvm_leaf_map(struct axvm *vm, uint32_t slot, const struct axvm_mapping *m)
+{
+    uint64_t hpa = m->backing.ptr != NULL ? AXVCPU_VIRT_TO_PHYS(m->backing.ptr).addr : m->backing.hpa.addr;
+    uint64_t bits = AXVCPU_I_RISCV_PTE_V | AXVCPU_I_RISCV_PTE_UAD | AXVCPU_I_RISCV_PTE_R;
+    uint32_t width = axvcpu_i_riscv_shift(axvcpu_i_riscv_top(&vm->arch)) + 11;
+    int err;
+
+    (void)slot;
+    if ((m->flags & AXVM_MAP_LOG_DIRTY) != 0)
+        return AXVCPU_ENOSUPPORT;
+    if ((m->gpa.addr + (m->size - 1)) >> width != 0)
+        return AXVCPU_EINVAL;
+    bits |= (m->flags & AXVM_MAP_WRITE) != 0 ? AXVCPU_I_RISCV_PTE_W : 0;
+    bits |= (m->flags & AXVM_MAP_EXEC) != 0 ? AXVCPU_I_RISCV_PTE_X : 0;
+    err = axvcpu_i_riscv_fill(&vm->arch, m->gpa.addr, hpa, m->size, bits);
+    axvcpu_i_riscv_fence_vm(vm, m->gpa.addr, m->size); /* that there was nothing may be remembered, too */
+    return err;
+}
+
+AXVCPU_API int axvm_leaf_unmap(struct axvm *vm, uint32_t slot, const struct axvm_mapping *m)
+{
+    (void)slot;
+    axvcpu_i_riscv_clear(&vm->arch, m->gpa.addr, m->size);
+    axvcpu_i_riscv_fence_vm(vm, m->gpa.addr, m->size);
+    return AXVCPU_OK;
+}
+
+/* VMIDs 1-63, as far as the hart has them. Without one a VM has 0, and its translations are dropped whenever
+   another vCPU comes. */
+static uint64_t axvcpu_i_riscv_vmids; /* those in use */
+
+static uint32_t axvcpu_i_riscv_take_vmid(void)
+{
+    uint32_t bits = axvcpu_i_riscv_min_vmid_bits != 0 ? axvcpu_i_riscv_min_vmid_bits - 1 : 0;
+    uint32_t vmid, end = bits < 6 ? 1u << bits : 64;
+
+    for (vmid = 1; vmid < end; vmid++) {
+        if ((AXVCPU_ATOMIC_FETCH_OR(&axvcpu_i_riscv_vmids, UINT64_C(1) << vmid) >> vmid & 1u) == 0)
+            return vmid;
+    }
+    return 0;
+}
+
+static void axvcpu_i_riscv_give_vmid(uint32_t vmid)
+{
+    if (vmid == 0)
+        return;
+    (void)AXVCPU_ATOMIC_FETCH_ADD(&axvcpu_i_riscv_epoch, 1u);
+    (void)AXVCPU_ATOMIC_FETCH_AND(&axvcpu_i_riscv_vmids, ~(UINT64_C(1) << vmid));
+}
+
+AXVCPU_API int axvm_leaf_init(struct axvm *vm, const struct axvm_arch_desc *desc)
+{
+    vm->arch.mode = desc->mode != 0 ? desc->mode : AXVCPU_RISCV_HGATP_SV39X4;
+    if (vm->arch.mode != AXVCPU_RISCV_HGATP_SV39X4 && vm->arch.mode != AXVCPU_RISCV_HGATP_SV48X4)
+        return AXVCPU_EINVAL;
+    vm->arch.root = AXVCPU_ALLOC_FRAME(AXVCPU_I_RISCV_ROOT_PAGES, AXVCPU_I_RISCV_ROOT_PAGES * AXVM_LEAF_PAGE);
+    if (vm->arch.root.addr == 0)
+        return AXVCPU_ENOMEM;
+    vm->arch.vmid = axvcpu_i_riscv_take_vmid();
+    return AXVCPU_OK;
+}
+
+AXVCPU_API void axvm_leaf_deinit(struct axvm *vm)
+{
+    axvcpu_i_riscv_give_vmid(vm->arch.vmid);
+    axvcpu_i_riscv_free((uint64_t *)AXVCPU_PHYS_TO_VIRT(vm->arch.root), axvcpu_i_riscv_top(&vm->arch), 2048);
+    AXVCPU_FREE_FRAME(vm->arch.root, AXVCPU_I_RISCV_ROOT_PAGES);
+}
+
+AXVCPU_API axvcpu_hpa_t axvm_leaf_root(const struct axvm *vm)
+{
+    return vm->arch.root;
+}
+
+AXVCPU_API uint32_t axvm_leaf_vmid(const struct axvm *vm)
+{
+    return vm->arch.vmid;
+}
+
+/* >>tables: what the VM answers */
+
+/* There is no controller of ours: a line is the external interrupt of the first hart. */
+AXVCPU_API int axvm_leaf_irq_line(struct axvm *vm, uint32_t line, bool level)
+{
+    (void)line;
+    return axvcpu_set_irq(axvm_vcpu(vm, 0), AXVCPU_RISCV_IRQ_EXT, level);
+}
+
+AXVCPU_API bool axvm_leaf_is_target(const struct axvcpu *v, uint64_t target)
+{
+    return v->vcpu_id == target;
+}
+
+/* hart_mask and hart_mask_base (sbi 3.1) as a set of our vCPUs; false: they name one that is not there. */
+static bool axvcpu_i_riscv_targets(const struct axvm *vm, uint64_t mask, uint64_t base, uint64_t *set)
+{
+    uint64_t all = vm->vcpu_count >= 64 ? UINT64_MAX : (UINT64_C(1) << vm->vcpu_count) - 1;
+
+    *set = base == UINT64_MAX ? all : base < 64 ? mask << base : 0;
+    if (base == UINT64_MAX)
+        return true;
+    return base < 64 ? *set >> base == mask && (*set & ~all) == 0 : mask == 0;
+}
+
+static enum axvm_answer axvcpu_i_riscv_say(struct axvcpu *v, int64_t error, uint64_t value)
+{
+    (void)axvcpu_set_gpr(v, AXVCPU_RISCV_A0, (uint64_t)error);
+    if (v->arch.gpr[AXVCPU_RISCV_A7] >= AXVCPU_RISCV_SBI_EXT_BASE) /* legacy calls keep a1 */
+        (void)axvcpu_set_gpr(v, AXVCPU_RISCV_A1, value);
+    return AXVM_DONE;
+}
+
+static enum axvm_answer axvcpu_i_riscv_serve_ipi(struct axvm *vm, struct axvcpu *v, const struct axvcpu_exit *x)
+{
+    uint64_t set;
+
+    if (!axvcpu_i_riscv_targets(vm, x->ipi.target, x->ipi.aux, &set))
+        return axvcpu_i_riscv_say(v, AXVCPU_RISCV_SBI_INVALID_PARAM, 0);
+    return axvm_inject(vm, set, x->ipi.vector) == AXVCPU_OK ? AXVM_DONE : AXVM_ERROR;
+}
+
+/* The firmware's fence reaches every host hart, and so wherever the guest's harts are or were; it is done
+   when it returns. The VMID is that of hgatp, which is this guest's. */
+static enum axvm_answer axvcpu_i_riscv_serve_fence(struct axvm *vm, struct axvcpu *v, const struct axvcpu_exit *x)
+{
+    static const uint8_t function[] = { 0, 6, 5 }; /* remote_fence_i, hfence_vvma, hfence_vvma_asid */
+    uint64_t set;
+
+    if (!axvcpu_i_riscv_targets(vm, x->fence.mask, x->fence.base, &set) || x->fence.op >= sizeof(function))
+        return axvcpu_i_riscv_say(v, AXVCPU_RISCV_SBI_INVALID_PARAM, 0);
+    (void)axvcpu_i_riscv_firmware(AXVCPU_RISCV_SBI_EXT_RFENCE, function[x->fence.op], x->fence.start, x->fence.size,
+                                  x->fence.asid);
+    return AXVM_DONE;
+}
+
+static enum axvm_answer axvcpu_i_riscv_serve_status(struct axvm *vm, struct axvcpu *v, const struct axvcpu_exit *x)
+{
+    struct axvcpu *target = x->hypercall.args[0] < vm->vcpu_count ? axvm_i_at(vm, (uint32_t)x->hypercall.args[0]) : NULL;
+    uint32_t up;
+
+    if (target == NULL)
+        return axvcpu_i_riscv_say(v, AXVCPU_RISCV_SBI_INVALID_PARAM, 0);
+    up = AXVCPU_ATOMIC_LOAD_ACQUIRE(&target->vm.up);
+    return axvcpu_i_riscv_say(v, 0, up == AXVM_I_UP   ? AXVCPU_RISCV_HART_STARTED :
+                                    up == AXVM_I_DOWN ? AXVCPU_RISCV_HART_STOPPED :
+                                                        AXVCPU_RISCV_HART_START_PENDING);
+}
+
+/* Consoles have their answer in place (NOT_SUPPORTED); what is the host's own goes to its caller. */
+static enum axvm_answer axvcpu_i_riscv_serve_call(struct axvm *vm, struct axvcpu *v, const struct axvcpu_exit *x)
+{
+    if (x->hypercall.nr == AXVCPU_RISCV_SBI_NR(AXVCPU_RISCV_SBI_EXT_HSM, 2))
+        return axvcpu_i_riscv_serve_status(vm, v, x);
+    return x->hypercall.nr <= 2 || (uint32_t)x->hypercall.nr == AXVCPU_RISCV_SBI_EXT_DBCN ? AXVM_DONE : AXVM_RETURN;
+}
+
+AXVCPU_API enum axvm_answer axvcpu_i_riscv_answer_exit(struct axvm *vm, struct axvcpu *v, struct axvcpu_exit *x)
+{
+    switch (x->kind) {
+    case AXVCPU_EXIT_HYPERCALL: return axvcpu_i_riscv_serve_call(vm, v, x);
+    case AXVCPU_EXIT_SEND_IPI: return axvcpu_i_riscv_serve_ipi(vm, v, x);
+    case AXVCPU_EXIT_REMOTE_FENCE: return axvcpu_i_riscv_serve_fence(vm, v, x);
+    case AXVCPU_EXIT_SYSREG_READ:
+    case AXVCPU_EXIT_SYSREG_WRITE: /* a CSR that nobody has */
+        return axvcpu_refuse(v) == AXVCPU_OK ? AXVM_DONE : AXVM_ERROR;
+    default: return AXVM_RETURN;
+    }
+}
+
+#endif /* the selected backend */
 
 AXVCPU_I_C_END
 

@@ -140,6 +140,7 @@ AXVCPU_API void axvcpu_x86_icr(uint64_t icr, bool x2apic, struct axvcpu_exit *);
 #define AXVM_LEAF_UP_INVALID 0
 #define AXVM_LEAF_UP_ANSWERS false /* a start-up IPI has no answer */
 #define AXVM_LEAF_PAGE 4096u
+#define AXVM_LEAF_STARTS_CPUS(vm) ((vm)->arch.kvm.irqchip) /* its local APICs do */
 
 /* How a vCPU starts. */
 enum axvcpu_x86_mode {
@@ -401,7 +402,7 @@ static int axvcpu_i_x86_reserve(int vm)
         return AXVCPU_OK;
     if (axvcpu_i_kvm_ioctl(vm, KVM_SET_IDENTITY_MAP_ADDR, &identity) < 0)
         return axvcpu_i_kvm_refused("KVM_SET_IDENTITY_MAP_ADDR", "it comes before the first vCPU");
-    return AXVCPU_I_KVM(vm, KVM_SET_TSS_ADDR, (const void *)(uintptr_t)(identity + 0x1000), "it comes before the first vCPU");
+    return AXVCPU_I_KVM(vm, KVM_SET_TSS_ADDR, (void *)(uintptr_t)(identity + 0x1000), "it comes before the first vCPU");
 }
 
 static int axvcpu_i_x86_irqchip(int vm, const struct axvm_arch_desc *desc)
@@ -411,7 +412,7 @@ static int axvcpu_i_x86_irqchip(int vm, const struct axvm_arch_desc *desc)
     int err = AXVCPU_OK;
 
     if (desc->irqchip == AXVM_X86_IRQCHIP_SPLIT)
-        return axvcpu_i_kvm_enable(vm, KVM_CAP_SPLIT_IRQCHIP, 24, before);
+        return AXVCPU_I_KVM_ENABLE(vm, KVM_CAP_SPLIT_IRQCHIP, 24, before);
     if (desc->irqchip == AXVM_X86_IRQCHIP_FULL)
         err = AXVCPU_I_KVM(vm, KVM_CREATE_IRQCHIP, NULL, before);
     if (err != 0 || !desc->pit)
@@ -431,7 +432,7 @@ static int axvcpu_i_x86_msr_exits(int vm, const struct axvm_arch_desc *desc)
     if (axvcpu_i_kvm_has(vm, KVM_CAP_X86_USER_SPACE_MSR) <= 0)
         return desc->msrs_count == 0 ? AXVCPU_OK :
                axvcpu_i_kvm_say(AXVCPU_ENOSUPPORT, "KVM_CAP_X86_USER_SPACE_MSR is missing; use Linux 5.10 or newer");
-    err = axvcpu_i_kvm_enable(vm, KVM_CAP_X86_USER_SPACE_MSR,
+    err = AXVCPU_I_KVM_ENABLE(vm, KVM_CAP_X86_USER_SPACE_MSR,
                               KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_FILTER, NULL);
     if (err != 0 || desc->msrs_count == 0)
         return err;
@@ -467,9 +468,9 @@ static int axvcpu_i_kvm_init_vm(struct axvm_arch *vm, const struct axvm_arch_des
     if (err == 0)
         err = axvcpu_i_x86_msr_exits(fd, desc);
     if (err == 0 && axvcpu_i_kvm_has(fd, KVM_CAP_EXIT_HYPERCALL) > 0)
-        err = axvcpu_i_kvm_enable(fd, KVM_CAP_EXIT_HYPERCALL, (uint64_t)axvcpu_i_kvm_has(fd, KVM_CAP_EXIT_HYPERCALL), NULL);
+        err = AXVCPU_I_KVM_ENABLE(fd, KVM_CAP_EXIT_HYPERCALL, (uint64_t)axvcpu_i_kvm_has(fd, KVM_CAP_EXIT_HYPERCALL), NULL);
     if (err == 0 && axvcpu_i_kvm_has(fd, KVM_CAP_EXIT_ON_EMULATION_FAILURE) > 0)
-        err = axvcpu_i_kvm_enable(fd, KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1, NULL);
+        err = AXVCPU_I_KVM_ENABLE(fd, KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1, NULL);
     return err;
 }
 

@@ -74,7 +74,8 @@ static int count_parse(FILE *in, struct count *out, int max)
 static int count_program(const char *program, struct count *out, int max)
 {
     char file[64], option[96], path[128];
-    char *argv[] = {(char[]){"valgrind"}, (char[]){"--tool=callgrind"}, (char[]){"--combine-dumps=yes"}, option, path, NULL};
+    char *argv[] = {(char[]){"valgrind"}, (char[]){"--tool=callgrind"}, (char[]){"--combine-dumps=yes"},
+                    option, path, NULL};
     int counts = -1;
     FILE *in;
     snprintf(file, sizeof file, "build/bench/callgrind.%ld", (long)getpid());

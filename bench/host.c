@@ -35,6 +35,14 @@ static int nothing(struct axvcpu *v, void *arg)
     return AXVCPU_OK;
 }
 
+// A function that looks: the stores to the current pointer must have happened.
+static int look(struct axvcpu *v, void *arg)
+{
+    (void)v, (void)arg;
+    __asm__ volatile("" : : : "memory");
+    return AXVCPU_OK;
+}
+
 // Each vCPU has its own kind of exit, and the next one as its user pointer.
 static int make_free(void)
 {
@@ -157,6 +165,16 @@ static uint64_t with_current(uint64_t n)
     return 0;
 }
 
+static uint64_t with_current_seen(uint64_t n)
+{
+    struct axvcpu *v = vcpus;
+    ROUNDS(n, FORGET(v), {
+        if (axvcpu_with_current(v, look, NULL) != AXVCPU_OK)
+            return n;
+    });
+    return 0;
+}
+
 static uint64_t get_state(uint64_t n)
 {
     const struct axvcpu *v = vcpus;
@@ -227,6 +245,7 @@ static const struct row rows[] = {
     {"bind_unbind", IMPL, make_free, bind_unbind},
     {"transitions", IMPL, make_free, transitions},
     {"with_current", IMPL, make_free, with_current},
+    {"with_current_seen", IMPL, make_free, with_current_seen},
     {"get_state", IMPL, make_free, get_state},
     {"current", IMPL, make_free, current},
     {"init_unbind", IMPL, make_free, init_unbind},

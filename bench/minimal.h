@@ -46,42 +46,96 @@ static inline int axvcpu_leaf_create(struct axvcpu *v, const struct axvcpu_arch_
 }
 
 /* All the others. */
-#define YES return AXVCPU_OK;
 static inline void axvcpu_leaf_destroy(struct axvcpu *v) { (void)v; }
-static inline int axvcpu_leaf_reset(struct axvcpu *v) { (void)v; YES }
-static inline int axvcpu_leaf_set_entry(struct axvcpu *v, axvcpu_gpa_t e) { (void)v, (void)e; YES }
-static inline int axvcpu_leaf_set_root(struct axvcpu *v, axvcpu_hpa_t r) { (void)v, (void)r; YES }
-static inline int axvcpu_leaf_setup(struct axvcpu *v, const struct axvcpu_arch_setup *s) { (void)v, (void)s; YES }
-static inline int axvcpu_leaf_restart(struct axvcpu *v, axvcpu_gpa_t e, uint64_t arg) { (void)v, (void)e, (void)arg; YES }
-static inline int axvcpu_leaf_bind(struct axvcpu *v) { (void)v; YES }
-static inline int axvcpu_leaf_unbind(struct axvcpu *v) { (void)v; YES }
-static inline int axvcpu_leaf_put(struct axvcpu *v) { (void)v; YES }
-static inline int axvcpu_leaf_load(struct axvcpu *v) { (void)v; YES }
-static inline int axvcpu_leaf_commit(struct axvcpu *v, struct axvcpu_exit *x, bool entering) { (void)v, (void)x, (void)entering; YES }
-static inline int axvcpu_leaf_retry(struct axvcpu *v) { (void)v; YES }
-static inline int axvcpu_leaf_refuse(struct axvcpu *v) { (void)v; YES }
-static inline int axvcpu_leaf_get_reg(struct axvcpu *v, uint64_t id, uint64_t *value) { (void)v, (void)id, (void)value; YES }
-static inline int axvcpu_leaf_set_reg(struct axvcpu *v, uint64_t id, uint64_t value) { (void)v, (void)id, (void)value; YES }
-static inline int axvcpu_leaf_inject(struct axvcpu *v, uint32_t *what) { (void)v; *what = 0; YES }
-static inline int axvcpu_leaf_inject_exception(struct axvcpu *v, uint32_t n, uint64_t e, uint64_t a) { (void)v, (void)n, (void)e, (void)a; YES }
-static inline int axvcpu_leaf_inject_hw(struct axvcpu *v, uint32_t vintid, uint32_t pintid) { (void)v, (void)vintid, (void)pintid; YES }
+static inline int axvcpu_leaf_reset(struct axvcpu *v) { (void)v; return AXVCPU_OK; }
+static inline int axvcpu_leaf_set_entry(struct axvcpu *v, axvcpu_gpa_t e) { (void)v, (void)e; return AXVCPU_OK; }
+static inline int axvcpu_leaf_set_root(struct axvcpu *v, axvcpu_hpa_t r) { (void)v, (void)r; return AXVCPU_OK; }
+static inline int axvcpu_leaf_setup(struct axvcpu *v, const struct axvcpu_arch_setup *s)
+{
+    (void)v, (void)s;
+    return AXVCPU_OK;
+}
+static inline int axvcpu_leaf_restart(struct axvcpu *v, axvcpu_gpa_t e, uint64_t arg)
+{
+    (void)v, (void)e, (void)arg;
+    return AXVCPU_OK;
+}
+static inline int axvcpu_leaf_bind(struct axvcpu *v) { (void)v; return AXVCPU_OK; }
+static inline int axvcpu_leaf_unbind(struct axvcpu *v) { (void)v; return AXVCPU_OK; }
+static inline int axvcpu_leaf_put(struct axvcpu *v) { (void)v; return AXVCPU_OK; }
+static inline int axvcpu_leaf_load(struct axvcpu *v) { (void)v; return AXVCPU_OK; }
+static inline int axvcpu_leaf_commit(struct axvcpu *v, struct axvcpu_exit *x, bool entering)
+{
+    (void)v, (void)x, (void)entering;
+    return AXVCPU_OK;
+}
+static inline int axvcpu_leaf_retry(struct axvcpu *v) { (void)v; return AXVCPU_OK; }
+static inline int axvcpu_leaf_refuse(struct axvcpu *v) { (void)v; return AXVCPU_OK; }
+static inline int axvcpu_leaf_get_reg(struct axvcpu *v, uint64_t id, uint64_t *value)
+{
+    (void)v, (void)id, (void)value;
+    return AXVCPU_OK;
+}
+static inline int axvcpu_leaf_set_reg(struct axvcpu *v, uint64_t id, uint64_t value)
+{
+    (void)v, (void)id, (void)value;
+    return AXVCPU_OK;
+}
+static inline int axvcpu_leaf_inject(struct axvcpu *v, uint32_t *what) { (void)v; *what = 0; return AXVCPU_OK; }
+static inline int axvcpu_leaf_inject_exception(struct axvcpu *v, uint32_t n, uint64_t e, uint64_t a)
+{
+    (void)v, (void)n, (void)e, (void)a;
+    return AXVCPU_OK;
+}
+static inline int axvcpu_leaf_inject_hw(struct axvcpu *v, uint32_t vintid, uint32_t pintid)
+{
+    (void)v, (void)vintid, (void)pintid;
+    return AXVCPU_OK;
+}
 static inline bool axvcpu_leaf_wakes(const struct axvcpu *v, bool queued) { (void)v; return queued; }
 static inline void axvcpu_leaf_kick(struct axvcpu *v, void *owner) { (void)v, (void)owner; }
-static inline int axvcpu_leaf_percpu_init(struct axvcpu_percpu *p, uint32_t cpu_id) { (void)p, (void)cpu_id; YES }
+static inline int axvcpu_leaf_percpu_init(struct axvcpu_percpu *p, uint32_t cpu_id)
+{
+    (void)p, (void)cpu_id;
+    return AXVCPU_OK;
+}
 static inline void axvcpu_leaf_percpu_deinit(struct axvcpu_percpu *p) { (void)p; }
-static inline int axvcpu_leaf_percpu_enable(struct axvcpu_percpu *p) { (void)p; YES }
-static inline int axvcpu_leaf_percpu_disable(struct axvcpu_percpu *p) { (void)p; YES }
-static inline uint32_t axvcpu_leaf_max_guest_page_table_levels(const struct axvcpu_percpu *p) { (void)p; return 4; }
+static inline int axvcpu_leaf_percpu_enable(struct axvcpu_percpu *p) { (void)p; return AXVCPU_OK; }
+static inline int axvcpu_leaf_percpu_disable(struct axvcpu_percpu *p) { (void)p; return AXVCPU_OK; }
+static inline uint32_t axvcpu_leaf_max_guest_page_table_levels(const struct axvcpu_percpu *p)
+{
+    (void)p;
+    return 4;
+}
 static inline bool axvcpu_leaf_supported(void) { return true; }
-static inline int axvm_leaf_init(struct axvm *vm, const struct axvm_arch_desc *d) { (void)vm, (void)d; YES }
+static inline int axvm_leaf_init(struct axvm *vm, const struct axvm_arch_desc *d) { (void)vm, (void)d; return AXVCPU_OK; }
 static inline void axvm_leaf_deinit(struct axvm *vm) { (void)vm; }
-static inline int axvm_leaf_map(struct axvm *vm, uint32_t slot, const struct axvm_mapping *m) { (void)vm, (void)slot, (void)m; YES }
-static inline int axvm_leaf_unmap(struct axvm *vm, uint32_t slot, const struct axvm_mapping *m) { (void)vm, (void)slot, (void)m; YES }
+static inline int axvm_leaf_map(struct axvm *vm, uint32_t slot, const struct axvm_mapping *m)
+{
+    (void)vm, (void)slot, (void)m;
+    return AXVCPU_OK;
+}
+static inline int axvm_leaf_unmap(struct axvm *vm, uint32_t slot, const struct axvm_mapping *m)
+{
+    (void)vm, (void)slot, (void)m;
+    return AXVCPU_OK;
+}
 static inline axvcpu_hpa_t axvm_leaf_root(const struct axvm *vm) { (void)vm; return axvcpu_hpa(0); }
 static inline uint32_t axvm_leaf_vmid(const struct axvm *vm) { (void)vm; return 0; }
-static inline int axvm_leaf_irq_line(struct axvm *vm, uint32_t line, bool level) { (void)vm, (void)line, (void)level; YES }
-static inline bool axvm_leaf_is_target(const struct axvcpu *v, uint64_t target) { (void)v, (void)target; return false; }
-static inline enum axvm_answer axvm_leaf_answer(struct axvm *vm, struct axvcpu *v, struct axvcpu_exit *x) { (void)vm, (void)v, (void)x; return AXVM_RETURN; }
-#undef YES
+static inline int axvm_leaf_irq_line(struct axvm *vm, uint32_t line, bool level)
+{
+    (void)vm, (void)line, (void)level;
+    return AXVCPU_OK;
+}
+static inline bool axvm_leaf_is_target(const struct axvcpu *v, uint64_t target)
+{
+    (void)v, (void)target;
+    return false;
+}
+static inline enum axvm_answer axvm_leaf_answer(struct axvm *vm, struct axvcpu *v, struct axvcpu_exit *x)
+{
+    (void)vm, (void)v, (void)x;
+    return AXVM_RETURN;
+}
 
 #endif

@@ -20,7 +20,8 @@
 #define TOY_GPRS 8
 #define TOY_INSN_SIZE 8u
 #define TOY_INSN(op, rd, rs, width, imm) \
-    ((uint64_t)(op) | (uint64_t)(rd) << 8 | (uint64_t)(rs) << 16 | (uint64_t)(width) << 24 | (uint64_t)(uint32_t)(imm) << 32)
+    ((uint64_t)(op) | (uint64_t)(rd) << 8 | (uint64_t)(rs) << 16 | (uint64_t)(width) << 24 | \
+     (uint64_t)(uint32_t)(imm) << 32)
 
 enum toy_op { TOY_OP_NONE, TOY_OP_LI, TOY_OP_ADD, TOY_OP_LOAD, TOY_OP_STORE, TOY_OP_IN, TOY_OP_OUT, TOY_OP_HYPERCALL,
               TOY_OP_HALT, TOY_OP_JUMP, TOY_OP_JUMP_IF, TOY_OP_ENABLE, TOY_OP_RETURN };
@@ -352,7 +353,10 @@ AXVCPU_API int axvcpu_leaf_refuse(struct axvcpu *v)
 
 static uint64_t *toy_reg(struct axvcpu_arch *a, uint64_t id)
 {
-    return AXVCPU_REG_CLASS(id) == 0 ? &a->gpr[id] : id == AXVCPU_REG_PC ? &a->pc : id == AXVCPU_REG_FLAGS ? &a->flags : NULL;
+    return AXVCPU_REG_CLASS(id) == 0 ? &a->gpr[id] :
+           id == AXVCPU_REG_PC       ? &a->pc :
+           id == AXVCPU_REG_FLAGS    ? &a->flags :
+                                       NULL;
 }
 
 /* By AXVCPU_REG_*; a general register's number has been checked. ENOSUPPORT for those there are not. */

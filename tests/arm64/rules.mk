@@ -13,3 +13,20 @@ build/tests/arm64/fuzz: tests/arm64/fuzz.c | deps-arm64
 
 COMMANDS_arm64 := "fuzz=sh tests/arm64/fuzz.sh $(FUZZ_RUNS_arm64)"
 LIMIT_arm64 := 60
+
+# The conformance suite at EL2 on QEMU's virt machine. x18 is the host's, FP and SIMD are the guests'.
+ARM64_CC := aarch64-linux-gnu-gcc
+ARM64_FLAGS = -O2 -ffreestanding -nostdinc -isystem $(shell $(ARM64_CC) -print-file-name=include) -mgeneral-regs-only \
+  -mno-outline-atomics -mstrict-align -ffixed-x18 -fno-stack-protector -fno-pic -Iexamples/bare/arm64 \
+  -Itests/conformance -Itests/conformance/arm64 -include examples/bare/arm64/host.h \
+  -nostdlib -static -Wl,--build-id=none,--no-warn-rwx-segments -T examples/bare/arm64/link.ld
+ARM64_HOST := $(addprefix examples/bare/arm64/,host.c start.S)
+ARM64_SUITE := $(ARM64_HOST) tests/conformance/runner.c $(addprefix tests/conformance/arm64/,port_bare.c cases.c guests.S)
+
+build/tests/arm64/conformance.elf: $(ARM64_SUITE) $(HEADERS) examples/bare/arm64/link.ld | deps-arm64
+	$(call compile,$(ARM64_CC)) $(ARM64_FLAGS) $(filter %.S,$^)
+build/tests/arm64/conformance.elf: $(wildcard examples/bare/arm64/*.h tests/conformance/*.h tests/conformance/arm64/*.h)
+NEEDS_arm64 += build/tests/arm64/conformance.elf
+QEMU_arm64 := qemu-system-aarch64 -accel tcg -m 64 -smp 2 -display none -serial stdio -no-reboot
+COMMANDS_arm64 += "EL2 on a57=$(QEMU_arm64) -M virt,virtualization=on,gic-version=2 -cpu cortex-a57 -kernel \
+  build/tests/arm64/conformance.elf </dev/null"

@@ -219,6 +219,7 @@ void port_forget(void);                        // all of it goes back
 bool port_start(void (*fn)(void *), void *arg); // on another CPU; false: there is none
 void port_join(void);                          // ... until fn has returned
 void port_pause(uint32_t ns);                  // about so long
+void port_alarm(uint32_t ns, void (*fn)(void *), void *arg); // once, on this CPU, from an interrupt or signal
 
 int conformance_main(const char *only); // 0: all well; only: the cases of this name, or all that begin so: "rep*"
 

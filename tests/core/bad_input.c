@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Whatever a caller gets wrong is an error code and one line in the log, and changes nothing.
-#define _GNU_SOURCE
-#include <setjmp.h>
 #include <stdint.h>
-#include <sys/mman.h>
 
 static uint32_t this_cpu = UINT32_MAX; // unknown
 #define AXVCPU_CPU_ID() this_cpu
@@ -129,36 +126,6 @@ static void test_objects(void)
         check_object(&calls[i], &foreign, "a foreign object");
         check_object(&calls[i], &deinited, "a deinited vCPU");
     }
-}
-
-// "Nothing changed" holds in between too: what is no vCPU may be another's by now, or read-only.
-static sigjmp_buf wrote;
-
-static void on_write(int sig)
-{
-    (void)sig;
-    siglongjmp(wrote, 1);
-}
-
-static void check_read_only(const struct call *c, struct axvcpu *object)
-{
-    volatile int err = -1;
-
-    if (sigsetjmp(wrote, 1) == 0)
-        err = c->fn(object);
-    ok(err == AXVCPU_EINVAL, "%s, a zeroed object in read-only memory: %s", c->name, err == -1 ? "not written to" : "EINVAL");
-}
-
-static void test_read_only_object(void)
-{
-    size_t size = (sizeof(struct axvcpu) + 4095) / 4096 * 4096, i;
-    void *page = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    must(page != MAP_FAILED);
-    signal(SIGSEGV, on_write);
-    for (i = 0; i < COUNT(calls); i++)
-        check_read_only(&calls[i], page);
-    signal(SIGSEGV, SIG_DFL);
 }
 
 // The CPU's own id is no reason to look into an object that is none.
@@ -595,7 +562,6 @@ int main(void)
     tap_begin(60);
     cpu_start(&other);
     test_objects();
-    test_read_only_object();
     test_bind_on_known_cpu();
     test_quiet_functions();
     test_init();

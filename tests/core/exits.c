@@ -288,6 +288,63 @@ static void test_committed_once(void)
     }
 }
 
+// ---- nothing is left over from the access before
+
+static void do_access(const struct access *a, uint64_t registers[AXVCPU_LEAF_GPRS])
+{
+    uint32_t i;
+
+    for (i = 0; i < AXVCPU_LEAF_GPRS; i++)
+        must(axvcpu_set_gpr(&vcpu, i, OLD) == AXVCPU_OK);
+    must(axvcpu_fake_script(&vcpu, &a->step, 1, false) == AXVCPU_OK && axvcpu_run(&vcpu, &x) == AXVCPU_OK);
+    answer(a);
+    must(axvcpu_settle(&vcpu, &x) == AXVCPU_OK);
+    for (i = 0; i < AXVCPU_LEAF_GPRS; i++)
+        registers[i] = gpr_of(&vcpu, i);
+}
+
+static void check_after(const struct access *first, const struct access *second)
+{
+    uint64_t alone[AXVCPU_LEAF_GPRS], after[AXVCPU_LEAF_GPRS];
+
+    bound(&vcpu);
+    do_access(second, alone);
+    bound(&vcpu);
+    do_access(first, after);
+    do_access(second, after);
+    ok(memcmp(alone, after, sizeof(alone)) == 0 && pc() == ENTRY + 8, "%s after %s is as %s alone", second->name, first->name,
+       second->name);
+}
+
+static void test_nothing_left_over(void)
+{
+    static const struct access narrow = { "narrow signed MMIO_READ", READ, false,
+        STEP(.kind = AXVCPU_EXIT_MMIO_READ, .mmio = { 0x1000, 0, 1, 9, 2, true }) };
+    static const struct access wide = { "wide MMIO_READ", READ, false,
+        STEP(.kind = AXVCPU_EXIT_MMIO_READ, .mmio = { 0x1000, 0, 8, 9, 8, false }) };
+    size_t i, k;
+
+    for (i = 0; i < COUNT(accesses); i++) {
+        check_after(&narrow, &accesses[i]);
+        check_after(&wide, &accesses[i]);
+        for (k = 0; k < COUNT(accesses); k++)
+            check_after(&accesses[k], &accesses[i]);
+    }
+}
+
+static void test_refusal_is_not_left_over(void)
+{
+    uint64_t registers[AXVCPU_LEAF_GPRS];
+    size_t i;
+
+    for (i = 0; i < COUNT(accesses); i++) {
+        perform_on(&accesses[i].step);
+        must(axvcpu_refuse(&vcpu) == AXVCPU_OK && axvcpu_settle(&vcpu, &x) == AXVCPU_OK);
+        do_access(&accesses[0], registers);
+        ok_u64(registers[5], 0x42, "a refused %s leaves the next read alone", accesses[i].name);
+    }
+}
+
 // ---- unanswered
 
 static int rebind(void)
@@ -860,6 +917,8 @@ int main(void)
     test_no_register();
     test_strings();
     test_committed_once();
+    test_nothing_left_over();
+    test_refusal_is_not_left_over();
     test_pending();
     test_settled_elsewhere();
     test_forgotten();

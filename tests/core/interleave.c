@@ -401,7 +401,7 @@ static bool still_shared(void)
 static bool awake_and_pending_read(void)
 {
     return outer == AXVCPU_OK && awake() && do_run() == AXVCPU_EPENDING && do_complete() == AXVCPU_OK && do_run() == AXVCPU_OK &&
-           mock.calls[MOCK_commit] == 2;
+           mock.committed == 2;
 }
 
 static bool awake_and_answered(void)
@@ -584,11 +584,54 @@ static const struct story blocking[] = {
     { "a backend that blocks and inject", as_about_to_block, do_run, do_inject, awake_or_pending },
 };
 
+// ---- what is nested does not get in another CPU's way, not even for a moment
+
+static struct axvcpu outside; // what CPU 0 is inside of
+
+static int nested(struct axvcpu *v, void *arg)
+{
+    int (*fn)(void);
+
+    (void)v;
+    memcpy(&fn, arg, sizeof(fn));
+    return fn();
+}
+
+static int (*nested_fn)(void);
+
+static int do_nested(void)
+{
+    return axvcpu_with_current(&outside, nested, &nested_fn);
+}
+
+static bool nested_and_bound(void)
+{
+    return both(AXVCPU_ENESTED, AXVCPU_OK) && is(AXVCPU_STATE_READY, 1) && usable_by(1);
+}
+
+static void as_free_and_outside(void)
+{
+    set_up(&outside);
+    set_up(&vcpu);
+}
+
+static const struct nesting {
+    struct story story;
+    int (*fn)(void);
+} nestings[] = {
+#define NESTED(name) { { "a nested " #name " and bind", as_free_and_outside, do_nested, do_bind, nested_and_bound }, do_##name }
+    NESTED(bind), NESTED(setup), NESTED(run), NESTED(unbind), NESTED(reset), NESTED(restart), NESTED(get_gpr), NESTED(settle),
+};
+
 int main(void)
 {
     size_t i;
 
     tap_begin(30);
+    for (i = 0; i < COUNT(nestings); i++) {
+        nested_fn = nestings[i].fn;
+        check(&nestings[i].story);
+    }
     for (i = 0; i < COUNT(stories); i++)
         check(&stories[i]);
     for (i = 0; i < COUNT(blocking); i++)

@@ -5,7 +5,8 @@
 //
 //     // flags: -UAXVCPU_ARCH_FAKE -DAXVCPU_ARCH_HEADER="tests/core/mock.h"
 //
-// One thread at a time may use it; `mock` is all its state.
+// One thread at a time may use it; `mock` is all its state. -DMOCK_RUN_COMMITS: entering the guest commits, as
+// with KVM.
 #ifndef MOCK_H
 #define MOCK_H
 
@@ -14,6 +15,9 @@
 #define AXVCPU_LEAF_RETURN_GPR 0
 #define AXVCPU_LEAF_VECTORS 1020 /* as a GIC; not a multiple of 64 */
 #define AXVCPU_LEAF_VECTOR_OK(n) ((n) != 1019)
+#ifdef MOCK_RUN_COMMITS
+#define AXVCPU_LEAF_RUN_COMMITS 1
+#endif
 #define AXVM_LEAF_UP_OK 0
 #define AXVM_LEAF_UP_ALREADY 1
 #define AXVM_LEAF_UP_INVALID 2
@@ -43,14 +47,14 @@ struct mock {
     enum mock_leaf journal[256];
     size_t length;
     uint64_t fail_at; // the call, counted by total, that fails; 0: none
-    uint64_t fail_percpu_secret;
     int fail_with;
     enum mock_leaf failed; // which leaf that was
     const struct axvcpu_exit *exits, *further; // what run returns next (then HALT), and what commit does
     size_t exit_count, further_count;
-    bool entering; // what the last commit was told
-    bool commit_at_run; // ... and leaves it to run, as a KVM backend does
-    uint64_t committed, taken[AXVCPU_LEAF_VECTORS];
+    bool due;           // an access is to be committed
+    bool entering;      // what the last commit was told
+    bool commit_at_run; // it leaves the commit to run then
+    uint64_t committed, entered, taken[AXVCPU_LEAF_VECTORS];
     uint64_t exception[3];
     void (*inside)(struct axvcpu *, enum mock_leaf); // called in the middle of every leaf
     void (*kicked)(struct axvcpu *, void *owner);
@@ -108,6 +112,7 @@ AXVCPU_API void axvcpu_leaf_destroy(struct axvcpu *v)
 AXVCPU_API int axvcpu_leaf_reset(struct axvcpu *v)
 {
     memset(axvcpu_arch(v), 0, sizeof(struct axvcpu_arch));
+    mock.due = false;
     return mock_call(v, MOCK_reset);
 }
 
@@ -134,6 +139,7 @@ AXVCPU_API int axvcpu_leaf_restart(struct axvcpu *v, axvcpu_gpa_t entry, uint64_
     memset(axvcpu_arch(v)->gpr, 0, sizeof(axvcpu_arch(v)->gpr));
     axvcpu_arch(v)->gpr[0] = arg;
     axvcpu_arch(v)->pc = entry.addr;
+    mock.due = false;
     return mock_call(v, MOCK_restart);
 }
 
@@ -158,8 +164,15 @@ AXVCPU_API int axvcpu_leaf_unbind(struct axvcpu *v)
     }
 MOCK_PLAIN(put)
 MOCK_PLAIN(load)
-MOCK_PLAIN(retry)
 MOCK_PLAIN(refuse)
+
+AXVCPU_API int axvcpu_leaf_retry(struct axvcpu *v)
+{
+    int err = mock_call(v, MOCK_retry);
+
+    mock.due = mock.due && err != 0;
+    return err;
+}
 
 // Takes the next record of a list and has the guest wait for it if it is an access.
 static bool mock_take(struct axvcpu *v, const struct axvcpu_exit **list, size_t *count, struct axvcpu_exit *x)
@@ -168,18 +181,34 @@ static bool mock_take(struct axvcpu *v, const struct axvcpu_exit **list, size_t 
         return false;
     *x = *(*list)++;
     --*count;
-    if (((AXVCPU_READ_KINDS | AXVCPU_WRITE_KINDS) >> x->kind & 1u) != 0)
+    mock.due = ((AXVCPU_READ_KINDS | AXVCPU_WRITE_KINDS) >> x->kind & 1u) != 0;
+    if (mock.due)
         axvcpu_await(v, x);
     return true;
 }
 
-static void mock_commit(struct axvcpu *v)
+// Register, then a further exit of the instruction or the PC. Whether it was the exit.
+static bool mock_commit(struct axvcpu *v, struct axvcpu_exit *x)
 {
     const struct axvcpu_answer *a = axvcpu_access(v);
 
     mock.committed++;
+    mock.due = false;
     if ((AXVCPU_READ_KINDS >> a->kind & 1u) != 0 && a->kind != AXVCPU_EXIT_CPUID && a->reg < AXVCPU_LEAF_GPRS)
         axvcpu_arch(v)->gpr[a->reg] = axvcpu_access_result(a, axvcpu_arch(v)->gpr[a->reg]);
+    if (mock_take(v, &mock.further, &mock.further_count, x))
+        return true;
+    axvcpu_arch(v)->pc += 4;
+    return false;
+}
+
+static bool mock_leaves_it_to_run(void)
+{
+#ifdef MOCK_RUN_COMMITS
+    return true;
+#else
+    return mock.commit_at_run;
+#endif
 }
 
 AXVCPU_API int axvcpu_leaf_commit(struct axvcpu *v, struct axvcpu_exit *x, bool entering)
@@ -187,14 +216,9 @@ AXVCPU_API int axvcpu_leaf_commit(struct axvcpu *v, struct axvcpu_exit *x, bool 
     int err = mock_call(v, MOCK_commit);
 
     mock.entering = entering;
-    if (err != 0)
-        return err;
-    if (mock.commit_at_run && entering)
-        return AXVCPU_OK;
-    mock_commit(v);
-    if (!mock_take(v, &mock.further, &mock.further_count, x))
-        axvcpu_arch(v)->pc += 4;
-    return AXVCPU_OK;
+    if (err == 0 && !(entering && mock_leaves_it_to_run()))
+        (void)mock_commit(v, x);
+    return err;
 }
 
 AXVCPU_API int axvcpu_leaf_run(struct axvcpu *v, struct axvcpu_exit *x)
@@ -202,13 +226,9 @@ AXVCPU_API int axvcpu_leaf_run(struct axvcpu *v, struct axvcpu_exit *x)
     static const struct axvcpu_exit halt = { .kind = AXVCPU_EXIT_HALT };
     int err = mock_call(v, MOCK_run);
 
-    if (err != 0)
+    if (err != 0 || (mock.due && mock_leaves_it_to_run() && mock_commit(v, x)))
         return err;
-    if (mock.commit_at_run && mock.entering) {
-        mock.entering = false;
-        mock_commit(v);
-        axvcpu_arch(v)->pc += 4;
-    }
+    mock.entered++;
     if (!mock_take(v, &mock.exits, &mock.exit_count, x))
         *x = halt;
     return AXVCPU_OK;

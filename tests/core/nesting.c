@@ -500,10 +500,14 @@ static void spoil_in_leaf(struct axvcpu *v, enum mock_leaf leaf)
 
 static void check_not_owned_and_invalid(const char *what)
 {
-    (void)axvcpu_run(&self, &x);
+    int err = axvcpu_run(&self, &x);
+
     mock.inside = NULL;
     ok((axvcpu_get_state(&self) != AXVCPU_STATE_INVALID || self.owner == NULL) && axvcpu_current() == NULL,
        "trap 42: %s: Invalid and owned is no way to be", what);
+    ok((err == AXVCPU_OK) == (axvcpu_get_state(&self) == AXVCPU_STATE_BLOCKED) &&
+           (err == AXVCPU_OK || x.kind == AXVCPU_EXIT_NOTHING),
+       "trap 9: %s: run has an exit, or an error and NOTHING", what);
 }
 
 static void test_spoilt_in_run(void)

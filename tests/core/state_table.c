@@ -451,17 +451,36 @@ static void check_call(const struct operation *op, const struct call *call, enum
     }
 }
 
+// Without AXVCPU_CHECKED a combinator's caller vouches that nobody else uses the vCPU.
+static bool vouched_for(size_t op, int owner)
+{
+#ifdef AXVCPU_CHECKED
+    (void)op, (void)owner;
+    return false;
+#else
+    return owner == OTHER && (op == AXVCPU_OP_TRANSITION || op == AXVCPU_OP_WITH_STATE || op == AXVCPU_OP_WITH_CURRENT ||
+                              op == AXVCPU_OP_MANIPULATE);
+#endif
+}
+
+static void test_operation(size_t op, int owner)
+{
+    enum axvcpu_state state;
+    size_t c;
+
+    for (c = 0; c < operations[op].count && !vouched_for(op, owner); c++)
+        for (state = 0; state < AXVCPU_STATE_COUNT; state++)
+            check_call(&operations[op], &operations[op].calls[c], state, owner);
+}
+
 static void test_operations(void)
 {
-    size_t i, c;
+    size_t op;
     int owner;
-    enum axvcpu_state state;
 
-    for (i = 0; i < COUNT(operations); i++)
-        for (c = 0; c < operations[i].count; c++)
-            for (owner = NOBODY; owner < OWNERS; owner++)
-                for (state = 0; state < AXVCPU_STATE_COUNT; state++)
-                    check_call(&operations[i], &operations[i].calls[c], state, owner);
+    for (op = 0; op < COUNT(operations); op++)
+        for (owner = NOBODY; owner < OWNERS; owner++)
+            test_operation(op, owner);
 }
 
 // ---- transition knows no order but its own arguments

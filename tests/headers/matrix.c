@@ -41,8 +41,9 @@ static const struct backend {
     { "fake", FAKE, ANYWHERE, true, { "gcc", "clang" } },
     { "fake", FAKE, ANYWHERE, true, { ARM64_CC, RISCV_CC } },
     { "x86", "-DAXVCPU_ARCH_X86", ANYWHERE, false, { "gcc", "clang" } },
-    { "x86 kvm", "-DAXVCPU_ARCH_X86 -DAXVCPU_KVM", HOSTED, false, { "gcc", "clang" } },
-    { "default", "", ANYWHERE, false, { "gcc", "clang" } },
+    { "x86 kvm", "-DAXVCPU_ARCH_X86 -DAXVCPU_KVM", HOSTED, true, { "gcc", "clang" } },
+    { "default", "", HOSTED, true, { "gcc", "clang" } },
+    { "default", "", FREESTANDING, false, { "gcc", "clang" } },
     { "arm64", "-DAXVCPU_ARCH_ARM64", ANYWHERE, false, { ARM64_CC } },
     { "arm64 kvm", "-DAXVCPU_ARCH_ARM64 -DAXVCPU_KVM", HOSTED, false, { ARM64_CC } },
     { "default", "", ANYWHERE, false, { ARM64_CC, RISCV_CC } },
@@ -469,6 +470,8 @@ static void add_amalgamated(void)
                  text("gcc -std=c11 -O2 %s -Ibuild %s -pthread %s -o $O && $O", STRICT_C, FAKE, layouts[l].files));
     for (size_t i = 0; i < COUNT(backends); i++) {
         const char *cc = backends[i].cc[0];
+        if ((backends[i].where & HOSTED) == 0)
+            continue;
         struct cell *c = cell(text("backend (amalgamated): %s, %s", backends[i].name, first_word(cc)),
                               text("%s -std=c11 -O2 %s %s %s -c -o $O.o %s", cc, warnings_of(cc), backends[i].flags,
                                    IMPL, input(one, 1, "c")));

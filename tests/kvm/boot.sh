@@ -9,11 +9,11 @@ set -eu
 
 # ARCH, QEMU command, console, CPUs
 table='
-amd64    ttyS0    qemu-system-x86_64 -cpu max -smp 2
-arm64    ttyAMA0  qemu-system-aarch64 -M virt,virtualization=on,gic-version=3 -cpu cortex-a57 -smp 2
-riscv64  ttyS0    qemu-system-riscv64 -M virt -cpu rv64,h=true -smp 2
+amd64    ttyS0    qemu-system-x86_64 -cpu max -smp 1
+arm64    ttyAMA0  qemu-system-aarch64 -M virt,virtualization=on,gic-version=3 -cpu cortex-a57 -smp 1
+riscv64  ttyS0    qemu-system-riscv64 -M virt -cpu rv64,h=true -smp 1
 '
-LIMIT=${LIMIT:-150} # seconds
+LIMIT=${LIMIT:-240} # seconds
 here=$(dirname "$0")
 arch=$1 init=$2 list=$3
 shift 3

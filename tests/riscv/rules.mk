@@ -1,15 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# The decoder's tests run on the host. The fuzzer has a fixed seed and number of executions.
+# The decoder's tests run on the host; its fuzzer has a fixed seed and number of executions. The conformance
+# suite and the counts run on bare RISC-V in QEMU.
+RISCV := build/tests/riscv
 HOST_riscv := decode listing sbi
-PROGRAMS_riscv := $(HOST_riscv:%=build/tests/riscv/%)
-$(PROGRAMS_riscv): build/tests/riscv/%: tests/riscv/%.c | deps-riscv
+PROGRAMS_riscv := $(HOST_riscv:%=$(RISCV)/%)
+$(PROGRAMS_riscv): $(RISCV)/%: tests/riscv/%.c | deps-riscv
 	$(call compile,$(GCC)) $(BUILD_asan) $(FAKE)
 
 FUZZ_RUNS_riscv ?= 300000
-NEEDS_riscv := build/tests/riscv/fuzz
-build/tests/riscv/fuzz: tests/riscv/fuzz.c | deps-riscv
+$(RISCV)/fuzz: tests/riscv/fuzz.c | deps-riscv
 	$(call compile,clang) -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $(FAKE)
 
-COMMANDS_riscv := "fuzz=sh tests/riscv/fuzz.sh $(FUZZ_RUNS_riscv)"
+# BARE: a program for the bare machine. No compiler flag gives it a floating point register.
+BARE_FLAGS_riscv := -ffreestanding -nostdlib -static -march=rv64imac_zicsr_zifencei -mabi=lp64 -mcmodel=medany \
+  -fno-pic -no-pie -fno-stack-protector -include tests/riscv/machine.h -T tests/riscv/machine.ld \
+  -Wl,--build-id=none -Wl,-no-warn-rwx-segments
+BARE_riscv = $(call compile,riscv64-linux-gnu-gcc) -O2 $(BARE_FLAGS_riscv)
+MACHINE_riscv := tests/riscv/machine.c tests/riscv/start.S tests/riscv/machine.ld
+
+$(RISCV)/conformance.elf: $(addprefix tests/conformance/,runner.c riscv/cases.c riscv/guests.S) tests/riscv/port.c \
+  $(MACHINE_riscv) $(wildcard tests/conformance/riscv/*.h) | deps-riscv
+	$(BARE_riscv) -DAXVCPU_CHECKED -Itests/conformance -Itests/conformance/riscv $(filter %.S,$^)
+$(RISCV)/count.elf: tests/riscv/count.c tests/riscv/count_guest.S $(MACHINE_riscv) | deps-riscv
+	$(BARE_riscv) -Wa,-march=rv64gc $(filter %.S,$^)
+
+NEEDS_riscv := $(RISCV)/fuzz $(RISCV)/conformance.elf $(RISCV)/count.elf
+COMMANDS_riscv := "fuzz=sh tests/riscv/fuzz.sh $(FUZZ_RUNS_riscv)" \
+  "conformance=sh tests/riscv/qemu.sh 40 $(RISCV)/conformance.elf" \
+  "count=sh tests/riscv/qemu.sh 20 $(RISCV)/count.elf -icount shift=0"
 LIMIT_riscv := 60

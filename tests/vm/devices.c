@@ -1201,7 +1201,7 @@ int main(void)
     uint32_t kind;
     size_t i;
 
-    tap_begin(60);
+    tap_begin(110);
     c.state = chance_seed();
     test_bad_input();
     test_null();

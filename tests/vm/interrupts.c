@@ -25,10 +25,10 @@ struct guest {
 #define GUEST(name, script, rounds) { name, script, COUNT(script), rounds }
 static const struct guest guests[] = {
     GUEST("a guest that stays inside", spins, 1000000),
-    GUEST("a guest that leaves all the time", leaves, 200000),
-    GUEST("a guest that halts and is blocked", halts, 200000),
-    GUEST("a guest that masks interrupts and halts", masks, 100000),
-    GUEST("a guest that waits for answers", reads, 100000),
+    GUEST("a guest that leaves all the time", leaves, 100000),
+    GUEST("a guest that halts and is blocked", halts, 100000),
+    GUEST("a guest that masks interrupts and halts", masks, 50000),
+    GUEST("a guest that waits for answers", reads, 50000),
 };
 
 static enum axvm_answer block_it(struct axvm *vm, struct axvcpu *v, struct axvcpu_exit *x, void *arg)
@@ -37,6 +37,16 @@ static enum axvm_answer block_it(struct axvm *vm, struct axvcpu *v, struct axvcp
 
     (void)vm, (void)x, (void)arg;
     must(err == AXVCPU_OK || err == AXVCPU_EAGAIN);
+    return AXVM_DONE;
+}
+
+// Lets the others have the CPU: a guest that never leaves axvm_run_vcpu would keep it for its time slice.
+static enum axvm_answer yielding(struct axvm *vm, struct axvcpu *v, struct axvcpu_exit *x, void *arg)
+{
+    (void)vm, (void)v, (void)arg;
+    if (x->kind == AXVCPU_EXIT_MMIO_READ)
+        x->mmio.data = 1;
+    (void)sched_yield();
     return AXVM_DONE;
 }
 
@@ -59,13 +69,10 @@ static void *runner(void *arg)
 
 static pthread_t start(const struct guest *g)
 {
-    static struct device served;
-
-    memset(&served, 0, sizeof(served));
     stop = 0;
     vm_loaded(&mc, 1);
-    must(axvm_add_mmio(&mc.vm, 0x1000, 8, device, &served) == AXVCPU_OK);
-    must(axvm_set_default(&mc.vm, AXVCPU_EXIT_HYPERCALL, device, &served) == AXVCPU_OK);
+    must(axvm_add_mmio(&mc.vm, 0x1000, 8, yielding, NULL) == AXVCPU_OK);
+    must(axvm_set_default(&mc.vm, AXVCPU_EXIT_HYPERCALL, yielding, NULL) == AXVCPU_OK);
     must(axvm_set_default(&mc.vm, AXVCPU_EXIT_HALT, block_it, NULL) == AXVCPU_OK);
     vm_play(&mc, 0, g->script, g->steps, true);
     return thread(runner, NULL);
@@ -192,7 +199,7 @@ static void on_signal(int sig)
 static void test_signals(const struct guest *g)
 {
     struct sigaction action = { .sa_handler = on_signal };
-    uint64_t n = rounds("signals", 20000), i;
+    uint64_t n = rounds("signals", 2000), i;
     pthread_t t = start(g);
 
     signaled = 0;
@@ -394,7 +401,7 @@ int main(void)
     uint64_t seed;
     size_t i;
 
-    tap_begin(60);
+    tap_begin(110);
     seed = chance_seed();
     test_masks();
     test_vectors();

@@ -436,7 +436,7 @@ int main(void)
     uint32_t who;
     size_t i, w;
 
-    tap_begin(60);
+    tap_begin(110);
     seed = chance_seed();
     for (i = 0; i < COUNT(ups); i++) {
         for (w = 0; w < COUNT(ways); w++)

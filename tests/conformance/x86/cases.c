@@ -321,13 +321,13 @@ static const struct row rows_line[] = {
     NONCE, OUT(0x48, 1, N(0)), LINE(0x61, 1), TAKES(0x61), TAKES(0x61), TAKES(0x61), LINE(0x61, 0), RESULT(N(0)), HALT,
 };
 
-// ---- at random moments, from another CPU
+// ---- at random moments, from interrupts of the host and from another CPU
 
 struct random {
     struct play *play;
     uint64_t seed;
-    uint32_t done, seen[2]; // seen: what the guest's CPU acknowledged
-    uint32_t total;
+    uint32_t total, sent, answered, waits;
+    uint32_t before, which; // injections: what the guest had counted, and of which vector
     bool lost;
 };
 static struct random shared;
@@ -340,92 +340,150 @@ static uint32_t random_below(struct random *r, uint32_t limit)
     return (uint32_t)(r->seed >> 32) % limit;
 }
 
-// Waits until *counter is more than `before`; false: it takes too long.
-static bool acknowledged(const uint32_t *counter, uint32_t before)
+// What is next: stop (false), or once more.
+static bool random_goes_on(struct random *r)
 {
-    for (uint32_t i = 0; __atomic_load_n(counter, __ATOMIC_SEQ_CST) == before; i++) {
-        if (i == 100000)
-            return false;
-        port_pause(i < 200 ? 0 : 50000);
-    }
-    return true;
+    if (r->sent < r->total && !r->lost)
+        return true;
+    __atomic_store_n((uint32_t *)(r->play->ram + DATA), 1, __ATOMIC_SEQ_CST); // the guest may go on to its result
+    return false;
 }
 
-static void stop_guest(struct random *r)
-{
-    __atomic_store_n((uint32_t *)(r->play->ram + DATA), 1, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&r->done, 1, __ATOMIC_SEQ_CST);
-}
-
-static void kicker(void *arg)
+// One kick from an interrupt; the next alarm is set when this one is answered.
+static void kick_alarm(void *arg)
 {
     struct random *r = arg;
-    for (uint32_t i = 0; i < r->total && !r->lost; i++) {
-        uint32_t pause = random_below(r, 4);
-        if (pause != 0) // else at once: the CPU is on its way out or in
-            port_pause(random_below(r, pause == 1 ? 60000 : 3000));
-        axvcpu_kick(r->play->v);
-        r->lost = !acknowledged(&r->seen[0], i);
-    }
-    stop_guest(r);
-    if (r->lost) // a second one brings the CPU back
-        axvcpu_kick(r->play->v);
-}
-
-// The guest counts in memory.
-static void injector(void *arg)
-{
-    struct random *r = arg;
-    const uint32_t *taken = (const uint32_t *)(r->play->ram + DATA + 8);
-    for (uint32_t i = 0; i < r->total && !r->lost; i++) {
-        uint32_t which = random_below(r, 2);
-        uint32_t before = __atomic_load_n(&taken[which], __ATOMIC_SEQ_CST);
-        port_pause(random_below(r, 20000));
-        axvcpu_inject_interrupt(r->play->v, 0x80 + which);
-        r->lost = !acknowledged(&taken[which], before);
-    }
-    stop_guest(r);
+    r->sent++;
     axvcpu_kick(r->play->v);
 }
 
-static void play_random(struct play *p, void (*other)(void *), uint32_t total)
+// What the guest has counted of this vector.
+static uint32_t taken(const struct random *r)
+{
+    return __atomic_load_n((const uint32_t *)(r->play->ram + DATA + 8) + r->which, __ATOMIC_SEQ_CST);
+}
+
+// One injection, or nothing as long as the last one is not taken; the guest alone makes progress in between.
+static void inject_next(struct random *r)
+{
+    if (r->sent > 0 && taken(r) == r->before) {
+        r->lost = ++r->waits > 100000;
+        return;
+    }
+    r->waits = 0;
+    r->sent++;
+    r->which = random_below(r, 2);
+    r->before = taken(r);
+    axvcpu_inject_interrupt(r->play->v, 0x80 + r->which);
+}
+
+static void inject_alarm(void *arg)
+{
+    struct random *r = arg;
+    if (r->sent < r->total || taken(r) == r->before) {
+        inject_next(r);
+        if (random_goes_on(r) || !r->lost)
+            port_alarm(random_below(r, 30000), inject_alarm, r);
+        return;
+    }
+    (void)random_goes_on(r);
+}
+
+static void kick_thread(void *arg)
+{
+    struct random *r = arg;
+    while (random_goes_on(r)) {
+        if (random_below(r, 4) != 0) // else at once: the CPU is on its way out or in
+            port_pause(random_below(r, 30000));
+        r->sent++;
+        axvcpu_kick(r->play->v);
+        for (r->waits = 0; !r->lost && __atomic_load_n(&r->answered, __ATOMIC_SEQ_CST) != r->sent; r->waits++) {
+            r->lost = r->waits > 3000;
+            port_pause(r->waits < 100 ? 1000 : 1000000);
+        }
+    }
+}
+
+static void inject_thread(void *arg)
+{
+    struct random *r = arg;
+    while (random_goes_on(r)) {
+        port_pause(random_below(r, 20000));
+        inject_next(r);
+    }
+}
+
+static bool check_run(struct play *p, int err)
+{
+    if (err != AXVCPU_OK)
+        play_wrong(p, "run", (uint64_t)err, AXVCPU_OK);
+    return err == AXVCPU_OK;
+}
+
+// Until the guest's own result: every kick makes one CANCELED.
+static void run_random(struct play *p, bool by_alarm, bool kicks)
+{
+    struct random *r = &shared;
+    struct axvcpu_exit *x = &p->exit[axvcpu_id(p->v)];
+    for (;;) {
+        if (by_alarm && kicks && random_goes_on(r))
+            port_alarm(random_below(r, 20000), kick_alarm, r);
+        if (!check_run(p, axvcpu_run(p->v, x)) || x->kind != AXVCPU_EXIT_CANCELED)
+            break;
+        __atomic_fetch_add(&r->answered, 1, __ATOMIC_SEQ_CST);
+    }
+    if (!p->wrong && x->kind != AXVCPU_EXIT_MMIO_WRITE)
+        play_wrong(p, "exit", x->kind, AXVCPU_EXIT_MMIO_WRITE);
+}
+
+static void play_random(struct play *p, uint32_t total, void (*alarm)(void *), void (*thread)(void *), bool kicks)
 {
     struct axvcpu_exit *x = &p->exit[axvcpu_id(p->v)];
-    uint32_t canceled = 0;
     AXVCPU_MEMSET(&shared, 0, sizeof shared);
     shared.play = p;
     shared.total = total;
     shared.seed = port_random() | 1;
     port_seed(shared.seed);
-    if (!port_start(other, &shared)) {
+    if (thread && !port_start(thread, &shared)) {
         play_wrong(p, "other CPUs", 0, 1);
         return;
     }
-    while (!p->wrong && !__atomic_load_n(&shared.done, __ATOMIC_SEQ_CST)) {
-        int err = axvcpu_run(p->v, x);
-        if (err != AXVCPU_OK || (x->kind != AXVCPU_EXIT_CANCELED && x->kind != AXVCPU_EXIT_MMIO_WRITE))
-            play_wrong(p, "exit", x->kind, AXVCPU_EXIT_CANCELED);
-        if (x->kind == AXVCPU_EXIT_MMIO_WRITE)
-            break; // the guest has seen the end before we did
-        __atomic_store_n(&shared.seen[0], ++canceled, __ATOMIC_SEQ_CST);
-    }
-    port_join();
-    if (shared.lost)
-        play_wrong(p, "one was lost, answered so far", canceled, total);
+    if (alarm && !kicks)
+        port_alarm(1000, alarm, &shared);
+    run_random(p, alarm != NULL, kicks);
+    if (thread)
+        port_join();
+    if (shared.lost || shared.sent != total || shared.answered != (kicks ? total : 0))
+        play_wrong(p, shared.lost ? "one was lost, sent" : "sent", shared.sent, total);
+    else if (x->mmio.data != p->nonce + (kicks ? 0 : total))
+        play_wrong(p, "the guest counted", x->mmio.data - p->nonce, total);
 }
 
 static void play_kicks(struct play *p)
 {
-    play_random(p, kicker, 20000);
+    play_random(p, 20000, kick_alarm, NULL, true);
+}
+
+static void play_kicks_other(struct play *p)
+{
+    play_random(p, 1000, NULL, kick_thread, true);
 }
 
 static void play_injections(struct play *p)
 {
-    play_random(p, injector, 5000);
+    play_random(p, 5000, inject_alarm, NULL, false);
 }
 
-static const struct row rows_kicks[] = {NONCE, PLAY(play_kicks)};
-static const struct row rows_injections[] = {NONCE, PLAY(play_injections)};
+static void play_injections_other(struct play *p)
+{
+    play_random(p, 500, NULL, inject_thread, false);
+}
+
+#define SPUN RESULT(N_PLUS(1)), HALT // the guest did run
+static const struct row rows_kicks[] = {NONCE, PLAY(play_kicks), SPUN};
+static const struct row rows_kicks_other[] = {NONCE, PLAY(play_kicks_other), SPUN};
+static const struct row rows_injections[] = {NONCE, PLAY(play_injections), SPUN};
+static const struct row rows_injections_other[] = {NONCE, PLAY(play_injections_other), SPUN};
 
 // ---- two vCPUs
 
@@ -474,10 +532,10 @@ static void play_race(struct play *p)
     }
     run_to_halt(p, p->v, &result);
     port_join();
-    if (*counter != 4000)
-        play_wrong(p, "turns", *counter, 4000);
-    if (race_result != p->nonce + 4000 && result != p->nonce + 4000)
-        play_wrong(p, "result", result, p->nonce + 4000);
+    if (*counter != 400)
+        play_wrong(p, "turns", *counter, 400);
+    if (race_result != p->nonce + 400 && result != p->nonce + 400)
+        play_wrong(p, "result", result, p->nonce + 400);
 }
 static const struct row rows_pair_race[] = {PLAY(play_race)};
 
@@ -546,7 +604,9 @@ const struct test_case conformance_cases[] = {
     CASE(nmi, nmi, MODE_LONG),
     CASE(line, line, MODE_LONG),
     CASE_ONCE(kicks, spin, MODE_LONG),
+    CASE_ONCE(kicks_other, spin, MODE_LONG),
     CASE_ONCE(injections, spin, MODE_LONG),
+    CASE_ONCE(injections_other, spin, MODE_LONG),
     CASE(pair, pair, MODE_LONG | VCPUS(2)),
     CASE_ONCE(pair_race, pair_race, MODE_LONG | VCPUS(2)),
     CASE(triple, triple, MODE_LONG),

@@ -818,10 +818,10 @@ point halt_end
     hlt
     done pair
 
-// The same 2,000 times without exits, both at once.
+// The same 200 times without exits, both at once.
     guest pair_race, 64
     mov DEV, %rbx
-    mov $2000, %ecx
+    mov $200, %ecx
 1:  pause
     cmp %edi, DATA
     jne 1b

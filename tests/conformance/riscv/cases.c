@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the RISC-V guests must do. guests.S has the programs, accesses.h the loads and stores, conformance.h
+// the words.
+#include "conformance.h"
+#include "accesses.h"
+
+#define PROGRAMS(X)                                                                                        \
+    X(first) X(load_all) X(store_all) X(load) X(undecoded) X(straddle) X(fetch) X(walk) X(paging) X(csr)   \
+    X(virtual) X(user) X(sbi) X(hart) X(order) X(timer) X(line) X(spin) X(float) X(same)
+#define POINTS(X)                                                                                          \
+    X(load_insn) X(load_end) X(undecoded_amo) X(undecoded_lr) X(undecoded_float) X(undecoded_c_float)      \
+    X(straddle_insn) X(sbi_resumed)
+#define PROGRAM(name) extern const uint8_t guest_##name[], guest_##name##_end[];
+#define POINT(name) extern const uint8_t name[];
+PROGRAMS(PROGRAM)
+POINTS(POINT)
+
+#define RESULT(...) MMIO_W(REPORT, 8, __VA_ARGS__)
+#define NONCE MMIO_R(DEV, 8, N(0))
+#define GIVES(...) MMIO_R(DEV, 8, __VA_ARGS__)
+#define IRQ(n) K(AXVCPU_RISCV_CAUSE_IRQ | (n))
+#define TAKES(n) RESULT(IRQ(n))
+#define GPR(n) AXVCPU_REG_GPR(n)
+
+static const uint64_t first_args[] = {0xcafe0001, 0xcafe0002};
+static const struct row rows_first[] = {
+    HYPERCALL(first_args, K(AXVCPU_RISCV_SBI_NR(OWN, 7))), RETURN(N(0)),
+    RESULT(N(0x5a5a5a5a)),
+    MMIO_R(DEV, 4, N(0x77)),
+    RESULT(SX(4, 8, 0x77)),
+    MMIO_W(DEV, 8, N(~0ull)),
+    LOOP(1000), KICK, CANCELED, RESULT(N_DOWN(1000)), AGAIN,
+    HALT, INJECT(AXVCPU_RISCV_IRQ_SOFT), TAKES(1), RESULT(N(1)),
+    HALT, INJECT(AXVCPU_RISCV_IRQ_EXT), TAKES(9), RESULT(N(2)),
+    HALT,
+};
+
+// ---- MMIO
+
+#define LOAD_ROWS(insn, reg, at, same, width, value) MMIO_R(DEV, width, N(0)), RESULT(value),
+static const struct row rows_load_all[] = {LOADS(LOAD_ROWS) HALT};
+#define STORE_ROWS(insn, reg, at, same, width, value) NONCE, MMIO_W(DEV, width, value),
+static const struct row rows_store_all[] = {STORES(STORE_ROWS) HALT};
+
+static const struct row rows_pending[] = {
+    MMIO_R_UNANSWERED(DEV, 8), RUN_FAILS(EPENDING), SETTLE_FAILS(EPENDING), REBIND, RUN_FAILS(EPENDING), MOVE,
+    COMPLETE(N(0)), COMPLETE_FAILS(EBADSTATE), SETTLE, REG_IS(GPR(9), N(0)), PC_IS(load_end), RESULT(N(0)), HALT,
+};
+static const struct row rows_retry[] = {
+    MMIO_R_UNANSWERED(DEV, 8), RETRY, PC_IS(load_insn), MMIO_R_UNANSWERED(DEV, 8), RETRY, RETRY_FAILS(EBADSTATE),
+    NONCE, RESULT(N(0)), HALT,
+};
+static const struct row rows_retry_mapped[] = {
+    MMIO_R_UNANSWERED(DEV, 8), RETRY, RAM_AT(MMIO), HALT,
+};
+static const struct row rows_refuse[] = {
+    MMIO_R_UNANSWERED(DEV, 8), REFUSE, RESULT(K(5)), RESULT(K(DEV)), MMIO_W(REPORT, 8, K(LOAD + 0x0)), HALT,
+};
+static const struct row rows_set_pc[] = {
+    MMIO_R_UNANSWERED(DEV, 8), RETRY, SET_REG(GPR(9), N(5)), GO_TO(load_end), RESULT(N(5)), HALT,
+};
+
+static const struct row rows_undecoded[] = {
+    UNDECODED(DEV, undecoded_amo), GO_TO(undecoded_lr),
+    UNDECODED(DEV, undecoded_lr), GO_TO(undecoded_float),
+    UNDECODED(DEV, undecoded_float), GO_TO(undecoded_c_float),
+    UNDECODED(DEV, undecoded_c_float),
+};
+static const struct row rows_straddle[] = {UNDECODED(RAM_END, straddle_insn)};
+
+// ---- page faults
+
+static const struct row rows_fetch[] = {PAGE_FAULT(MMIO, AXVCPU_ACCESS_EXEC)};
+static const struct row rows_walk[] = {PAGE_FAULT(MMIO + 0x10, AXVCPU_ACCESS_READ | AXVCPU_ACCESS_WALK)};
+static const struct row rows_paging[] = {
+    NONCE, RESULT(N(0)), RESULT(K(13)), RESULT(K(0x40000000)), NONCE, RESULT(N(0)), HALT,
+};
+
+// ---- CSRs and instructions
+
+static const struct row rows_csr[] = {
+    SYSREG_R(0x600, N(0)), RESULT(N(0)),
+    SYSREG_W(0x645, N(~0ull)),
+    SYSREG_R(0x605, N(3)), SYSREG_W(0x605, N(~0ull)), RESULT(N(3)),
+    SYSREG_R(0x602, K(4)), SYSREG_W(0x602, N_OR(4)), RESULT(K(4)),
+    SYSREG_R(0x603, N(0)), EXIT_(SYSREG_WRITE, 0x603, 8, {~3ull, VALUE_AND, 8, 0}), RESULT(N(0)),
+    SYSREG_R_UNANSWERED(0x600), REFUSE, RESULT(K(2)), RESULT(K(0x60002973)),
+    SYSREG_W(0x600, N(0)), REFUSE, RESULT(K(2)), RESULT(K(0x60091073)),
+    SYSREG_R(0x600, K(1)), SYSREG_W(0x600, N(0)), REFUSE, RESULT(K(2)), RESULT(K(0x60091973)), RESULT(N(0)),
+    HALT,
+};
+
+#define ILLEGAL(insn) RESULT(K(2)), RESULT(K(insn))
+static const struct row rows_virtual[] = {
+    NONCE, ILLEGAL(0x62000073), ILLEGAL(0x6c0442f3), ILLEGAL(0x6e544073), ILLEGAL(0x22000073), ILLEGAL(0),
+    ILLEGAL(0x300022f3), RESULT(N(0)), HALT,
+};
+static const struct row rows_user[] = {
+    ILLEGAL(0x10500073), ILLEGAL(0x100022f3), ILLEGAL(0x600022f3), NONCE, RESULT(K(8)), RESULT(K(0)), RESULT(N(0)),
+    KICK, CANCELED,
+};
+
+// ---- SBI
+
+#define BASE 0x10
+#define TIME 0x54494d45
+#define IPI 0x735049
+#define RFENCE 0x52464e43
+#define HSM 0x48534d
+#define SRST 0x53525354
+#define DBCN 0x4442434e
+#define NOT_SUPPORTED ((uint64_t)-2)
+#define INVALID_PARAM ((uint64_t)-3)
+#define INVALID_ADDRESS ((uint64_t)-5)
+#define ALREADY ((uint64_t)-6)
+#define ALL (~0ull)
+#define CALL(ext, function, a, b, c, d, e) \
+    GIVES(K(ext)), GIVES(K(function)), GIVES(K(a)), GIVES(K(b)), GIVES(K(c)), GIVES(K(d)), GIVES(K(e))
+#define ANSWER(error, value) RESULT(N(error)), RESULT(N(value))
+#define SBI(ext, function, a, b, c, d, e, error, value) CALL(ext, function, a, b, c, d, e), ANSWER(error, value)
+#define SERVED PLAY(play_served)
+
+// An exit that the VM answers.
+static void play_served(struct play *p)
+{
+    struct axvcpu_exit *x = &p->exit[axvcpu_id(p->v)];
+    int err = axvm_step(&p->vm, axvcpu_id(p->v), x);
+    if (err != AXVCPU_OK || (x->flags & AXVCPU_EXIT_HANDLED) == 0)
+        play_wrong(p, "an exit for the VM: error, kind", (uint64_t)err << 32 | x->kind, AXVCPU_EXIT_HANDLED);
+}
+
+static const struct row rows_sbi[] = {
+    NONCE,
+    SBI(BASE, 0, 0, 0, 0, 0, 0, 0, 0x02000000), SBI(BASE, 1, 0, 0, 0, 0, 0, 0, AXVCPU_RISCV_SBI_IMPL_ID),
+    SBI(BASE, 3, TIME, 0, 0, 0, 0, 0, 1), SBI(BASE, 3, DBCN, 0, 0, 0, 0, 0, 1), SBI(BASE, 3, 0x504d55, 0, 0, 0, 0, 0, 0),
+    SBI(BASE, 4, 0, 0, 0, 0, 0, 0, 0x111), SBI(BASE, 5, 0, 0, 0, 0, 0, 0, 0x222), SBI(BASE, 6, 0, 0, 0, 0, 0, 0, 0x333),
+    SBI(BASE, 7, 0, 0, 0, 0, 0, NOT_SUPPORTED, 0),
+    SBI(TIME, 0, ALL, 5, 0, 0, 0, 0, 0), SBI(TIME, 1, 0, 5, 0, 0, 0, NOT_SUPPORTED, 0),
+    CALL(IPI, 0, 1, 0, 0, 0, 0), SERVED, ANSWER(0, 0),
+    CALL(IPI, 0, 0, ALL, 0, 0, 0), SERVED, ANSWER(0, 0),
+    CALL(IPI, 0, 4, 0, 0, 0, 0), SERVED, ANSWER(INVALID_PARAM, 0),
+    CALL(IPI, 0, 1, 64, 0, 0, 0), SERVED, ANSWER(INVALID_PARAM, 0),
+    CALL(IPI, 0, 3, 63, 0, 0, 0), SERVED, ANSWER(INVALID_PARAM, 0),
+    CALL(RFENCE, 0, 1, 0, 0, 0, 0), SERVED, ANSWER(0, 0),
+    CALL(RFENCE, 1, 1, 0, 0x1000, 0x2000, 0), SERVED, ANSWER(0, 0),
+    CALL(RFENCE, 2, 0, ALL, 0, ALL, 3), SERVED, ANSWER(0, 0),
+    CALL(RFENCE, 1, 2, 0, 0x1000, 0x2000, 0), SERVED, ANSWER(INVALID_PARAM, 0),
+    SBI(RFENCE, 1, 1, 0, 0x2000, ALL - 1, 0, INVALID_ADDRESS, 0), SBI(RFENCE, 3, 1, 0, 0, 0, 0, NOT_SUPPORTED, 0),
+    CALL(HSM, 0, 0, LOAD, 0, 0, 0), EXIT_(CPU_UP, 0, 0, K(0)), PLAY(play_cpu_up), ANSWER(ALREADY, 0),
+    CALL(HSM, 0, 1, LOAD, 0, 0, 0), EXIT_(CPU_UP, 0, 0, K(0)), PLAY(play_cpu_up), ANSWER(INVALID_PARAM, 0),
+    SBI(HSM, 0, 1, LOAD + 1, 0, 0, 0, INVALID_ADDRESS, 0),
+    CALL(HSM, 2, 0, 0, 0, 0, 0), SERVED, ANSWER(0, 0),
+    CALL(HSM, 2, 1, 0, 0, 0, 0), SERVED, ANSWER(INVALID_PARAM, 0),
+    CALL(HSM, 3, 0, 0, 0, 0, 0), HALT, ANSWER(0, 0),
+    SBI(HSM, 3, 1, 0, 0, 0, 0, INVALID_PARAM, 0), SBI(HSM, 4, 0, 0, 0, 0, 0, NOT_SUPPORTED, 0),
+    SBI(SRST, 0, 3, 0, 0, 0, 0, INVALID_PARAM, 0), SBI(SRST, 0, 0, 2, 0, 0, 0, INVALID_PARAM, 0),
+    CALL(SRST, 0, 1, 0, 0, 0, 0), EXIT_(SYSTEM_DOWN, 0, 0, K(0)), ANSWER(0, 0),
+    CALL(DBCN, 0, 5, DATA, 0, 0, 0), SERVED, ANSWER(NOT_SUPPORTED, 0),
+    SBI(DBCN, 0, 5, DATA, 1, 0, 0, INVALID_PARAM, 0), SBI(DBCN, 3, 0, 0, 0, 0, 0, NOT_SUPPORTED, 0),
+    SBI(0, 0, ALL, 9, 0, 0, 0, 0, 9), CALL(1, 0, 'x', 9, 0, 0, 0), SERVED, ANSWER(NOT_SUPPORTED, 9),
+    CALL(2, 0, 0, 9, 0, 0, 0), SERVED, ANSWER(ALL, 9),
+    SBI(3, 0, 0, 9, 0, 0, 0, 1, 9), SBI(3, 0, 0, 9, 0, 0, 0, 0, 9), // the IPIs of above are there, once
+    POKE(DATA - RAM_BASE, 8, K(1)),
+    CALL(4, 0, DATA, 9, 0, 0, 0), SERVED, ANSWER(0, 9), CALL(5, 0, DATA, 9, 0, 0, 0), SERVED, ANSWER(0, 9),
+    CALL(6, 0, DATA, 0x1000, 9, 0, 0), SERVED, ANSWER(0, 0x1000), CALL(7, 0, 0, 0x1000, 9, 1, 0), SERVED, ANSWER(0, 0x1000),
+    CALL(4, 0, MMIO, 9, 0, 0, 0), RESULT(K(5)), RESULT(K(MMIO)), // a mask where no memory is
+    CALL(8, 0, 0, 9, 0, 0, 0), EXIT_(SYSTEM_DOWN, 0, 0, K(0)), ANSWER(0, 9),
+    SBI(9, 0, 0, 9, 0, 0, 0, NOT_SUPPORTED, 0), SBI(0x504d55, 0, 0, 9, 0, 0, 0, NOT_SUPPORTED, 0),
+    SBI(ALL, ALL, 0, 9, 0, 0, 0, NOT_SUPPORTED, 0),
+    CALL(HSM, 3, 0x80000000, 0, 0, 0, 0), HALT, // goes on at 0: not here
+};
+
+static void play_cpu_up(struct play *p)
+{
+    (void)axvm_cpu_up(&p->vm, &p->exit[axvcpu_id(p->v)]);
+}

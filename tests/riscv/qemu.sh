@@ -1,0 +1,9 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# qemu.sh SECONDS PROGRAM [QEMU OPTION...]: runs a bare program; its console is our output.
+limit=$1 program=$2
+shift 2
+seed=$(od -An -N8 -tx8 /dev/urandom | tr -d ' ')
+timeout "$limit" qemu-system-riscv64 -accel tcg -M virt -cpu rv64,h=true -m 128 -smp 2 -display none -monitor none \
+    -serial stdio -no-reboot -kernel "$program" -append "axvcpu:seed=$seed" "$@" </dev/null | tr -d '\r'
