@@ -27,18 +27,21 @@ HEADERS := axvcpu.h axvcpu_arch_x86.h axvcpu_arch_arm64.h axvcpu_arch_riscv.h
 STRICT := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wundef -Wstrict-prototypes -Werror
 FAKE := -DAXVCPU_ARCH_FAKE -DAXVCPU_CHECKED
 RUN := build/run
+RUN_EXAMPLES := $(if $(filter x86_64,$(shell uname -m)),build/run-examples/hello build/run-examples/longmode)
 
-own_flags = $$(sed -nE 's,^(//| \*) flags: ,,p' $(filter %.c,$^))
-compile = @mkdir -p $(@D) && echo "  CC    $@" && \
-  $1 -std=c11 -g $(STRICT) -pthread -I. -MMD -MP -MT $@ -MF $@.d -o $@ $(filter %.c,$^)
+own_flags = $$(sed -nE 's,^(//| \*) flags: ,,p' $(filter %.c,$<))
+compile_files = @mkdir -p $(@D) && echo "  CC    $@" && \
+  $1 -std=c11 -g $(STRICT) -pthread -I. -MMD -MP -MT $@ -MF $@.d -o $@ $2
+compile = $(call compile_files,$1,$(filter %.c,$^))
+compile_one = $(call compile_files,$1,$<)# a test may include another one's source
 
 .PHONY: help run test examples bench dist install deps clean
 help: ## this list
 	@echo "targets:"
 	@sed -n -e 's/^\([a-z][a-z-]*\):.* ## /\1@/p' -e 's/^$$(call suite,\([a-z0-9]*\).* ## /test-\1@/p' Makefile | \
 	  awk -F@ '{printf "  %-14s %s\n", $$1, $$2}'
-run: build/examples/fake ## see it run: a vCPU with the fake backend, no hardware needed
-	@$<
+run: build/examples/fake $(RUN_EXAMPLES) ## see it run: real guests on the best thing that is here, else a script
+	@sh tests/kvm/run.sh $^
 
 # One after the other, because some of them measure.
 test: $(RUN) ## all tests
@@ -55,6 +58,9 @@ examples: $(EXAMPLES) ## build the examples to build/examples
 
 build/examples/%: examples/%.c | deps-run
 	$(call compile,$(CC)) -O2 $(own_flags)
+
+build/run-examples/%: examples/%.c tests/kvm/exits.h | deps-run
+	$(call compile,$(CC)) -O2 -static -include tests/kvm/exits.h $(own_flags)
 
 ANYWHERE := $(shell grep -ls '^ \* backends: all' examples/*.c)
 
@@ -79,7 +85,7 @@ BUILD_tsan := -O1 -fsanitize=thread
 # program SUITE,BUILD,FLAGS: how tests/SUITE/X.c becomes build/tests/SUITE/BUILD/X
 define program
 build/tests/$1/$2/%: tests/$1/%.c | deps-$1
-	$$(call compile,$$(GCC)) $$(BUILD_$2) $3 $$(own_flags)
+	$$(call compile_one,$$(GCC)) $$(BUILD_$2) $3 $$(own_flags)
 PROGRAMS_$1 += $$(patsubst tests/$1/%.c,build/tests/$1/$2/%,$$(wildcard tests/$1/*.c))
 endef
 

@@ -1159,6 +1159,17 @@ AXVCPU_I_INLINE bool axvcpu_i_mine_and_idle(const struct axvcpu *v)
             (uintptr_t)AXVCPU_CURRENT_GET()) == 0;
 }
 
+/* One's own word, read plainly: nobody else changes it, but to wake a vCPU that is Blocked. To the thread
+   sanitizer even a compare-and-swap that fails is a write. */
+AXVCPU_I_INLINE uint32_t axvcpu_i_word(const struct axvcpu *v)
+{
+#if defined(__SANITIZE_THREAD__) || defined(AXVCPU_I_TSAN)
+    return AXVCPU_ATOMIC_LOAD_RELAXED(&v->word);
+#else
+    return v->word;
+#endif
+}
+
 /* The one place that changes a state word, from what the caller has just read. Only the owner changes it,
    with a plain store (atomic for get_state elsewhere); but anybody may wake a Blocked vCPU, so into and out
    of Blocked it is a compare-and-swap, and a full barrier. */
@@ -1196,10 +1207,10 @@ AXVCPU_I_INLINE int axvcpu_bind(struct axvcpu *v)
     uint32_t cpu = AXVCPU_CPU_ID();
     int err;
 
-    if (AXVCPU_I_UNLIKELY(v == NULL) || (cpu != UINT32_MAX && !axvcpu_i_may_run_on(v, cpu)) ||
+    if (AXVCPU_I_UNLIKELY(v == NULL || AXVCPU_CURRENT_GET() != NULL) || (cpu != UINT32_MAX && !axvcpu_i_may_run_on(v, cpu)) ||
         !AXVCPU_I_LIKELY(AXVCPU_ATOMIC_CAS(&v->owner, &nobody, token)))
         return axvcpu_i_bind(v);
-    if (AXVCPU_I_UNLIKELY(AXVCPU_CURRENT_GET() != NULL || v->word != AXVCPU_I_WORD(FREE))) {
+    if (AXVCPU_I_UNLIKELY(axvcpu_i_word(v) != AXVCPU_I_WORD(FREE))) {
         AXVCPU_ATOMIC_STORE_RELEASE(&v->owner, NULL);
         return axvcpu_i_bind(v);
     }
@@ -1217,7 +1228,7 @@ AXVCPU_I_INLINE int axvcpu_unbind(struct axvcpu *v)
 {
     int err;
 
-    if (AXVCPU_I_UNLIKELY(v == NULL || !axvcpu_i_mine_and_idle(v) || v->word != AXVCPU_I_WORD(READY)))
+    if (AXVCPU_I_UNLIKELY(v == NULL || !axvcpu_i_mine_and_idle(v) || axvcpu_i_word(v) != AXVCPU_I_WORD(READY)))
         return axvcpu_i_unbind(v);
     AXVCPU_CURRENT_SET(v);
     err = axvcpu_leaf_unbind(v);
@@ -1243,14 +1254,16 @@ AXVCPU_I_INLINE int axvcpu_i_enter(struct axvcpu *v, struct axvcpu_exit *x)
         return axvcpu_i_fail(v, AXVCPU_OP_RUN, err, true);
     }
     AXVCPU_TRACE(v, AXVCPU_TRACE_RUN_LEFT, x->kind, 0);
-    if (AXVCPU_LEAF_RUN_COMMITS && AXVCPU_I_LIKELY(v->word == (AXVCPU_I_WORD(RUNNING) | AXVCPU_I_ASKED | AXVCPU_I_DUE)))
+    if (AXVCPU_LEAF_RUN_COMMITS && AXVCPU_I_LIKELY(axvcpu_i_word(v) == (AXVCPU_I_WORD(RUNNING) | AXVCPU_I_ASKED | AXVCPU_I_DUE)))
         axvcpu_i_change(v, AXVCPU_I_WORD(RUNNING), AXVCPU_I_WORD(READY) | AXVCPU_I_ASKED | AXVCPU_I_DUE);
-    else if (AXVCPU_I_LIKELY(v->word == AXVCPU_I_WORD(RUNNING)))
+    else if (AXVCPU_I_LIKELY(axvcpu_i_word(v) == AXVCPU_I_WORD(RUNNING)))
         axvcpu_i_change(v, AXVCPU_I_WORD(RUNNING), AXVCPU_I_WORD(READY));
-    else if ((v->word & AXVCPU_I_STATE) == AXVCPU_STATE_RUNNING) /* with an access to be committed */
-        axvcpu_i_change(v, v->word, (v->word & ~AXVCPU_I_STATE) | AXVCPU_STATE_READY);
-    else if (axvcpu_get_state(v) == AXVCPU_STATE_INVALID)
+    else if ((axvcpu_i_word(v) & AXVCPU_I_STATE) == AXVCPU_STATE_RUNNING) /* with an access to be committed */
+        axvcpu_i_change(v, axvcpu_i_word(v), (axvcpu_i_word(v) & ~AXVCPU_I_STATE) | AXVCPU_STATE_READY);
+    else if (axvcpu_get_state(v) == AXVCPU_STATE_INVALID) {
+        x->kind = AXVCPU_EXIT_NOTHING;
         return axvcpu_i_fail(v, AXVCPU_OP_RUN, AXVCPU_EBADSTATE, true);
+    }
     AXVCPU_CURRENT_SET(NULL);
     AXVCPU_TRACE(v, AXVCPU_TRACE_RUN_READY, x->kind, 0);
     return AXVCPU_OK;
@@ -1264,7 +1277,7 @@ AXVCPU_I_INLINE int axvcpu_run(struct axvcpu *v, struct axvcpu_exit *x)
     if (AXVCPU_I_LIKELY(v != NULL && x != NULL && axvcpu_i_mine_and_idle(v))) {
         AXVCPU_CURRENT_SET(v);
         AXVCPU_TRACE(v, AXVCPU_TRACE_RUN_CURRENT, 0, 0);
-        if (AXVCPU_I_LIKELY(((AXVCPU_ATOMIC_LOAD(&v->attn) ^ v->word) & ~(AXVCPU_LEAF_RUN_COMMITS ? AXVCPU_I_DUE : 0u)) == 0)) {
+        if (AXVCPU_I_LIKELY(((AXVCPU_ATOMIC_LOAD(&v->attn) ^ axvcpu_i_word(v)) & ~(AXVCPU_LEAF_RUN_COMMITS ? AXVCPU_I_DUE : 0u)) == 0)) {
             axvcpu_i_change(v, AXVCPU_I_WORD(READY), AXVCPU_I_WORD(RUNNING));
             return axvcpu_i_enter(v, x);
         }
@@ -1313,10 +1326,10 @@ AXVCPU_I_INLINE void axvcpu_await(struct axvcpu *v, const struct axvcpu_exit *x)
 AXVCPU_I_INLINE int axvcpu_complete(struct axvcpu *v, uint64_t value)
 {
     if (AXVCPU_I_UNLIKELY(v == NULL || !axvcpu_i_mine_and_idle(v) ||
-                          v->word != (AXVCPU_I_WORD(READY) | AXVCPU_I_ASKED | AXVCPU_I_DUE)))
+                          axvcpu_i_word(v) != (AXVCPU_I_WORD(READY) | AXVCPU_I_ASKED | AXVCPU_I_DUE)))
         return axvcpu_i_answer(v, value, NULL);
     *AXVCPU_LEAF_ANSWER(v) = value;
-    axvcpu_i_change(v, v->word, AXVCPU_I_WORD(READY) | AXVCPU_I_DUE);
+    axvcpu_i_change(v, axvcpu_i_word(v), AXVCPU_I_WORD(READY) | AXVCPU_I_DUE);
     return AXVCPU_OK;
 }
 
@@ -1326,7 +1339,7 @@ AXVCPU_I_INLINE int axvcpu_transition(struct axvcpu *v, enum axvcpu_state from, 
     return axvcpu_i_with(v, AXVCPU_OP_TRANSITION, from, to, NULL, NULL);
 #else
     if (AXVCPU_I_UNLIKELY(v == NULL || AXVCPU_CURRENT_GET() != NULL) || (uint32_t)to >= AXVCPU_STATE_COUNT ||
-        (uint32_t)to == AXVCPU_STATE_BLOCKED || AXVCPU_I_UNLIKELY(v->word != (AXVCPU_I_MAGIC | (uint32_t)from)) ||
+        (uint32_t)to == AXVCPU_STATE_BLOCKED || AXVCPU_I_UNLIKELY(axvcpu_i_word(v) != (AXVCPU_I_MAGIC | (uint32_t)from)) ||
         !axvcpu_i_change(v, AXVCPU_I_MAGIC | (uint32_t)from, AXVCPU_I_MAGIC | (uint32_t)to))
         return axvcpu_i_with(v, AXVCPU_OP_TRANSITION, from, to, NULL, NULL);
     return AXVCPU_OK;
@@ -1341,7 +1354,7 @@ AXVCPU_I_INLINE int axvcpu_with_current(struct axvcpu *v, axvcpu_fn fn, void *ar
     int err;
 
     if (AXVCPU_I_UNLIKELY(v == NULL || fn == NULL || AXVCPU_CURRENT_GET() != NULL ||
-                          v->word >> 16 != AXVCPU_I_MAGIC >> 16))
+                          axvcpu_i_word(v) >> 16 != AXVCPU_I_MAGIC >> 16))
         return axvcpu_i_with(v, AXVCPU_OP_WITH_CURRENT, AXVCPU_STATE_INVALID, AXVCPU_STATE_INVALID, fn, arg);
     AXVCPU_CURRENT_SET(v);
     err = fn(v, arg);
@@ -1917,7 +1930,7 @@ AXVCPU_API int axvcpu_setup(struct axvcpu *v, axvcpu_gpa_t entry, axvcpu_hpa_t r
 
     if (v == NULL || AXVCPU_CURRENT_GET() != NULL || !AXVCPU_ATOMIC_CAS(&v->owner, &nobody, AXVCPU_CPU_TOKEN()))
         return axvcpu_i_setup(v, entry, root, setup);
-    if (AXVCPU_I_UNLIKELY(v->word != AXVCPU_I_WORD(CREATED))) {
+    if (AXVCPU_I_UNLIKELY(axvcpu_i_word(v) != AXVCPU_I_WORD(CREATED))) {
         axvcpu_i_disown(v);
         return axvcpu_i_setup(v, entry, root, setup);
     }
@@ -2122,7 +2135,7 @@ static int axvcpu_i_prepare(struct axvcpu *v, struct axvcpu_exit *x, bool *done)
     int err;
 
     *done = false;
-    if ((v->word & AXVCPU_I_DUE) != 0) {
+    if ((axvcpu_i_word(v) & AXVCPU_I_DUE) != 0) {
         err = axvcpu_i_commit(v, x, (what & (AXVCPU_ATTN_KICK | AXVCPU_ATTN_STOP)) == 0);
         *done = x->kind != AXVCPU_EXIT_NOTHING;
         if (err != 0 || *done)
@@ -2142,9 +2155,9 @@ AXVCPU_API int axvcpu_i_run(struct axvcpu *v, struct axvcpu_exit *x)
     err = axvcpu_i_open(v, AXVCPU_OP_RUN, &claimed);
     if (err != 0)
         return err;
-    if ((v->word & AXVCPU_I_AWAY) != 0)
+    if ((axvcpu_i_word(v) & AXVCPU_I_AWAY) != 0)
         return axvcpu_i_complain(AXVCPU_OP_RUN, v, AXVCPU_EBADSTATE, "it is put; load it first");
-    if ((v->word & AXVCPU_I_ASKED) != 0)
+    if ((axvcpu_i_word(v) & AXVCPU_I_ASKED) != 0)
         return axvcpu_i_complain(AXVCPU_OP_RUN, v, AXVCPU_EPENDING, NULL);
     AXVCPU_CURRENT_SET(v);
     axvcpu_i_set_state(v, AXVCPU_STATE_RUNNING);
@@ -2456,15 +2469,18 @@ static int axvcpu_i_access_reg(struct axvcpu *v, uint32_t op, uint64_t id, uint6
 {
     struct axvcpu *current = AXVCPU_CURRENT_GET();
     bool claimed;
-    int err = axvcpu_i_open(v, op, &claimed);
+    int err;
 
+    if (value == NULL || (AXVCPU_REG_CLASS(id) == 0 && id >= AXVCPU_LEAF_GPRS))
+        return axvcpu_i_complain(op, v, AXVCPU_EINVAL, "no such register, or NULL");
+    err = axvcpu_i_open(v, op, &claimed);
     if (err != 0)
         return err;
-    if (value == NULL || (AXVCPU_REG_CLASS(id) == 0 && id >= AXVCPU_LEAF_GPRS))
-        return axvcpu_i_close(v, claimed, axvcpu_i_complain(op, v, AXVCPU_EINVAL, "no such register, or NULL"));
     AXVCPU_CURRENT_SET(v);
     err = op == AXVCPU_OP_GET ? axvcpu_leaf_get_reg(v, id, value) : axvcpu_leaf_set_reg(v, id, *value);
     AXVCPU_CURRENT_SET(current);
+    if (err != 0)
+        axvcpu_i_log(op, v, err, NULL);
     return axvcpu_i_close(v, claimed, err);
 }
 
@@ -3912,7 +3928,7 @@ static const char *axvcpu_i_kvm_device_remedy(int code)
     switch (code) {
     case ENOENT:
     case ENODEV:
-    case ENXIO: return "no KVM: load kvm_intel or kvm_amd, and turn virtualization on in the firmware or in the host of this VM";
+    case ENXIO: return "no KVM: load kvm_intel or kvm_amd, and turn virtualization on in the firmware or this VM's host";
     case EACCES:
     case EPERM: return "no permission: join the group that owns /dev/kvm (usermod -aG kvm USER) and log in again";
     default: return NULL;
@@ -4308,7 +4324,7 @@ static void axvcpu_i_kvm_system_event(const struct kvm_run *run, struct axvcpu_e
     }
 }
 
-AXVCPU_I_COLD static int axvcpu_i_kvm_other(const struct kvm_run *run, struct axvcpu_exit *x)
+AXVCPU_I_COLD static void axvcpu_i_kvm_other(const struct kvm_run *run, struct axvcpu_exit *x)
 {
     switch (run->exit_reason) {
     case KVM_EXIT_SHUTDOWN:
@@ -4331,7 +4347,6 @@ AXVCPU_I_COLD static int axvcpu_i_kvm_other(const struct kvm_run *run, struct ax
         x->kind = AXVCPU_EXIT_RAW;
         break;
     }
-    return AXVCPU_OK;
 }
 
 /* >>kvm per CPU: there is nothing to turn on, but this is where a host asks whether it can work */
@@ -4842,6 +4857,8 @@ static bool axvcpu_i_fake_valid(const struct axvcpu_fake_step *s, size_t n, bool
             return false;
         if ((x->kind == AXVCPU_EXIT_IO_READ || x->kind == AXVCPU_EXIT_IO_WRITE) && x->io.width > 8)
             return false;
+        if ((x->kind == AXVCPU_EXIT_MMIO_READ || x->kind == AXVCPU_EXIT_MMIO_WRITE) && (x->mmio.width > 8 || x->mmio.reg_width > 8))
+            return false;
         if (x->kind == AXVCPU_EXIT_IO_READ && x->io.count > 1 && x->io.buf == NULL &&
             (uint64_t)x->io.count * x->io.width > sizeof(((struct axvcpu_arch *)0)->io_buf))
             return false;
@@ -4852,12 +4869,13 @@ static bool axvcpu_i_fake_valid(const struct axvcpu_fake_step *s, size_t n, bool
 AXVCPU_API int axvcpu_fake_script(struct axvcpu *v, const struct axvcpu_fake_step *steps, size_t n, bool loop)
 {
     bool claimed;
-    int err = axvcpu_i_open(v, AXVCPU_OP_SET, &claimed);
+    int err;
 
+    if ((steps == NULL && n != 0) || !axvcpu_i_fake_valid(steps, n, loop))
+        return axvcpu_i_complain(AXVCPU_OP_SET, v, AXVCPU_EINVAL, "no script that can be played");
+    err = axvcpu_i_open(v, AXVCPU_OP_SET, &claimed);
     if (err != 0)
         return err;
-    if ((steps == NULL && n != 0) || !axvcpu_i_fake_valid(steps, n, loop))
-        return axvcpu_i_close(v, claimed, axvcpu_i_complain(AXVCPU_OP_SET, v, AXVCPU_EINVAL, "no script that can be played"));
     v->arch.steps = steps;
     v->arch.count = n;
     v->arch.next = 0;

@@ -183,6 +183,28 @@ AXVCPU_API uint64_t axvcpu_arm64_fault(uint64_t pstate, bool memory, bool write)
 /* The guest takes a synchronous exception at EL1. */
 AXVCPU_API void axvcpu_arm64_take(struct axvcpu_arm64_el1 *, uint64_t esr, uint64_t far);
 
+/* Whose calls are ours to answer, whatever they are: fast ones of the architecture (0), the CPU (1), the
+   standard services (4, PSCI) and the standard hypervisor services (5) (DEN 0028, table 6-1). In the owner's
+   six bits these four are those with nothing in bits 5-3 and 1. */
+AXVCPU_I_INLINE bool axvcpu_i_arm64_is_ours(uint32_t id)
+{
+    return (id & 0xba000000u) == AXVCPU_ARM64_SMCCC_FAST;
+}
+
+/* Not a memcpy, which a freestanding host may have as a loop over bytes. */
+AXVCPU_I_INLINE void axvcpu_i_arm64_arguments(struct axvcpu_exit *x, const uint64_t *gpr)
+{
+    uint64_t nr = gpr[0], a = gpr[1], b = gpr[2], c = gpr[3], d = gpr[4], e = gpr[5], f = gpr[6];
+
+    x->hypercall.nr = nr;
+    x->hypercall.args[0] = a;
+    x->hypercall.args[1] = b;
+    x->hypercall.args[2] = c;
+    x->hypercall.args[3] = d;
+    x->hypercall.args[4] = e;
+    x->hypercall.args[5] = f;
+}
+
 #if AXVCPU_I_ARCH == AXVCPU_I_ARCH_ARM64
 
 #if defined(AXVCPU_KVM)
@@ -202,7 +224,10 @@ AXVCPU_API void axvcpu_arm64_take(struct axvcpu_arm64_el1 *, uint64_t esr, uint6
      bind, load    the same, but not those that are still there from the last time
    While a vCPU is bound, the FP and SIMD registers are the guest's, and trap until it first uses them: the
    host's code is built with -mgeneral-regs-only. HCR_EL2, CPTR_EL2, MDCR_EL2, CNTHCTL_EL2 and VTTBR_EL2 are
-   the guest's too; the host's come back with unbind.
+   the guest's too; the host's come back with unbind. The host leaves EL1's and EL0's registers alone. Several
+   vCPUs may be bound on a CPU: the one that runs has the hardware, and the others are as if put.
+   Not there yet: GICv3, the virtual timer's interrupt, hardware-linked interrupts, LOG_DIRTY, SError into
+   the guest, vectors of the host's own.
 
    Besides the hooks of axvcpu.h:
      AXVCPU_GICH(), AXVCPU_GICV()  where the GICv2's virtual interface control and virtual CPU interface are
@@ -255,7 +280,7 @@ struct axvcpu_arch_setup {
 };
 
 struct axvcpu_arch {
-    uint64_t x[31], pc, pstate, esr; /* known to the assembly */
+    uint64_t x[31], pc, pstate; /* known to the assembly */
     uint64_t el1[AXVCPU_ARM64_REG_COUNT];
     uint64_t q[64], fpcr, fpsr;
     uint64_t hcr, vttbr, vtcr, root, mpidr;
@@ -266,11 +291,13 @@ struct axvcpu_arch {
     bool loaded, fp_loaded;
     uint32_t vmcr, apr;
     uint32_t lr_used;    /* a set */
+    uint32_t lr_line;    /* ... those whose interrupt is a level */
     uint32_t lr_pending; /* read by any CPU */
     uint32_t lr[AXVCPU_ARM64_LRS];
 };
 
 struct axvcpu_arch_percpu {
+    struct axvcpu_arch *now; /* whose registers are loaded; bound ones may take turns */
     uint64_t vbar, hcr, cptr, mdcr, cnthctl; /* the host's */
     uint64_t stamp;
     uint32_t cpu_id, lrs;
@@ -290,7 +317,74 @@ struct axvcpu_arm64_frame {
     uint64_t x[31], elr, spsr, esr, far, slot;
 };
 
-AXVCPU_LEAF_DECLARE(AXVCPU_API, AXVCPU_API)
+AXVCPU_LEAF_DECLARE(AXVCPU_API, AXVCPU_I_INLINE)
+
+AXVCPU_API int axvcpu_i_arm64_move(struct axvcpu *, bool in);
+AXVCPU_API int axvcpu_i_arm64_left(struct axvcpu *, struct axvcpu_exit *, uint64_t raw, bool *again);
+AXVCPU_API int axvcpu_i_arm64_commit(struct axvcpu *);
+AXVCPU_API enum axvm_answer axvcpu_i_arm64_reply(struct axvm *, struct axvcpu *, struct axvcpu_exit *);
+
+AXVCPU_I_INLINE int axvcpu_leaf_bind(struct axvcpu *v) { return axvcpu_i_arm64_move(v, true); }
+AXVCPU_I_INLINE int axvcpu_leaf_unbind(struct axvcpu *v) { return axvcpu_i_arm64_move(v, false); }
+
+AXVCPU_I_INLINE int axvcpu_leaf_commit(struct axvcpu *v, struct axvcpu_exit *x, bool entering)
+{
+    (void)x, (void)entering;
+    return axvcpu_i_arm64_commit(v);
+}
+
+AXVCPU_I_INLINE enum axvm_answer axvm_leaf_answer(struct axvm *vm, struct axvcpu *v, struct axvcpu_exit *x)
+{
+    return axvcpu_i_arm64_reply(vm, v, x);
+}
+
+/* Into the guest and back, through assembly that keeps only the stack, x18-x20 and the frame pointer: what the
+   compiler does not need afterwards it does not save. By which vector the guest was
+   left, and ESR_EL2, as AXVCPU_ARM64_RAW. */
+AXVCPU_I_INLINE uint64_t axvcpu_i_arm64_enter_guest(struct axvcpu_arch *a)
+{
+#if defined(__aarch64__)
+    register uint64_t x0 __asm__("x0") = (uint64_t)(uintptr_t)a;
+
+    __asm__ volatile("bl axvcpu_i_arm64_enter"
+                     : "+r"(x0)
+                     :
+                     : "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15",
+                       "x16", "x17", "x21", "x22", "x23", "x24", "x25", "x26", "x27", "x28", "x30",
+                       "memory", "cc");
+    return x0;
+#else
+    (void)a; /* declarations may be looked at anywhere */
+    return 0;
+#endif
+}
+
+AXVCPU_I_INLINE int axvcpu_leaf_run(struct axvcpu *v, struct axvcpu_exit *x)
+{
+    struct axvcpu_arch *a = axvcpu_arch(v);
+    bool again;
+    int err;
+
+    if (AXVCPU_I_UNLIKELY(!a->loaded)) { /* another that is bound here has run since */
+        err = axvcpu_i_arm64_move(v, true);
+        if (err != 0)
+            return err;
+    }
+    do {
+        uint64_t raw = axvcpu_i_arm64_enter_guest(a);
+
+        /* by the synchronous vector, which is 0 */
+        if (AXVCPU_I_LIKELY(raw >> 26 == AXVCPU_ARM64_EC_HVC64 && !axvcpu_i_arm64_is_ours((uint32_t)a->x[0]))) {
+            x->kind = AXVCPU_EXIT_HYPERCALL;
+            x->flags = 0;
+            x->raw = raw;
+            axvcpu_i_arm64_arguments(x, a->x);
+            return AXVCPU_OK;
+        }
+        err = axvcpu_i_arm64_left(v, x, raw, &again);
+    } while (again && err == 0);
+    return err;
+}
 
 #endif /* the selected backend */
 
@@ -522,6 +616,13 @@ static enum axvcpu_arm64_action axvcpu_i_arm64_call(const struct axvcpu_i_arm64_
     return axvcpu_arm64_smccc_call(c->t, c->gpr, c->x, c->e);
 }
 
+/* Not a memset, which a freestanding host may have as a loop over bytes. */
+AXVCPU_I_INLINE void axvcpu_i_arm64_clear(struct axvcpu_arm64_effect *e)
+{
+    e->step = e->sets = 0;
+    e->x0 = e->pc = e->esr = e->far = 0;
+}
+
 AXVCPU_API enum axvcpu_arm64_action axvcpu_arm64_decode(const struct axvcpu_arm64_trap *t, const uint64_t gpr[31],
                                                         struct axvcpu_exit *x, struct axvcpu_arm64_effect *e)
 {
@@ -538,7 +639,7 @@ AXVCPU_API enum axvcpu_arm64_action axvcpu_arm64_decode(const struct axvcpu_arm6
     const struct axvcpu_i_arm64_case c = { t, gpr, x, e };
     axvcpu_i_arm64_fn fn = by_class[AXVCPU_ARM64_ESR_EC(t->esr)];
 
-    AXVCPU_MEMSET(e, 0, sizeof(*e));
+    axvcpu_i_arm64_clear(e);
     if (t->vector == AXVCPU_ARM64_ERROR)
         return axvcpu_i_arm64_other(&c);
     if (t->vector != AXVCPU_ARM64_SYNC) {
@@ -562,18 +663,6 @@ static enum axvcpu_arm64_action axvcpu_i_arm64_answered(const struct axvcpu_i_ar
 {
     (void)axvcpu_i_arm64_answer(c, x0);
     return axvcpu_i_arm64_exit(c, kind);
-}
-
-/* Not a memcpy, which a freestanding host may have as a loop over bytes. */
-AXVCPU_I_INLINE void axvcpu_i_arm64_arguments(struct axvcpu_exit *x, const uint64_t *gpr)
-{
-    x->hypercall.nr = gpr[0];
-    x->hypercall.args[0] = gpr[1];
-    x->hypercall.args[1] = gpr[2];
-    x->hypercall.args[2] = gpr[3];
-    x->hypercall.args[3] = gpr[4];
-    x->hypercall.args[4] = gpr[5];
-    x->hypercall.args[5] = gpr[6];
 }
 
 static enum axvcpu_arm64_action axvcpu_i_arm64_hypercall(const struct axvcpu_i_arm64_case *c)
@@ -708,16 +797,6 @@ static enum axvcpu_arm64_action axvcpu_i_arm64_features(const struct axvcpu_i_ar
     return axvcpu_i_arm64_answer(c, ours && axvcpu_i_arm64_find(id) != NULL ? 0 : AXVCPU_ARM64_SMCCC_NOT_SUPPORTED);
 }
 
-/* Whose calls are ours to answer, whatever they are: those of the architecture, the CPU, the standard
-   services (PSCI) and the standard hypervisor services (DEN 0028, table 6-1). */
-#define AXVCPU_I_ARM64_OURS (1u << 0 | 1u << 1 | 1u << 4 | 1u << 5)
-static bool axvcpu_i_arm64_is_ours(uint32_t id)
-{
-    uint32_t owner = AXVCPU_ARM64_SMCCC_OWNER(id);
-
-    return (id & AXVCPU_ARM64_SMCCC_FAST) != 0 && owner < 32 && (AXVCPU_I_ARM64_OURS >> owner & 1u) != 0;
-}
-
 /* ELR_EL2 is behind an HVC, but on a trapped SMC. What is nobody's standard goes to the caller; if that
    was an SMC, to firmware that is not there, the guest finds NOT_SUPPORTED unless it is answered. */
 AXVCPU_API enum axvcpu_arm64_action axvcpu_arm64_smccc_call(const struct axvcpu_arm64_trap *t, const uint64_t gpr[31],
@@ -728,7 +807,7 @@ AXVCPU_API enum axvcpu_arm64_action axvcpu_arm64_smccc_call(const struct axvcpu_
     uint32_t id = (uint32_t)gpr[0] & ~AXVCPU_ARM64_SMCCC_SVE_HINT;
     const struct axvcpu_i_arm64_row *row;
 
-    AXVCPU_MEMSET(e, 0, sizeof(*e));
+    axvcpu_i_arm64_clear(e);
     e->step = smc ? 4 : 0;
     if (smc)
         (void)axvcpu_i_arm64_answer(&c, AXVCPU_ARM64_SMCCC_NOT_SUPPORTED);
@@ -927,14 +1006,12 @@ AXVCPU_API int axvcpu_leaf_set_reg(struct axvcpu *v, uint64_t id, uint64_t value
 _Static_assert(offsetof(struct axvcpu_arch, x) == 0, "axvcpu_i_arm64_enter");
 _Static_assert(offsetof(struct axvcpu_arch, pc) == 248, "axvcpu_i_arm64_enter");
 _Static_assert(offsetof(struct axvcpu_arch, pstate) == 256, "axvcpu_i_arm64_enter");
-_Static_assert(offsetof(struct axvcpu_arch, esr) == 264, "axvcpu_i_arm64_enter");
 _Static_assert(sizeof(struct axvcpu_arm64_frame) == 288 && offsetof(struct axvcpu_arm64_frame, elr) == 248,
                "axvcpu_i_arm64_vectors");
 
-/* Into the guest; returns the vector by which it was left. The host's callee-saved registers, the platform
-   register and the pointer to the vCPU are on the host's stack meanwhile: SP_EL2 is where we left it when
-   the guest is left. Behind ERET nothing shall be speculated (DDI 0487, ERET, straight-line speculation). */
-extern uint32_t axvcpu_i_arm64_enter(struct axvcpu_arch *) __attribute__((visibility("hidden")));
+/* Into the guest: x0 is the vCPU's struct axvcpu_arch; see axvcpu_i_arm64_enter_guest. The pointer is on the
+   host's stack meanwhile: SP_EL2 is where we left it when the guest is left. Behind ERET nothing shall be
+   speculated (DDI 0487, ERET, straight-line speculation). */
 extern const char axvcpu_i_arm64_vectors[] __attribute__((visibility("hidden")));
 
 #define AXVCPU_I_ARM64_FUNCTION(name, align)                                                               \
@@ -945,10 +1022,9 @@ extern const char axvcpu_i_arm64_vectors[] __attribute__((visibility("hidden")))
 
 __asm__(AXVCPU_I_ARM64_FUNCTION("axvcpu_i_arm64_enter", "16")
     "hint #34\n" /* bti c */
-    "stp x29, x30, [sp, #-112]!\n"
-    ".cfi_def_cfa_offset 112\n.cfi_offset x29, -112\n.cfi_offset x30, -104\n"
-    "stp x27, x28, [sp, #16]\nstp x25, x26, [sp, #32]\nstp x23, x24, [sp, #48]\n"
-    "stp x21, x22, [sp, #64]\nstp x19, x20, [sp, #80]\nstp x0, x18, [sp, #96]\n"
+    "stp x29, x30, [sp, #-48]!\n"
+    ".cfi_def_cfa_offset 48\n.cfi_offset x29, -48\n.cfi_offset x30, -40\n"
+    "stp x0, x18, [sp, #16]\nstp x19, x20, [sp, #32]\n"
     "ldp x1, x2, [x0, #248]\n"
     "msr elr_el2, x1\nmsr spsr_el2, x2\n"
     "ldp x2, x3, [x0, #16]\nldp x4, x5, [x0, #32]\nldp x6, x7, [x0, #48]\nldp x8, x9, [x0, #64]\n"
@@ -963,49 +1039,51 @@ __asm__(AXVCPU_I_ARM64_FUNCTION("axvcpu_i_arm64_enter", "16")
 #define AXVCPU_I_ARM64_SLOT_HOST(slot) \
     ".balign 0x80\nsub sp, sp, #288\nstp x0, x1, [sp]\nmov x0, #" slot "\nb axvcpu_i_arm64_vectors + 0x800\n"
 #define AXVCPU_I_ARM64_SLOT_GUEST(vector) \
-    ".balign 0x80\nstp x0, x1, [sp, #-16]!\nmov w1, #" vector "\nb axvcpu_i_arm64_vectors + 0x880\n"
+    ".balign 0x80\nstp x0, x1, [sp, #-16]!\nmovz x1, #" vector " << 8, lsl #48\nb axvcpu_i_arm64_vectors + 0x900\n"
+
+/* The guest's registers from x2 on, and back to the caller of enter. x0 and x1 are on the stack, below what
+   enter has left there. A synchronous exception of AArch64 has it all in its slot, 28 of 32
+   instructions. */
+#define AXVCPU_I_ARM64_SAVE_GUEST                                                                          \
+    "ldr x0, [sp, #32]\n"                                                                                  \
+    "stp x2, x3, [x0, #16]\nstp x4, x5, [x0, #32]\nstp x6, x7, [x0, #48]\nstp x8, x9, [x0, #64]\n"         \
+    "stp x10, x11, [x0, #80]\nstp x12, x13, [x0, #96]\nstp x14, x15, [x0, #112]\nstp x16, x17, [x0, #128]\n" \
+    "stp x18, x19, [x0, #144]\nstp x20, x21, [x0, #160]\nstp x22, x23, [x0, #176]\nstp x24, x25, [x0, #192]\n" \
+    "stp x26, x27, [x0, #208]\nstp x28, x29, [x0, #224]\nstr x30, [x0, #240]\n"                            \
+    "ldp x2, x3, [sp], #16\nmrs x4, elr_el2\nmrs x5, spsr_el2\nstp x2, x3, [x0]\nstp x4, x5, [x0, #248]\n" \
+    "mrs x0, esr_el2\n"
+#define AXVCPU_I_ARM64_LEAVE                                                                               \
+    "ldr x18, [sp, #24]\nldp x19, x20, [sp, #32]\nldp x29, x30, [sp], #48\nret\n"
+#define AXVCPU_I_ARM64_SLOT_SYNC \
+    ".balign 0x80\nstp x0, x1, [sp, #-16]!\n" AXVCPU_I_ARM64_SAVE_GUEST AXVCPU_I_ARM64_LEAVE
 
 __asm__(AXVCPU_I_ARM64_FUNCTION("axvcpu_i_arm64_vectors", "0x800")
     AXVCPU_I_ARM64_SLOT_HOST("0") AXVCPU_I_ARM64_SLOT_HOST("1") AXVCPU_I_ARM64_SLOT_HOST("2") AXVCPU_I_ARM64_SLOT_HOST("3")
     AXVCPU_I_ARM64_SLOT_HOST("4") AXVCPU_I_ARM64_SLOT_HOST("5") AXVCPU_I_ARM64_SLOT_HOST("6") AXVCPU_I_ARM64_SLOT_HOST("7")
-    AXVCPU_I_ARM64_SLOT_GUEST("0") AXVCPU_I_ARM64_SLOT_GUEST("1") AXVCPU_I_ARM64_SLOT_GUEST("2") AXVCPU_I_ARM64_SLOT_GUEST("3")
+    AXVCPU_I_ARM64_SLOT_SYNC AXVCPU_I_ARM64_SLOT_GUEST("1") AXVCPU_I_ARM64_SLOT_GUEST("2") AXVCPU_I_ARM64_SLOT_GUEST("3")
     AXVCPU_I_ARM64_SLOT_GUEST("0") AXVCPU_I_ARM64_SLOT_GUEST("1") AXVCPU_I_ARM64_SLOT_GUEST("2") AXVCPU_I_ARM64_SLOT_GUEST("3")
     /* 0x800: of the host's; slot in x0 */
     ".balign 0x80\n"
-    "stp x2, x3, [sp, #16]\nstp x4, x5, [sp, #32]\nstp x6, x7, [sp, #48]\nstp x8, x9, [sp, #64]\n"
-    "b axvcpu_i_arm64_vectors + 0x900\n"
-    /* 0x880: of the guest's; vector in w1, its x0 and x1 on the stack, below what enter has left there */
-    ".balign 0x80\n"
-    "ldr x0, [sp, #112]\n"
-    "stp x2, x3, [x0, #16]\nstp x4, x5, [x0, #32]\nstp x6, x7, [x0, #48]\nstp x8, x9, [x0, #64]\n"
-    "stp x10, x11, [x0, #80]\nstp x12, x13, [x0, #96]\nstp x14, x15, [x0, #112]\nstp x16, x17, [x0, #128]\n"
-    "stp x18, x19, [x0, #144]\nstp x20, x21, [x0, #160]\nstp x22, x23, [x0, #176]\nstp x24, x25, [x0, #192]\n"
-    "stp x26, x27, [x0, #208]\nstp x28, x29, [x0, #224]\nstr x30, [x0, #240]\n"
-    "ldp x2, x3, [sp], #16\nstp x2, x3, [x0]\n"
-    "mrs x2, elr_el2\nmrs x3, spsr_el2\nmrs x4, esr_el2\n"
-    "b axvcpu_i_arm64_vectors + 0xa00\n"
-    /* 0x900 */
-    ".balign 0x80\n"
-    "stp x10, x11, [sp, #80]\nstp x12, x13, [sp, #96]\nstp x14, x15, [sp, #112]\nstp x16, x17, [sp, #128]\n"
-    "stp x18, x19, [sp, #144]\nstp x20, x21, [sp, #160]\nstp x22, x23, [sp, #176]\nstp x24, x25, [sp, #192]\n"
-    "stp x26, x27, [sp, #208]\nstp x28, x29, [sp, #224]\n"
-    "mrs x1, elr_el2\nmrs x2, spsr_el2\nmrs x3, esr_el2\nmrs x4, far_el2\n"
-    "stp x30, x1, [sp, #240]\nstp x2, x3, [sp, #256]\nstp x4, x0, [sp, #272]\n"
+    "stp x2, x3, [sp, #16]\nmrs x1, elr_el2\nmrs x2, spsr_el2\nmrs x3, esr_el2\nstp x4, x5, [sp, #32]\n"
+    "mrs x4, far_el2\nstp x30, x1, [sp, #240]\nstp x2, x3, [sp, #256]\nstp x4, x0, [sp, #272]\n"
+    "stp x6, x7, [sp, #48]\nstp x8, x9, [sp, #64]\nstp x10, x11, [sp, #80]\nstp x12, x13, [sp, #96]\n"
+    "stp x14, x15, [sp, #112]\nstp x16, x17, [sp, #128]\nstp x18, x19, [sp, #144]\nstp x20, x21, [sp, #160]\n"
+    "stp x22, x23, [sp, #176]\nstp x24, x25, [sp, #192]\nstp x26, x27, [sp, #208]\nstp x28, x29, [sp, #224]\n"
     "mov x0, sp\nbl axvcpu_i_arm64_host_trap\n"
+    "b axvcpu_i_arm64_vectors + 0xa00\n"
+    /* 0x900: of the guest's; vector in x1 */
+    ".balign 0x100\n"
+    AXVCPU_I_ARM64_SAVE_GUEST
+    "orr x0, x0, x1\n"
+    AXVCPU_I_ARM64_LEAVE
+    /* 0xa00: the host's frame, back */
+    ".balign 0x100\n"
     "ldp x30, x1, [sp, #240]\nldr x2, [sp, #256]\nmsr elr_el2, x1\nmsr spsr_el2, x2\n"
     "ldp x2, x3, [sp, #16]\nldp x4, x5, [sp, #32]\nldp x6, x7, [sp, #48]\nldp x8, x9, [sp, #64]\n"
     "ldp x10, x11, [sp, #80]\nldp x12, x13, [sp, #96]\nldp x14, x15, [sp, #112]\nldp x16, x17, [sp, #128]\n"
     "ldp x18, x19, [sp, #144]\nldp x20, x21, [sp, #160]\nldp x22, x23, [sp, #176]\nldp x24, x25, [sp, #192]\n"
     "ldp x26, x27, [sp, #208]\nldp x28, x29, [sp, #224]\nldp x0, x1, [sp], #288\n"
     "eret\ndsb nsh\nisb\n"
-    /* 0xa00: ELR, SPSR, ESR in x2-x4; back to the caller of enter */
-    ".balign 0x100\n"
-    "stp x2, x3, [x0, #248]\nstr x4, [x0, #264]\n"
-    "mov w0, w1\n"
-    "ldp x27, x28, [sp, #16]\nldp x25, x26, [sp, #32]\nldp x23, x24, [sp, #48]\n"
-    "ldp x21, x22, [sp, #64]\nldp x19, x20, [sp, #80]\nldr x18, [sp, #104]\n"
-    "ldp x29, x30, [sp], #112\n"
-    "ret\n"
     AXVCPU_I_ARM64_END("axvcpu_i_arm64_vectors"));
 
 #ifndef AXVCPU_HOST_EXCEPTION
@@ -1193,15 +1271,35 @@ AXVCPU_API int axvcpu_leaf_percpu_enable(struct axvcpu_percpu *p)
 
 AXVCPU_API int axvcpu_leaf_percpu_disable(struct axvcpu_percpu *p)
 {
+    if (p->arch.now != NULL) /* a vCPU is still bound here */
+        return AXVCPU_EBUSY;
     axvcpu_i_arm64_cpus[p->arch.cpu_id] = NULL;
     AXVCPU_I_ARM64_WRITE(vbar_el2, p->arch.vbar);
     AXVCPU_I_ARM64_ISB();
     return AXVCPU_OK;
 }
 
+static void axvcpu_i_arm64_unload(struct axvcpu_arch *a, struct axvcpu_arch_percpu *c)
+{
+    c->now = NULL;
+    axvcpu_i_arm64_fp_out(a);
+    axvcpu_i_arm64_gic_out(a);
+    axvcpu_i_arm64_save_el1(a->el1);
+    a->loaded = false;
+    AXVCPU_I_ARM64_WRITE(cntv_ctl_el0, 0); /* its timer shall not fire into others; it is in memory */
+    AXVCPU_I_ARM64_WRITE(cptr_el2, c->cptr);
+    AXVCPU_I_ARM64_WRITE(cnthctl_el2, c->cnthctl);
+    AXVCPU_I_ARM64_WRITE(mdcr_el2, c->mdcr);
+    AXVCPU_I_ARM64_WRITE(hcr_el2, c->hcr);
+    AXVCPU_I_ARM64_ISB();
+}
+
 /* The host's configuration out, the guest's in. EL1's registers may still be there. */
 static void axvcpu_i_arm64_load(struct axvcpu_arch *a, struct axvcpu_arch_percpu *c)
 {
+    if (c->now != NULL)
+        axvcpu_i_arm64_unload(c->now, c);
+    c->now = a;
     c->hcr = AXVCPU_I_ARM64_READ(hcr_el2);
     c->cptr = AXVCPU_I_ARM64_READ(cptr_el2);
     c->mdcr = AXVCPU_I_ARM64_READ(mdcr_el2);
@@ -1216,6 +1314,8 @@ static void axvcpu_i_arm64_load(struct axvcpu_arch *a, struct axvcpu_arch_percpu
     if (a->stamp == 0 || a->stamp != c->stamp) {
         axvcpu_i_arm64_restore_el1(a->el1);
         a->stamp = c->stamp = AXVCPU_ATOMIC_FETCH_ADD(&axvcpu_i_arm64_stamps, 1u) + 1;
+    } else {
+        AXVCPU_I_ARM64_WRITE(cntv_ctl_el0, a->el1[AXVCPU_ARM64_cntv_ctl_el0]); /* unload has stopped it */
     }
     axvcpu_i_arm64_gic_in(a, c->lrs);
     a->loaded = true;
@@ -1223,41 +1323,17 @@ static void axvcpu_i_arm64_load(struct axvcpu_arch *a, struct axvcpu_arch_percpu
         axvcpu_i_arm64_fp_in(a);
 }
 
-static void axvcpu_i_arm64_unload(struct axvcpu_arch *a, const struct axvcpu_arch_percpu *c)
-{
-    axvcpu_i_arm64_fp_out(a);
-    axvcpu_i_arm64_gic_out(a);
-    axvcpu_i_arm64_save_el1(a->el1);
-    a->loaded = false;
-    AXVCPU_I_ARM64_WRITE(cntv_ctl_el0, 0); /* its timer shall not fire into others; it is in memory */
-    AXVCPU_I_ARM64_WRITE(cptr_el2, c->cptr);
-    AXVCPU_I_ARM64_WRITE(cnthctl_el2, c->cnthctl);
-    AXVCPU_I_ARM64_WRITE(mdcr_el2, c->mdcr);
-    AXVCPU_I_ARM64_WRITE(hcr_el2, c->hcr);
-    AXVCPU_I_ARM64_ISB();
-}
-
-static int axvcpu_i_arm64_move(struct axvcpu *v, bool in)
+AXVCPU_API int axvcpu_i_arm64_move(struct axvcpu *v, bool in)
 {
     struct axvcpu_arch_percpu *c = axvcpu_i_arm64_here();
 
     if (c == NULL)
         return AXVCPU_ENOSUPPORT;
-    if (in)
+    if (in && !v->arch.loaded)
         axvcpu_i_arm64_load(&v->arch, c);
-    else if (v->arch.loaded)
+    else if (!in && v->arch.loaded)
         axvcpu_i_arm64_unload(&v->arch, c);
     return AXVCPU_OK;
-}
-
-AXVCPU_API int axvcpu_leaf_bind(struct axvcpu *v)
-{
-    return axvcpu_i_arm64_move(v, true);
-}
-
-AXVCPU_API int axvcpu_leaf_unbind(struct axvcpu *v)
-{
-    return axvcpu_i_arm64_move(v, false);
 }
 
 AXVCPU_API int axvcpu_leaf_put(struct axvcpu *v)
@@ -1339,7 +1415,7 @@ AXVCPU_API int axvcpu_leaf_set_root(struct axvcpu *v, axvcpu_hpa_t root)
 AXVCPU_API int axvcpu_leaf_restart(struct axvcpu *v, axvcpu_gpa_t entry, uint64_t arg)
 {
     axvcpu_i_arm64_reset(&v->arch);
-    v->arch.lr_used = 0;
+    v->arch.lr_used = v->arch.lr_line = 0;
     v->arch.vmcr = v->arch.apr = 0;
     AXVCPU_ATOMIC_STORE_RELAXED(&v->arch.lr_pending, 0u);
     if (v->arch.loaded)
@@ -1696,12 +1772,14 @@ static int axvcpu_i_arm64_exited(struct axvcpu *v, struct axvcpu_exit *x, const 
     return AXVCPU_OK;
 }
 
+#define AXVCPU_I_ARM64_ESR_BITS ((UINT64_C(1) << 56) - 1)
+
 /* All but the plain hypercall. *again: nothing that the caller should see. */
-AXVCPU_I_COLD static int axvcpu_i_arm64_left(struct axvcpu *v, struct axvcpu_exit *x, uint32_t vector, bool *again)
+AXVCPU_I_COLD AXVCPU_API int axvcpu_i_arm64_left(struct axvcpu *v, struct axvcpu_exit *x, uint64_t raw, bool *again)
 {
     struct axvcpu_arch *a = &v->arch;
-    uint32_t ec = AXVCPU_ARM64_ESR_EC(a->esr);
-    struct axvcpu_arm64_trap t = { a->esr, 0, 0, a->pc, a->pstate, vector, 0, 0 };
+    uint32_t ec = AXVCPU_ARM64_ESR_EC(raw), vector = (uint32_t)(raw >> 56);
+    struct axvcpu_arm64_trap t = { raw & AXVCPU_I_ARM64_ESR_BITS, 0, 0, a->pc, a->pstate, vector, 0, 0 };
     struct axvcpu_arm64_effect e;
     enum axvcpu_arm64_action action;
 
@@ -1733,38 +1811,12 @@ AXVCPU_I_COLD static int axvcpu_i_arm64_left(struct axvcpu *v, struct axvcpu_exi
     return AXVCPU_OK;
 }
 
-AXVCPU_API int axvcpu_leaf_run(struct axvcpu *v, struct axvcpu_exit *x)
-{
-    struct axvcpu_arch *a = &v->arch;
-    bool again;
-    int err;
-
-    do {
-        uint32_t vector = axvcpu_i_arm64_enter(a);
-
-        if (AXVCPU_I_UNLIKELY(a->lr_used != 0))
-            axvcpu_i_arm64_sync_lrs(a);
-        if (AXVCPU_I_LIKELY(vector == AXVCPU_ARM64_SYNC && a->esr >> 26 == AXVCPU_ARM64_EC_HVC64 &&
-                            !axvcpu_i_arm64_is_ours((uint32_t)a->x[0]))) {
-            x->kind = AXVCPU_EXIT_HYPERCALL;
-            x->flags = 0;
-            x->raw = a->esr;
-            axvcpu_i_arm64_arguments(x, a->x);
-            return AXVCPU_OK;
-        }
-        err = axvcpu_i_arm64_left(v, x, vector, &again);
-    } while (again && err == 0);
-    return err;
-}
-
-AXVCPU_API int axvcpu_leaf_commit(struct axvcpu *v, struct axvcpu_exit *x, bool entering)
+AXVCPU_API int axvcpu_i_arm64_commit(struct axvcpu *v)
 {
     const struct axvcpu_answer *acc = &v->access;
     struct axvcpu_arch *a = &v->arch;
     bool memory = acc->kind == AXVCPU_EXIT_MMIO_READ || acc->kind == AXVCPU_EXIT_MMIO_WRITE;
 
-    (void)x;
-    (void)entering;
     if (acc->refused) {
         axvcpu_i_arm64_raise(a, axvcpu_arm64_fault(a->pstate, memory, acc->kind == AXVCPU_EXIT_MMIO_WRITE),
                              memory ? a->far : 0);
@@ -1800,15 +1852,15 @@ static int axvcpu_i_arm64_find_lr(const struct axvcpu_arch *a, uint32_t vector, 
 
     for (n = 0; n < lrs; n++) {
         if ((a->lr_used >> n & 1u) == 0)
-            free_lr = (int)n;
+            free_lr = free_lr < 0 ? (int)n : free_lr; /* the first one wins among equals */
         else if ((a->lr[n] & AXVCPU_I_ARM64_LR_VECTOR) == vector)
             return (int)n;
     }
     return free_lr;
 }
 
-/* false: there is no room. An interrupt that is active already becomes pending again when it is an edge, and
-   waits for its end when it is a level. */
+/* false: there is no room. An interrupt that is active already becomes pending again: when the guest has
+   ended it, it comes once more, unless it is a line that has been lowered until then. */
 static bool axvcpu_i_arm64_deliver(struct axvcpu_arch *a, uint32_t vector, bool line, uint32_t lrs)
 {
     int n = axvcpu_i_arm64_find_lr(a, vector, lrs);
@@ -1817,8 +1869,7 @@ static bool axvcpu_i_arm64_deliver(struct axvcpu_arch *a, uint32_t vector, bool 
     if (n < 0)
         return false;
     old = (a->lr_used >> n & 1u) != 0 ? a->lr[n] & AXVCPU_I_ARM64_LR_STATE : 0;
-    if (line && old != 0)
-        return true;
+    a->lr_line = (a->lr_line & ~(1u << n)) | (uint32_t)line << n;
     a->lr[n] = vector | AXVCPU_I_ARM64_LR_PRIORITY | old | AXVCPU_I_ARM64_LR_PENDING;
     a->lr_used |= 1u << n;
     AXVCPU_I_ARM64_GICH_LR((uint32_t)n) = a->lr[n];
@@ -1826,14 +1877,32 @@ static bool axvcpu_i_arm64_deliver(struct axvcpu_arch *a, uint32_t vector, bool 
     return true;
 }
 
+/* Lines that are down are no longer pending. */
+static void axvcpu_i_arm64_lower(struct axvcpu *v)
+{
+    struct axvcpu_arch *a = &v->arch;
+    uint32_t n;
+
+    for (n = 0; n < AXVCPU_ARM64_LRS && a->lr_line >> n != 0; n++) {
+        uint32_t vector = a->lr[n] & AXVCPU_I_ARM64_LR_VECTOR;
+
+        if ((a->lr_line & a->lr_used & 1u << n) == 0 ||
+            (AXVCPU_ATOMIC_LOAD(&v->lines[vector / 64]) >> (vector % 64) & 1u) != 0)
+            continue;
+        a->lr[n] &= ~AXVCPU_I_ARM64_LR_PENDING;
+        AXVCPU_I_ARM64_GICH_LR(n) = a->lr[n];
+    }
+}
+
 AXVCPU_API int axvcpu_leaf_inject(struct axvcpu *v, uint32_t *what)
 {
     const struct axvcpu_arch_percpu *c = axvcpu_i_arm64_here();
     uint32_t i, left = 0;
 
-    if (c == NULL)
+    if (c == NULL || axvcpu_i_arm64_move(v, true) != 0)
         return AXVCPU_ENOSUPPORT;
     axvcpu_i_arm64_sync_lrs(&v->arch);
+    axvcpu_i_arm64_lower(v);
     for (i = 0; i < sizeof(v->pending) / sizeof(v->pending[0]); i++) {
         uint64_t lines = AXVCPU_ATOMIC_LOAD(&v->lines[i]), edges = AXVCPU_ATOMIC_LOAD(&v->pending[i]), bits = lines | edges;
 
@@ -1876,9 +1945,14 @@ AXVCPU_API int axvcpu_leaf_inject_hw(struct axvcpu *v, uint32_t vintid, uint32_t
     return AXVCPU_ENOSUPPORT;
 }
 
-/* WFI ends by a pending interrupt, masked or not. */
+/* WFI ends by a pending interrupt, masked or not. What the guest has taken since it was injected its owner
+   finds in the list registers; others see what the owner saw last. */
 AXVCPU_API bool axvcpu_leaf_wakes(const struct axvcpu *v, bool queued)
 {
+    struct axvcpu_arch *a = (struct axvcpu_arch *)(uintptr_t)&v->arch;
+
+    if (AXVCPU_ATOMIC_LOAD_RELAXED(&v->owner) == AXVCPU_CPU_TOKEN() && a->loaded)
+        axvcpu_i_arm64_sync_lrs(a);
     return queued || AXVCPU_ATOMIC_LOAD_RELAXED(&v->arch.lr_pending) != 0;
 }
 
@@ -1936,7 +2010,7 @@ static enum axvm_answer axvcpu_i_arm64_send(struct axvm *vm, const struct axvcpu
     return AXVM_DONE;
 }
 
-AXVCPU_API enum axvm_answer axvm_leaf_answer(struct axvm *vm, struct axvcpu *v, struct axvcpu_exit *x)
+AXVCPU_API enum axvm_answer axvcpu_i_arm64_reply(struct axvm *vm, struct axvcpu *v, struct axvcpu_exit *x)
 {
     if (x->kind == AXVCPU_EXIT_HYPERCALL && x->hypercall.nr == AXVCPU_ARM64_PSCI_AFFINITY_INFO &&
         (x->raw & 0xffffu) == 0)

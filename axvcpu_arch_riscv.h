@@ -605,7 +605,8 @@ static uint64_t axvcpu_i_riscv_gpa(const struct axvcpu_riscv_trap *t)
 
 static enum axvcpu_riscv_action axvcpu_i_riscv_fault(const struct axvcpu_i_riscv_case *c, uint32_t access)
 {
-    c->x->fault.addr = axvcpu_i_riscv_gpa(c->t);
+    /* a table's entry is aligned; the virtual address that was looked up is not about it */
+    c->x->fault.addr = (access & AXVCPU_ACCESS_WALK) != 0 ? c->t->htval << 2 : axvcpu_i_riscv_gpa(c->t);
     c->x->fault.access = access;
     return axvcpu_i_riscv_exit(c, AXVCPU_EXIT_NESTED_PAGE_FAULT);
 }
@@ -1067,7 +1068,8 @@ AXVCPU_I_RISCV_GUARDED(try_hstatus, "csrr %[value], 0x600") /* traps without the
 
 /* One line per CPU, by CPU_ID. */
 struct axvcpu_i_riscv_cpu {
-    struct axvcpu_arch *held;   /* whose state the CSRs have, or had last */
+    struct axvcpu *loaded;      /* whose state is in the CSRs and nowhere else */
+    struct axvcpu_arch *held;   /* whose it was last; may be gone */
     struct axvcpu_arch *ran[8]; /* per VMID (its lowest bits): who has filled this hart's TLB */
     uint32_t enabled, sstc, epoch;
 };
@@ -1095,9 +1097,9 @@ static void axvcpu_i_riscv_read_state(struct axvcpu_arch *a)
 static void axvcpu_i_riscv_write_state(const struct axvcpu_arch *a)
 {
 #define AXVCPU_I_RISCV_WRITE(name, csr, guest) axvcpu_i_riscv_write_##name(a->name);
-    AXVCPU_RISCV_STATE(AXVCPU_I_RISCV_WRITE)
     if (axvcpu_i_riscv_here()->sstc != 0)
-        axvcpu_i_riscv_write_vstimecmp(a->vstimecmp);
+        axvcpu_i_riscv_write_vstimecmp(a->vstimecmp); /* before hvip: QEMU 7.2 clears VSTIP there */
+    AXVCPU_RISCV_STATE(AXVCPU_I_RISCV_WRITE)
 }
 
 /* Around a change of the state: it is made in memory, wherever the state is. */
@@ -1253,6 +1255,18 @@ static void axvcpu_i_riscv_write_host(const struct axvcpu_arch *a)
     axvcpu_i_riscv_write_hstatus(a->host_hstatus);
 }
 
+/* Another vCPU of this CPU's, bound and not put, makes room. It learns of it when it runs next: attention
+   brings it to leaf_inject, which loads it. */
+static void axvcpu_i_riscv_evict(struct axvcpu_i_riscv_cpu *cpu)
+{
+    struct axvcpu *other = cpu->loaded;
+
+    if (other == NULL)
+        return;
+    axvcpu_i_riscv_save(other);
+    (void)AXVCPU_ATOMIC_FETCH_OR(&other->attn, AXVCPU_ATTN_IRQ);
+}
+
 AXVCPU_API int axvcpu_i_riscv_load(struct axvcpu *v)
 {
     struct axvcpu_i_riscv_cpu *cpu = axvcpu_i_riscv_here();
@@ -1260,6 +1274,7 @@ AXVCPU_API int axvcpu_i_riscv_load(struct axvcpu *v)
 
     if (cpu->enabled == 0)
         return AXVCPU_ENOSUPPORT;
+    axvcpu_i_riscv_evict(cpu);
     a->cpu = AXVCPU_CPU_ID() + 1;
     axvcpu_i_riscv_read_host(a);
     axvcpu_i_riscv_write_hedeleg(a->hedeleg & ~(UINT64_C(1) << AXVCPU_RISCV_CAUSE_ILLEGAL)); /* FP is off */
@@ -1270,21 +1285,26 @@ AXVCPU_API int axvcpu_i_riscv_load(struct axvcpu *v)
         axvcpu_i_riscv_write_hgatp(a->hgatp);
         axvcpu_i_riscv_fence_stale(a, cpu);
     }
+    cpu->loaded = v;
     cpu->held = a;
     a->home = a->cpu;
     return AXVCPU_OK;
 }
 
-/* Also called when there is nothing to save, or when it is on a CPU that this is not (abandon). */
+/* Also called when there is nothing to save, or when it is on a CPU that is not this one and will not come
+   back for it (abandon). */
 AXVCPU_API void axvcpu_i_riscv_save(struct axvcpu *v)
 {
     struct axvcpu_arch *a = &v->arch;
 
+    if (a->cpu == 0)
+        return;
+    axvcpu_i_riscv_cpus[a->cpu - 1].loaded = NULL;
     if (axvcpu_i_riscv_loaded(a)) {
         axvcpu_i_riscv_read_state(a);
         axvcpu_i_riscv_fp_off(a);
         axvcpu_i_riscv_write_host(a);
-    } else if (a->cpu != 0) {
+    } else {
         a->home = 0;
     }
     a->cpu = 0;
@@ -1724,10 +1744,17 @@ static void axvcpu_i_riscv_edge(struct axvcpu_arch *a, uint32_t irq, uint64_t fr
 AXVCPU_API int axvcpu_leaf_inject(struct axvcpu *v, uint32_t *what)
 {
     struct axvcpu_arch *a = &v->arch;
-    uint64_t fresh = AXVCPU_ATOMIC_XCHG(&v->pending[0], UINT64_C(0)) << 1;
-    uint64_t lines = AXVCPU_ATOMIC_LOAD(&v->lines[0]) << 1, sticky = axvcpu_i_riscv_sticky();
-    bool loaded = axvcpu_i_riscv_begin(a);
+    uint64_t fresh, lines, sticky = axvcpu_i_riscv_sticky();
+    bool loaded;
+    int err = axvcpu_i_riscv_loaded(a) ? AXVCPU_OK : axvcpu_i_riscv_load(v); /* evicted */
 
+    if (err != 0)
+        return err;
+    loaded = axvcpu_i_riscv_begin(a);
+    lines = AXVCPU_ATOMIC_LOAD(&v->lines[0]) << 1;
+    fresh = AXVCPU_ATOMIC_XCHG(&v->pending[0], UINT64_C(0)) << 1;
+    if (axvcpu_i_riscv_read_time() < a->vstimecmp && a->vstimecmp != UINT64_MAX)
+        fresh &= ~(UINT64_C(1) << (AXVCPU_RISCV_IRQ_TIMER + 1)); /* of a deadline that the guest has moved since */
     a->hvip = (a->hvip & ~(a->lined & ~lines & ~a->edges)) | lines | (fresh & ~sticky);
     a->lined = lines;
     a->edges = (a->edges | (fresh & sticky)) & ~lines;
@@ -1855,7 +1882,7 @@ AXVCPU_API int axvcpu_leaf_percpu_disable(struct axvcpu_percpu *p)
 
     if (p->cpu_id != AXVCPU_CPU_ID())
         return AXVCPU_EINVAL;
-    if (cpu->held != NULL && axvcpu_i_riscv_loaded(cpu->held))
+    if (cpu->loaded != NULL)
         return AXVCPU_EBUSY;
     cpu->enabled = 0;
     cpu->held = NULL;

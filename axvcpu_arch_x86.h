@@ -114,7 +114,8 @@ struct axvcpu_x86_cpuid {
 
 /* Make the host's answers those of CPU `id` among `cpus`, one thread a core, all in one package; nested
    virtualization is hidden, and without `apic` what only works with a local APIC. */
-AXVCPU_API void axvcpu_x86_cpuid_sane(struct axvcpu_x86_cpuid *table, uint32_t count, uint32_t id, uint32_t cpus, bool apic);
+AXVCPU_API void axvcpu_x86_cpuid_sane(struct axvcpu_x86_cpuid *table, uint32_t count, uint32_t id, uint32_t cpus,
+                                      bool apic);
 
 /* A write of the interrupt command register: CPU_UP for a start-up IPI to one CPU, else SEND_IPI, with the
    low half of the register in ipi.aux. xAPIC has the target in the uppermost byte. */
@@ -283,7 +284,8 @@ static void axvcpu_i_x86_topology_level(struct axvcpu_x86_cpuid *e, uint32_t id,
 static void axvcpu_i_x86_topology(struct axvcpu_x86_cpuid *e, uint32_t id, uint32_t cpus, uint32_t bits)
 {
     switch (e->leaf) {
-    case 0x00000001: /* EBX: initial APIC id, logical CPUs; EDX: HTT */
+    case 0x00000001: /* EBX: initial APIC id, logical CPUs; ECX: under a hypervisor; EDX: HTT */
+        e->reg[2] |= 1u << 31;
         e->reg[1] = axvcpu_i_x86_field(e->reg[1], 24, 8, id);
         e->reg[1] = axvcpu_i_x86_field(e->reg[1], 16, 8, 1u << bits);
         e->reg[3] = axvcpu_i_x86_field(e->reg[3], 28, 1, cpus > 1);
@@ -315,7 +317,8 @@ static void axvcpu_i_x86_topology(struct axvcpu_x86_cpuid *e, uint32_t id, uint3
     }
 }
 
-AXVCPU_API void axvcpu_x86_cpuid_sane(struct axvcpu_x86_cpuid *table, uint32_t count, uint32_t id, uint32_t cpus, bool apic)
+AXVCPU_API void axvcpu_x86_cpuid_sane(struct axvcpu_x86_cpuid *table, uint32_t count, uint32_t id, uint32_t cpus,
+                                      bool apic)
 {
     uint32_t i, bits = 0; /* of the APIC id that number the cores */
 
@@ -357,14 +360,15 @@ AXVCPU_API void axvcpu_x86_icr(uint64_t icr, bool x2apic, struct axvcpu_exit *x)
 struct axvcpu_i_x86_start {
     uint32_t cr0, cr4, efer, code, data, limit;
 };
+#define AXVCPU_I_X86_CR0_FLAT (AXVCPU_X86_CR0_ET | AXVCPU_X86_CR0_PE | AXVCPU_X86_CR0_NE | AXVCPU_X86_CR0_MP)
 static const struct axvcpu_i_x86_start axvcpu_i_x86_starts[] = {
     [AXVCPU_X86_REAL] = { AXVCPU_X86_CR0_ET, 0, 0, 0x9b, 0x93, 0xffff },
-    [AXVCPU_X86_PROTECTED] = { AXVCPU_X86_CR0_ET | AXVCPU_X86_CR0_PE | AXVCPU_X86_CR0_NE, 0, 0,
-                               0x9b | AXVCPU_X86_AR_DB | AXVCPU_X86_AR_G, 0x93 | AXVCPU_X86_AR_DB | AXVCPU_X86_AR_G, UINT32_MAX },
-    [AXVCPU_X86_LONG] = { AXVCPU_X86_CR0_ET | AXVCPU_X86_CR0_PE | AXVCPU_X86_CR0_NE | AXVCPU_X86_CR0_MP | AXVCPU_X86_CR0_PG,
+    [AXVCPU_X86_PROTECTED] = { AXVCPU_I_X86_CR0_FLAT, 0, 0, 0x9b | AXVCPU_X86_AR_DB | AXVCPU_X86_AR_G,
+                               0x93 | AXVCPU_X86_AR_DB | AXVCPU_X86_AR_G, UINT32_MAX },
+    [AXVCPU_X86_LONG] = { AXVCPU_I_X86_CR0_FLAT | AXVCPU_X86_CR0_PG,
                           AXVCPU_X86_CR4_PAE | AXVCPU_X86_CR4_OSFXSR | AXVCPU_X86_CR4_OSXMMEXCPT,
-                          AXVCPU_X86_EFER_LME | AXVCPU_X86_EFER_LMA,
-                          0x9b | AXVCPU_X86_AR_L | AXVCPU_X86_AR_G, 0x93 | AXVCPU_X86_AR_DB | AXVCPU_X86_AR_G, UINT32_MAX },
+                          AXVCPU_X86_EFER_LME | AXVCPU_X86_EFER_LMA, 0x9b | AXVCPU_X86_AR_L | AXVCPU_X86_AR_G,
+                          0x93 | AXVCPU_X86_AR_DB | AXVCPU_X86_AR_G, UINT32_MAX },
 };
 
 /* Selectors of the flat modes, and the GDT that goes with them: SDM 3, 3.4.5. */
@@ -386,7 +390,8 @@ static unsigned long axvcpu_i_kvm_machine(const struct axvm_arch_desc *desc, int
     return 0;
 }
 
-static struct axvm_arch *axvcpu_i_kvm_alone(struct axvcpu *v, const struct axvcpu_arch_create *create, struct axvm_arch_desc *desc)
+static struct axvm_arch *axvcpu_i_kvm_alone(struct axvcpu *v, const struct axvcpu_arch_create *create,
+                                            struct axvm_arch_desc *desc)
 {
     desc->vm_fd = create->vm_fd;
     return &v->arch.own;
@@ -425,6 +430,7 @@ static int axvcpu_i_x86_irqchip(int vm, const struct axvm_arch_desc *desc)
 static int axvcpu_i_x86_msr_exits(int vm, const struct axvm_arch_desc *desc)
 {
     static const uint8_t denied[4096 / 8]; /* a zero bit denies */
+    static const uint32_t reasons = KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_FILTER;
     struct kvm_msr_filter filter;
     uint32_t i;
     int err;
@@ -432,8 +438,7 @@ static int axvcpu_i_x86_msr_exits(int vm, const struct axvm_arch_desc *desc)
     if (axvcpu_i_kvm_has(vm, KVM_CAP_X86_USER_SPACE_MSR) <= 0)
         return desc->msrs_count == 0 ? AXVCPU_OK :
                axvcpu_i_kvm_say(AXVCPU_ENOSUPPORT, "KVM_CAP_X86_USER_SPACE_MSR is missing; use Linux 5.10 or newer");
-    err = AXVCPU_I_KVM_ENABLE(vm, KVM_CAP_X86_USER_SPACE_MSR,
-                              KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_FILTER, NULL);
+    err = AXVCPU_I_KVM_ENABLE(vm, KVM_CAP_X86_USER_SPACE_MSR, reasons, NULL);
     if (err != 0 || desc->msrs_count == 0)
         return err;
     if (desc->msrs_count > KVM_MSR_FILTER_MAX_RANGES)
@@ -452,7 +457,7 @@ static int axvcpu_i_x86_msr_exits(int vm, const struct axvm_arch_desc *desc)
 
 static int axvcpu_i_kvm_init_vm(struct axvm_arch *vm, const struct axvm_arch_desc *desc)
 {
-    int fd = vm->kvm.fd, err = AXVCPU_OK;
+    int fd = vm->kvm.fd, calls = axvcpu_i_kvm_has(fd, KVM_CAP_EXIT_HYPERCALL), err = AXVCPU_OK;
 
     if (desc->irqchip > AXVM_X86_IRQCHIP_FULL || (desc->cpuid == NULL) != (desc->cpuid_count == 0) ||
         (desc->msrs == NULL) != (desc->msrs_count == 0))
@@ -467,8 +472,8 @@ static int axvcpu_i_kvm_init_vm(struct axvm_arch *vm, const struct axvm_arch_des
         err = axvcpu_i_x86_irqchip(fd, desc);
     if (err == 0)
         err = axvcpu_i_x86_msr_exits(fd, desc);
-    if (err == 0 && axvcpu_i_kvm_has(fd, KVM_CAP_EXIT_HYPERCALL) > 0)
-        err = AXVCPU_I_KVM_ENABLE(fd, KVM_CAP_EXIT_HYPERCALL, (uint64_t)axvcpu_i_kvm_has(fd, KVM_CAP_EXIT_HYPERCALL), NULL);
+    if (err == 0 && calls > 0)
+        err = AXVCPU_I_KVM_ENABLE(fd, KVM_CAP_EXIT_HYPERCALL, (uint64_t)calls, NULL);
     if (err == 0 && axvcpu_i_kvm_has(fd, KVM_CAP_EXIT_ON_EMULATION_FAILURE) > 0)
         err = AXVCPU_I_KVM_ENABLE(fd, KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1, NULL);
     return err;
@@ -561,7 +566,7 @@ static const uint32_t axvcpu_i_x86_msrs[] = {
     0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f,
     0x200, 0x201, 0x202, 0x203, 0x204, 0x205, 0x206, 0x207,             /* MTRR variable */
     0x208, 0x209, 0x20a, 0x20b, 0x20c, 0x20d, 0x20e, 0x20f,
-    0x048, 0x1a0, 0x1d9, 0xda0, 0x6e0,                                  /* SPEC_CTRL, MISC_ENABLE, DEBUGCTL, XSS, TSC_DEADLINE */
+    0x048, 0x1a0, 0x1d9, 0xda0, 0x6e0, /* SPEC_CTRL, MISC_ENABLE, DEBUGCTL, XSS, TSC_DEADLINE */
     0x11, 0x12, 0x4b564d00, 0x4b564d01, 0x4b564d02, 0x4b564d03, 0x4b564d04, /* KVM's clock, faults, steal time, EOI */
 };
 #define AXVCPU_I_X86_MSRS (sizeof(axvcpu_i_x86_msrs) / sizeof(axvcpu_i_x86_msrs[0]))
@@ -593,7 +598,8 @@ struct axvcpu_i_x86_part {
     int capability; /* 0: always there; -1: with an in-kernel local APIC */
 };
 #define AXVCPU_I_X86_PART(NAME, member, capability)                                                        \
-    { "KVM_GET/SET_" #NAME, KVM_GET_##NAME, KVM_SET_##NAME, (uint32_t)offsetof(struct axvcpu_i_x86_origin, member), capability }
+    { "KVM_GET/SET_" #NAME, KVM_GET_##NAME, KVM_SET_##NAME,                                               \
+      (uint32_t)offsetof(struct axvcpu_i_x86_origin, member), capability }
 static const struct axvcpu_i_x86_part axvcpu_i_x86_parts[] = {
     AXVCPU_I_X86_PART(SREGS, sregs, 0),
     AXVCPU_I_X86_PART(LAPIC, lapic, -1),
@@ -648,7 +654,9 @@ static bool axvcpu_i_x86_has_part(const struct axvcpu *v, const struct axvcpu_i_
 {
     const struct axvcpu_kvm_vm *vm = &v->arch.kvm.vm->kvm;
 
-    return part->capability == 0 || (part->capability < 0 ? vm->irqchip : axvcpu_i_kvm_has(vm->sys, (unsigned long)part->capability) > 0);
+    if (part->capability <= 0)
+        return part->capability == 0 || vm->irqchip;
+    return axvcpu_i_kvm_has(vm->sys, (unsigned long)part->capability) > 0;
 }
 
 static int axvcpu_i_x86_move_state(struct axvcpu *v, bool restore)
@@ -668,7 +676,8 @@ static int axvcpu_i_x86_move_state(struct axvcpu *v, bool restore)
 
 static int axvcpu_i_x86_capture(struct axvcpu *v)
 {
-    void *memory = mmap(NULL, sizeof(struct axvcpu_i_x86_origin), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *memory = mmap(NULL, sizeof(struct axvcpu_i_x86_origin), PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     int err;
 
     if (memory == MAP_FAILED)
@@ -742,7 +751,8 @@ static void axvcpu_i_kvm_fini_vcpu(struct axvcpu *v)
 /* >>kvm start */
 
 /* One segment, with access rights unpacked. */
-static void axvcpu_i_x86_segment(struct kvm_segment *s, uint32_t selector, uint64_t base, uint32_t limit, uint32_t access)
+static void axvcpu_i_x86_segment(struct kvm_segment *s, uint32_t selector, uint64_t base, uint32_t limit,
+                                 uint32_t access)
 {
     AXVCPU_MEMSET(s, 0, sizeof(*s));
     s->selector = (uint16_t)selector;
@@ -782,7 +792,8 @@ static void axvcpu_i_x86_start_sregs(struct axvcpu *v, struct kvm_sregs *s, uint
     struct kvm_segment *const data[] = { &s->ds, &s->es, &s->fs, &s->gs, &s->ss };
     size_t i;
 
-    axvcpu_i_x86_segment(&s->cs, flat ? AXVCPU_I_X86_CODE : (uint32_t)(base >> 4 & 0xffffu), base, start->limit, start->code);
+    axvcpu_i_x86_segment(&s->cs, flat ? AXVCPU_I_X86_CODE : (uint32_t)(base >> 4 & 0xffffu), base, start->limit,
+                         start->code);
     for (i = 0; i < sizeof(data) / sizeof(data[0]); i++)
         axvcpu_i_x86_segment(data[i], flat ? AXVCPU_I_X86_DATA : 0, 0, start->limit, start->data);
     s->cr0 = start->cr0;
@@ -813,7 +824,9 @@ static int axvcpu_i_x86_go(struct axvcpu *v, bool started, uint64_t arg)
     r->rflags = AXVCPU_X86_FLAG_FIXED;
     axvcpu_i_x86_changed_flags(v, r->rflags);
     err = axvcpu_i_x86_changed(v);
-    return err != 0 ? err : AXVCPU_I_KVM(v->arch.kvm.fd, KVM_SET_SREGS, &sregs, "is cr3 a page address below the guest's MAXPHYADDR?");
+    if (err != 0)
+        return err;
+    return AXVCPU_I_KVM(v->arch.kvm.fd, KVM_SET_SREGS, &sregs, "is cr3 a page address below the guest's MAXPHYADDR?");
 }
 
 /* PML4, PDPT, four page directories of 2 MiB pages, GDT (SDM 3, 4.5). */
@@ -847,9 +860,11 @@ static int axvcpu_i_x86_tables(struct axvcpu *v, const struct axvcpu_arch_setup 
     if (v->vm.vm == NULL)
         return axvcpu_i_kvm_say(AXVCPU_EINVAL, "setup: a vCPU without axvm brings its own page tables in setup.cr3");
     if ((at & 0xfff) != 0 || v->arch.entry.addr - at < AXVCPU_X86_TABLES_SIZE)
-        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "setup: setup.tables is no page address, or the entry is inside the tables");
+        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "setup: setup.tables is no page address, or the entry is inside them");
     err = axvcpu_i_x86_write_tables(v->vm.vm, at);
-    return err == AXVCPU_EFAULT ? axvcpu_i_kvm_say(err, "setup: there is no guest memory at setup.tables; axvm_map it before") : err;
+    if (err == AXVCPU_EFAULT)
+        return axvcpu_i_kvm_say(err, "setup: there is no guest memory at setup.tables; axvm_map it before");
+    return err;
 }
 
 AXVCPU_API int axvcpu_leaf_set_entry(struct axvcpu *v, axvcpu_gpa_t entry)
@@ -1062,11 +1077,21 @@ AXVCPU_API int axvcpu_leaf_get_reg(struct axvcpu *v, uint64_t id, uint64_t *valu
     return err;
 }
 
+/* A kernel that is given registers while its emulator waits for a read forgets where the value goes. So the
+   read comes first: answer it, settle, then write. */
+static bool axvcpu_i_x86_open_read(struct axvcpu *v)
+{
+    return (axvcpu_i_word(v) & AXVCPU_I_DUE) != 0 && (AXVCPU_READ_KINDS >> axvcpu_access(v)->kind & 1u) != 0 &&
+           axvcpu_get_state(v) != AXVCPU_STATE_RUNNING;
+}
+
 AXVCPU_API int axvcpu_leaf_set_reg(struct axvcpu *v, uint64_t id, uint64_t value)
 {
     uint64_t *reg = AXVCPU_REG_CLASS(id) <= 1 ? axvcpu_i_x86_reg(v, id) : NULL;
-    int err = reg != NULL ? axvcpu_i_x86_fetch(v) : axvcpu_i_x86_rare(v, id, &value, true);
+    int err = AXVCPU_EPENDING;
 
+    if (!axvcpu_i_x86_open_read(v))
+        err = reg != NULL ? axvcpu_i_x86_fetch(v) : axvcpu_i_x86_rare(v, id, &value, true);
     if (err != 0 || reg == NULL)
         return err;
     *reg = value;
@@ -1087,7 +1112,8 @@ AXVCPU_I_INLINE uint32_t axvcpu_i_x86_element(const void *buf, uint32_t width)
 }
 
 /* A string's elements are answered in the buffer, a plain IN by value. */
-AXVCPU_I_INLINE void axvcpu_i_x86_io(struct axvcpu *v, struct kvm_run *run, struct axvcpu_exit *x, uint32_t count, bool running)
+AXVCPU_I_INLINE void axvcpu_i_x86_io(struct axvcpu *v, struct kvm_run *run, struct axvcpu_exit *x, uint32_t count,
+                                     bool running)
 {
     void *buf = (char *)run + run->io.data_offset;
 
@@ -1143,7 +1169,8 @@ static int axvcpu_i_x86_sysreg(struct axvcpu *v, struct kvm_run *run, struct axv
         axvcpu_x86_icr(run->msr.data, true, x);
         return axvcpu_i_x86_done(v);
     }
-    axvcpu_i_kvm_await(v, x, write ? AXVCPU_EXIT_SYSREG_WRITE : AXVCPU_EXIT_SYSREG_READ, run->exit_reason, &run->msr.data, false);
+    axvcpu_i_kvm_await(v, x, write ? AXVCPU_EXIT_SYSREG_WRITE : AXVCPU_EXIT_SYSREG_READ, run->exit_reason,
+                       &run->msr.data, false);
     return AXVCPU_OK;
 }
 
@@ -1198,7 +1225,7 @@ static int axvcpu_i_x86_exit(struct axvcpu *v, struct kvm_run *run, struct axvcp
         return AXVCPU_OK;
     default: break;
     }
-    (void)axvcpu_i_kvm_other(run, x);
+    axvcpu_i_kvm_other(run, x);
     if (x->kind == AXVCPU_EXIT_UNDECODED)
         axvcpu_i_x86_undecoded(run, x);
     return AXVCPU_OK;
@@ -1308,7 +1335,8 @@ static int axvcpu_i_x86_interrupt(struct axvcpu *v, uint32_t *what)
     struct kvm_interrupt irq;
     int err, vector = axvcpu_irq_next(v);
 
-    if (vector >= 0 && run->ready_for_interrupt_injection && (run->exit_reason != KVM_EXIT_MMIO || run->mmio.is_write)) {
+    if (vector >= 0 && run->ready_for_interrupt_injection &&
+        (run->exit_reason != KVM_EXIT_MMIO || run->mmio.is_write)) {
         irq.irq = (uint32_t)vector;
         err = AXVCPU_I_KVM(v->arch.kvm.fd, KVM_INTERRUPT, &irq, NULL);
         if (err != 0)

@@ -17,6 +17,7 @@ for source; do
         cases=$((cases + 1))
         case $code$output in
         0*"$text"*) echo "ok $cases - $program prints: $text" ;;
+        77*) echo "ok $cases - $program prints: $text # SKIP kvm: no usable /dev/kvm" ;;
         *)
             echo "not ok $cases - $program prints: $text"
             echo "#   exit code $code, output:"

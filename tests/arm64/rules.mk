@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # The decoder's tests run on the host. The fuzzer has a fixed seed and number of executions.
+comma := ,
 HOST_arm64 := decode accesses smccc
 PROGRAMS_arm64 := $(HOST_arm64:%=build/tests/arm64/%)
 $(PROGRAMS_arm64): build/tests/arm64/%: tests/arm64/%.c | deps-arm64
@@ -18,8 +19,7 @@ LIMIT_arm64 := 60
 ARM64_CC := aarch64-linux-gnu-gcc
 ARM64_FLAGS = -O2 -ffreestanding -nostdinc -isystem $(shell $(ARM64_CC) -print-file-name=include) -mgeneral-regs-only \
   -mno-outline-atomics -mstrict-align -ffixed-x18 -fno-stack-protector -fno-pic -Iexamples/bare/arm64 \
-  -Itests/conformance -Itests/conformance/arm64 -include examples/bare/arm64/host.h \
-  -nostdlib -static -Wl,--build-id=none,--no-warn-rwx-segments -T examples/bare/arm64/link.ld
+  -Itests/conformance -Itests/conformance/arm64 -include examples/bare/arm64/host.h -nostdlib -static -Wl,--build-id=none,--no-warn-rwx-segments -T examples/bare/arm64/link.ld
 ARM64_HOST := $(addprefix examples/bare/arm64/,host.c start.S)
 ARM64_SUITE := $(ARM64_HOST) tests/conformance/runner.c $(addprefix tests/conformance/arm64/,port_bare.c cases.c guests.S)
 
@@ -28,5 +28,16 @@ build/tests/arm64/conformance.elf: $(ARM64_SUITE) $(HEADERS) examples/bare/arm64
 build/tests/arm64/conformance.elf: $(wildcard examples/bare/arm64/*.h tests/conformance/*.h tests/conformance/arm64/*.h)
 NEEDS_arm64 += build/tests/arm64/conformance.elf
 QEMU_arm64 := qemu-system-aarch64 -accel tcg -m 64 -smp 2 -display none -serial stdio -no-reboot
-COMMANDS_arm64 += "EL2 on a57=$(QEMU_arm64) -M virt,virtualization=on,gic-version=2 -cpu cortex-a57 -kernel \
-  build/tests/arm64/conformance.elf </dev/null"
+QEMU_arm64 += -M virt,virtualization=on,gic-version=2 -kernel
+
+# a53 has 40 bits of physical addresses, a57 44, max 48 and pointer authentication.
+on_arm64 = "EL2 on $1=$(QEMU_arm64) build/tests/arm64/conformance.elf -cpu $2 </dev/null"
+COMMANDS_arm64 += $(call on_arm64,a53,cortex-a53) $(call on_arm64,a57,cortex-a57) \
+  $(call on_arm64,max,max$(comma)pauth-impdef=on)
+
+# What a round trip costs in instructions, guest and host.
+build/tests/arm64/count.elf: tests/arm64/count.c $(ARM64_HOST) $(HEADERS) examples/bare/arm64/link.ld | deps-arm64
+	$(call compile,$(ARM64_CC)) $(ARM64_FLAGS) $(filter %.S,$^)
+build/tests/arm64/count.elf: $(wildcard examples/bare/arm64/*.h)
+NEEDS_arm64 += build/tests/arm64/count.elf
+COMMANDS_arm64 += "count=$(QEMU_arm64) build/tests/arm64/count.elf -cpu cortex-a57 -icount shift=0 </dev/null"

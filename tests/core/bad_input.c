@@ -89,7 +89,8 @@ static void expect(const char *name, const char *given, int err, int want, bool 
 {
     if (!ok(err == want && unchanged && caught.lines == 1 && callbacks == 0 && axvcpu_current() == NULL,
             "%s, %s: %s, one line, nothing changed", name, given, error_name(want)))
-        note("  got %s, %s, %u lines (%s)", error_name(err), unchanged ? "unchanged" : "changed", caught.lines, caught.last);
+        note("  got %s, %s, %u lines (%s)", error_name(err), unchanged ? "unchanged" : "changed", caught.lines,
+             caught.last);
 }
 
 // ---- objects that are no vCPU
@@ -147,9 +148,10 @@ static void test_quiet_functions(void)
     ok(!axvcpu_pending(NULL) && !axvcpu_pending(&zeroed), "pending of what is no vCPU: false");
     ok(axvcpu_fake_calls(NULL, AXVCPU_FAKE_RUN) == 0 && axvcpu_fake_calls(&zeroed, AXVCPU_FAKE_RUN) == 0,
        "fake_calls of what is no vCPU: 0");
-    ok(axvcpu_fake_delivered(NULL, 1) == 0 && axvcpu_fake_delivered(&zeroed, 1) == 0, "fake_delivered of what is no vCPU: 0");
+    ok(axvcpu_fake_delivered(NULL, 1) == 0 && axvcpu_fake_delivered(&zeroed, 1) == 0,
+       "fake_delivered of what is no vCPU: 0");
     bound(&vcpu);
-    ok(axvcpu_fake_calls(&vcpu, AXVCPU_FAKE_OP_COUNT) == 0 && axvcpu_fake_calls(&vcpu, (enum axvcpu_fake_op)-1) == 0,
+    ok(axvcpu_fake_calls(&vcpu, AXVCPU_FAKE_OP_COUNT) == 0 && axvcpu_fake_calls(&vcpu, (enum axvcpu_fake_op) - 1) == 0,
        "fake_calls of an unknown operation: 0");
     ok(axvcpu_fake_delivered(&vcpu, 256) == 0 && axvcpu_fake_delivered(&vcpu, UINT32_MAX) == 0,
        "fake_delivered of an unknown vector: 0");
@@ -267,7 +269,7 @@ WRONG(script_null, axvcpu_fake_script(v, NULL, 1, false))
 WRONG(fail_never, axvcpu_fake_fail(v, AXVCPU_FAKE_RUN, 0, AXVCPU_EIO))
 WRONG(fail_with_ok, axvcpu_fake_fail(v, AXVCPU_FAKE_RUN, 1, AXVCPU_OK))
 WRONG(fail_unknown, axvcpu_fake_fail(v, AXVCPU_FAKE_OP_COUNT, 1, AXVCPU_EIO))
-WRONG(fail_minus, axvcpu_fake_fail(v, (enum axvcpu_fake_op)-1, 1, AXVCPU_EIO))
+WRONG(fail_minus, axvcpu_fake_fail(v, (enum axvcpu_fake_op) - 1, 1, AXVCPU_EIO))
 
 #define ARGUMENT(name) { #name, name }
 static const struct call arguments[] = {
@@ -365,7 +367,8 @@ static void check_order(const struct situation *s)
     before = vcpu;
     err = s->nested ? axvcpu_with_current(&current, call_nested, (void *)(uintptr_t)s) : s->fn(&vcpu);
     if (!ok(err == s->want && memcmp(&before, &vcpu, sizeof(vcpu)) == 0, "order: %s%s%s in %s: %s", s->name,
-            s->nested ? ", nested" : "", s->busy ? ", another's" : "", axvcpu_state_name(s->state), error_name(s->want)))
+            s->nested ? ", nested" : "", s->busy ? ", another's" : "", axvcpu_state_name(s->state),
+            error_name(s->want)))
         note("  got %s (%s)", error_name(err), caught.last);
 }
 
@@ -451,10 +454,21 @@ static const struct affinity {
     uint32_t cpu;
     bool allowed;
 } affinities[] = {
-    { 0, UINT32_MAX, true }, { 0, 0, true },       { 0, 63, true },       { 0, 64, true },
-    { 10, UINT32_MAX, true }, { 10, 0, false },    { 10, 1, true },       { 10, 2, false },
-    { 10, 3, true },         { 10, 63, false },    { 10, 64, false },     { 10, 65, false },
-    { UINT64_C(1) << 63, 63, true }, { UINT64_C(1) << 63, 62, false }, { 1, 64, false },
+    { 0, UINT32_MAX, true },
+    { 0, 0, true },
+    { 0, 63, true },
+    { 0, 64, true },
+    { 10, UINT32_MAX, true },
+    { 10, 0, false },
+    { 10, 1, true },
+    { 10, 2, false },
+    { 10, 3, true },
+    { 10, 63, false },
+    { 10, 64, false },
+    { 10, 65, false },
+    { UINT64_C(1) << 63, 63, true },
+    { UINT64_C(1) << 63, 62, false },
+    { 1, 64, false },
 };
 
 static void check_affinity(const struct affinity *a, const struct axvcpu_fake_step *access)

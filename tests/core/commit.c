@@ -38,7 +38,8 @@ static void test_settle_loops(void)
     ok(axvcpu_settle(&vcpu, &x) == AXVCPU_OK && x.kind == AXVCPU_EXIT_MMIO_WRITE && x.mmio.addr == 0x2000,
        "trap 11: settle returns a further exit of the instruction");
     ok_u64(pc(), ENTRY, "trap 11: the PC is still on it");
-    ok(axvcpu_settle(&vcpu, &x) == AXVCPU_OK && x.kind == AXVCPU_EXIT_NOTHING, "trap 11: called again, all is committed");
+    ok(axvcpu_settle(&vcpu, &x) == AXVCPU_OK && x.kind == AXVCPU_EXIT_NOTHING,
+       "trap 11: called again, all is committed");
     ok_u64(pc(), ENTRY + 4, "trap 11: now the PC is past it");
     ok(axvcpu_settle(&vcpu, &x) == AXVCPU_OK && x.kind == AXVCPU_EXIT_NOTHING && mock.committed == 2,
        "trap 11: two commits, no more");
@@ -114,11 +115,13 @@ static void test_order(void)
 {
     perform(&first_write, &then_write);
     must(axvcpu_kick(&vcpu) == AXVCPU_OK && axvcpu_inject_interrupt(&vcpu, 40) == AXVCPU_OK);
-    ok(axvcpu_run(&vcpu, &x) == AXVCPU_OK && x.kind == AXVCPU_EXIT_MMIO_WRITE, "order: the further exit comes before the kick");
+    ok(axvcpu_run(&vcpu, &x) == AXVCPU_OK && x.kind == AXVCPU_EXIT_MMIO_WRITE,
+       "order: the further exit comes before the kick");
     ok(axvcpu_run(&vcpu, &x) == AXVCPU_OK && x.kind == AXVCPU_EXIT_CANCELED && mock.committed == 2,
        "order: then its commit and the kick");
     ok_u64(mock.taken[40], 0, "order: nothing is injected for that");
-    ok(axvcpu_run(&vcpu, &x) == AXVCPU_OK && x.kind == AXVCPU_EXIT_HALT && mock.taken[40] == 1, "order: then the interrupt and the guest");
+    ok(axvcpu_run(&vcpu, &x) == AXVCPU_OK && x.kind == AXVCPU_EXIT_HALT && mock.taken[40] == 1,
+       "order: then the interrupt and the guest");
 }
 
 // ---- the promise that leaf_run follows at once
@@ -144,7 +147,8 @@ static void test_deferred_commit(void)
     perform(&first_read, NULL);
     mock.commit_at_run = true;
     must(axvcpu_complete(&vcpu, 41) == AXVCPU_OK && axvcpu_run(&vcpu, &x) == AXVCPU_OK);
-    ok(mock.committed == 1 && vcpu.arch.gpr[5] == 41 && pc() == ENTRY + 4, "a commit that is left to leaf_run happens there");
+    ok(mock.committed == 1 && vcpu.arch.gpr[5] == 41 && pc() == ENTRY + 4,
+       "a commit that is left to leaf_run happens there");
 }
 
 static void kick_in_commit(struct axvcpu *v, enum mock_leaf leaf)
@@ -187,9 +191,11 @@ static void test_failed_settle(void)
     must(axvcpu_complete(&vcpu, 41) == AXVCPU_OK);
     mock.fail_at = mock.total + 1;
     mock.fail_with = AXVCPU_EFAULT;
-    ok(axvcpu_settle(&vcpu, &x) == AXVCPU_EFAULT && x.kind == AXVCPU_EXIT_NOTHING && axvcpu_get_state(&vcpu) == AXVCPU_STATE_READY,
+    ok(axvcpu_settle(&vcpu, &x) == AXVCPU_EFAULT && x.kind == AXVCPU_EXIT_NOTHING &&
+           axvcpu_get_state(&vcpu) == AXVCPU_STATE_READY,
        "a settle that fails: its error, NOTHING, the state stays");
-    ok(axvcpu_settle(&vcpu, &x) == AXVCPU_OK && x.kind == AXVCPU_EXIT_MMIO_WRITE && axvcpu_settle(&vcpu, &x) == AXVCPU_OK,
+    ok(axvcpu_settle(&vcpu, &x) == AXVCPU_OK && x.kind == AXVCPU_EXIT_MMIO_WRITE &&
+           axvcpu_settle(&vcpu, &x) == AXVCPU_OK,
        "it may be tried again");
     ok(vcpu.arch.gpr[5] == 41 && pc() == ENTRY + 4, "and nothing was lost");
 }
@@ -209,8 +215,8 @@ static void test_failed_run(void)
     perform(&first_write, NULL);
     mock.fail_at = mock.total + 1;
     mock.fail_with = AXVCPU_EIO;
-    ok(axvcpu_run(&vcpu, &x) == AXVCPU_EIO && x.kind == AXVCPU_EXIT_NOTHING && axvcpu_get_state(&vcpu) == AXVCPU_STATE_INVALID &&
-           vcpu.owner == NULL && !vcpu.arch.bound,
+    ok(axvcpu_run(&vcpu, &x) == AXVCPU_EIO && x.kind == AXVCPU_EXIT_NOTHING &&
+           axvcpu_get_state(&vcpu) == AXVCPU_STATE_INVALID && vcpu.owner == NULL && !vcpu.arch.bound,
        "a commit that fails in run: Invalid, unbound, nobody's");
 }
 

@@ -141,8 +141,7 @@ TAP_MAYBE const char *error_name(int err)
 {
     switch (err) {
         AXVCPU_ERRORS(CORE_ERROR_NAME)
-    default:
-        return "?";
+    default: return "?";
     }
 }
 

@@ -136,7 +136,8 @@ static void test_io_values(void)
     size_t i;
 
     for (i = 0; i < COUNT(rows); i++) {
-        const struct axvcpu_fake_step step = STEP(.kind = AXVCPU_EXIT_IO_READ, .io = { NULL, 0, 0x3f8, rows[i].width, 1 });
+        const struct axvcpu_fake_step step =
+            STEP(.kind = AXVCPU_EXIT_IO_READ, .io = { NULL, 0, 0x3f8, rows[i].width, 1 });
 
         perform_on(&step);
         must((rows[i].refused ? axvcpu_refuse(&vcpu) : axvcpu_complete(&vcpu, BIG)) == AXVCPU_OK);
@@ -259,7 +260,8 @@ static uint64_t runs(void)
 
 // ---- committed once
 
-static void check_committed_once(const struct access *a, int (*by)(struct axvcpu *, struct axvcpu_exit *), const char *name)
+static void check_committed_once(const struct access *a, int (*by)(struct axvcpu *, struct axvcpu_exit *),
+                                 const char *name)
 {
     bool first, second, third;
 
@@ -312,16 +314,16 @@ static void check_after(const struct access *first, const struct access *second)
     bound(&vcpu);
     do_access(first, after);
     do_access(second, after);
-    ok(memcmp(alone, after, sizeof(alone)) == 0 && pc() == ENTRY + 8, "%s after %s is as %s alone", second->name, first->name,
-       second->name);
+    ok(memcmp(alone, after, sizeof(alone)) == 0 && pc() == ENTRY + 8, "%s after %s is as %s alone", second->name,
+       first->name, second->name);
 }
 
 static void test_nothing_left_over(void)
 {
     static const struct access narrow = { "narrow signed MMIO_READ", READ, false,
-        STEP(.kind = AXVCPU_EXIT_MMIO_READ, .mmio = { 0x1000, 0, 1, 9, 2, true }) };
+                                          STEP(.kind = AXVCPU_EXIT_MMIO_READ, .mmio = { 0x1000, 0, 1, 9, 2, true }) };
     static const struct access wide = { "wide MMIO_READ", READ, false,
-        STEP(.kind = AXVCPU_EXIT_MMIO_READ, .mmio = { 0x1000, 0, 8, 9, 8, false }) };
+                                        STEP(.kind = AXVCPU_EXIT_MMIO_READ, .mmio = { 0x1000, 0, 8, 9, 8, false }) };
     size_t i, k;
 
     for (i = 0; i < COUNT(accesses); i++) {
@@ -453,7 +455,8 @@ static void test_forgotten(void)
        "restart forgets an access");
     perform_on(&accesses[0].step);
     must(axvcpu_reset(&vcpu) == AXVCPU_OK);
-    must(axvcpu_setup(&vcpu, axvcpu_gpa(ENTRY), axvcpu_hpa(ROOT), NULL) == AXVCPU_OK && axvcpu_bind(&vcpu) == AXVCPU_OK);
+    must(axvcpu_setup(&vcpu, axvcpu_gpa(ENTRY), axvcpu_hpa(ROOT), NULL) == AXVCPU_OK &&
+         axvcpu_bind(&vcpu) == AXVCPU_OK);
     ok(axvcpu_complete(&vcpu, 1) == AXVCPU_EBADSTATE && axvcpu_settle(&vcpu, &x) == AXVCPU_OK && commits() == 0,
        "reset forgets an access");
 }
@@ -472,7 +475,8 @@ static void check_retry(const struct access *a)
 
 static void check_refuse(const struct access *a)
 {
-    uint64_t faults = a->fault ? 1 : 0, five = a->kind == READ && a->step.exit.kind == AXVCPU_EXIT_MMIO_READ ? 0xffffffff : OLD;
+    uint64_t faults = a->fault ? 1 : 0,
+             five = a->kind == READ && a->step.exit.kind == AXVCPU_EXIT_MMIO_READ ? 0xffffffff : OLD;
 
     perform_on(&a->step);
     must(axvcpu_refuse(&vcpu) == AXVCPU_OK);
@@ -548,7 +552,8 @@ static void test_wrong_kind_of_answer(void)
     ok_int(axvcpu_complete_cpuid(&vcpu, four), AXVCPU_OK, "complete_cpuid then does");
     perform_on(&accesses[0].step);
     before = vcpu;
-    ok(axvcpu_complete_cpuid(&vcpu, four) == AXVCPU_EINVAL && memcmp(&before, &vcpu, sizeof(vcpu)) == 0 && caught.lines == 1,
+    ok(axvcpu_complete_cpuid(&vcpu, four) == AXVCPU_EINVAL && memcmp(&before, &vcpu, sizeof(vcpu)) == 0 &&
+           caught.lines == 1,
        "complete_cpuid answers nothing else");
     ok_int(axvcpu_complete(&vcpu, 1), AXVCPU_OK, "complete then does");
 }
@@ -557,7 +562,8 @@ static void test_wrong_kind_of_answer(void)
 
 static void test_hypercall(void)
 {
-    static const struct axvcpu_fake_step step = STEP(.kind = AXVCPU_EXIT_HYPERCALL, .hypercall = { 7, { 1, 2, 3, 4, 5, 6 } });
+    static const struct axvcpu_fake_step step =
+        STEP(.kind = AXVCPU_EXIT_HYPERCALL, .hypercall = { 7, { 1, 2, 3, 4, 5, 6 } });
     uint64_t behind;
 
     perform_on(&step);
@@ -587,7 +593,8 @@ static void test_unanswered_kinds(void)
 // Which kinds are which, as DESIGN has them.
 static void test_classes(void)
 {
-    uint32_t reads = 1u << AXVCPU_EXIT_MMIO_READ | 1u << AXVCPU_EXIT_IO_READ | 1u << AXVCPU_EXIT_SYSREG_READ | 1u << AXVCPU_EXIT_CPUID;
+    uint32_t reads = 1u << AXVCPU_EXIT_MMIO_READ | 1u << AXVCPU_EXIT_IO_READ | 1u << AXVCPU_EXIT_SYSREG_READ |
+                     1u << AXVCPU_EXIT_CPUID;
     uint32_t writes = 1u << AXVCPU_EXIT_MMIO_WRITE | 1u << AXVCPU_EXIT_IO_WRITE | 1u << AXVCPU_EXIT_SYSREG_WRITE;
 
     ok_u64(AXVCPU_READ_KINDS, reads, "what is to be answered");
@@ -616,7 +623,8 @@ static void test_settle_keeps_a_kick(void)
 {
     perform_on(&accesses[5].step);
     must(axvcpu_kick(&vcpu) == AXVCPU_OK);
-    ok(axvcpu_settle(&vcpu, &x) == AXVCPU_OK && x.kind == AXVCPU_EXIT_NOTHING && commits() == 1, "settle commits under a kick");
+    ok(axvcpu_settle(&vcpu, &x) == AXVCPU_OK && x.kind == AXVCPU_EXIT_NOTHING && commits() == 1,
+       "settle commits under a kick");
     ok(axvcpu_settle(&vcpu, &x) == AXVCPU_OK && x.kind == AXVCPU_EXIT_NOTHING, "settle of nothing: OK and NOTHING");
     ok(axvcpu_run(&vcpu, &x) == AXVCPU_OK && x.kind == AXVCPU_EXIT_CANCELED, "settle consumes no kick");
 }
@@ -754,8 +762,10 @@ static void test_failed_settle_loses_nothing(void)
     must(axvcpu_complete(&vcpu, 0x42) == AXVCPU_OK);
     must(axvcpu_fake_fail(&vcpu, AXVCPU_FAKE_COMMIT, 1, AXVCPU_EFAULT) == AXVCPU_OK);
     must(axvcpu_settle(&vcpu, &x) == AXVCPU_EFAULT);
-    ok(axvcpu_get_state(&vcpu) == AXVCPU_STATE_READY && vcpu.owner == AXVCPU_CPU_TOKEN(), "a failed settle leaves the vCPU as it is");
-    ok(axvcpu_settle(&vcpu, &x) == AXVCPU_OK && gpr_of(&vcpu, 5) == 0x42 && pc() == ENTRY + 4, "and the access is still there");
+    ok(axvcpu_get_state(&vcpu) == AXVCPU_STATE_READY && vcpu.owner == AXVCPU_CPU_TOKEN(),
+       "a failed settle leaves the vCPU as it is");
+    ok(axvcpu_settle(&vcpu, &x) == AXVCPU_OK && gpr_of(&vcpu, 5) == 0x42 && pc() == ENTRY + 4,
+       "and the access is still there");
 }
 
 // ---- words
@@ -769,11 +779,12 @@ static void test_sizes(void)
 static void test_names(void)
 {
     static const char *const kinds[] = {
-        "NOTHING",     "HYPERCALL",   "MMIO_READ",    "MMIO_WRITE",         "IO_READ",           "IO_WRITE",
-        "SYSREG_READ", "SYSREG_WRITE", "EXTERNAL_INTERRUPT", "NESTED_PAGE_FAULT", "HALT",          "CPU_UP",
-        "CPU_DOWN",    "SYSTEM_DOWN", "SEND_IPI",     "FAIL_ENTRY",         "CANCELED",          "SHUTDOWN",
-        "CPUID",       "IRQ_WINDOW",  "DEBUG",        "EXCEPTION",          "TIMER",             "EOI",
-        "REMOTE_FENCE", "UNDECODED",  "RAW",
+        // clang-format off
+        "NOTHING", "HYPERCALL", "MMIO_READ", "MMIO_WRITE", "IO_READ", "IO_WRITE", "SYSREG_READ", "SYSREG_WRITE",
+        "EXTERNAL_INTERRUPT", "NESTED_PAGE_FAULT", "HALT", "CPU_UP", "CPU_DOWN", "SYSTEM_DOWN", "SEND_IPI",
+        "FAIL_ENTRY", "CANCELED", "SHUTDOWN", "CPUID", "IRQ_WINDOW", "DEBUG", "EXCEPTION", "TIMER", "EOI",
+        "REMOTE_FENCE", "UNDECODED", "RAW",
+        // clang-format on
     };
     static const char *const states[] = { "Invalid", "Created", "Free", "Ready", "Running", "Blocked" };
     size_t i, k;
@@ -819,7 +830,8 @@ static const struct printed {
     { { .kind = AXVCPU_EXIT_MMIO_WRITE, .mmio = { 0xfee00000, 0xabcdef, 2, 0, 0, false } },
       "MMIO_WRITE addr=0xfee00000 width=2 data=0xabcdef" },
     { { .kind = AXVCPU_EXIT_IO_READ, .io = { NULL, 0, 0x3f8, 1, 1 } }, "IO_READ port=0x3f8 width=1 count=1" },
-    { { .kind = AXVCPU_EXIT_IO_WRITE, .io = { NULL, 0x41, 0x3f8, 1, 1 } }, "IO_WRITE port=0x3f8 width=1 count=1 data=0x41" },
+    { { .kind = AXVCPU_EXIT_IO_WRITE, .io = { NULL, 0x41, 0x3f8, 1, 1 } },
+      "IO_WRITE port=0x3f8 width=1 count=1 data=0x41" },
     { { .kind = AXVCPU_EXIT_SYSREG_READ, .sysreg = { 0x10, 0, 3 } }, "SYSREG_READ addr=0x10 reg=3" },
     { { .kind = AXVCPU_EXIT_SYSREG_WRITE, .sysreg = { 0x10, 9, 3 } }, "SYSREG_WRITE addr=0x10 value=0x9" },
     { { .kind = AXVCPU_EXIT_EXTERNAL_INTERRUPT, .irq = { AXVCPU_NO_VECTOR } }, "EXTERNAL_INTERRUPT vector=4294967295" },
@@ -857,8 +869,8 @@ static void test_print(void)
     for (i = 0; i < COUNT(printed); i++) {
         size_t len = axvcpu_exit_print(text, sizeof(text), &printed[i].x);
 
-        ok(printed[i].x.kind == i && strcmp(text, printed[i].text) == 0 && len == strlen(printed[i].text), "printed: %s",
-           printed[i].text);
+        ok(printed[i].x.kind == i && strcmp(text, printed[i].text) == 0 && len == strlen(printed[i].text),
+           "printed: %s", printed[i].text);
     }
 }
 
@@ -869,7 +881,8 @@ static void test_print_long_instruction(void)
     char text[256];
 
     ok_u64(axvcpu_exit_print(text, sizeof(text), &u),
-           strlen("UNDECODED addr=0x0 syndrome=0x0 insn_len=4294967295 insn=") + 16 * 3 + 15, "an absurd insn_len prints 16 bytes");
+           strlen("UNDECODED addr=0x0 syndrome=0x0 insn_len=4294967295 insn=") + 16 * 3 + 15,
+           "an absurd insn_len prints 16 bytes");
 }
 
 static bool cut_like_snprintf(const struct printed *p, size_t size)
@@ -900,7 +913,8 @@ static void test_print_null(void)
     char text[32];
 
     ok_u64(axvcpu_exit_print(NULL, 0, &printed[2].x), strlen(printed[2].text), "print to NULL: the length");
-    ok_u64(axvcpu_exit_print(NULL, 100, &printed[2].x), strlen(printed[2].text), "print to NULL with a size: the length");
+    ok_u64(axvcpu_exit_print(NULL, 100, &printed[2].x), strlen(printed[2].text),
+           "print to NULL with a size: the length");
     ok_u64(axvcpu_exit_print(text, sizeof(text), NULL), strlen("(no exit)"), "print of NULL: a length");
     ok_str(text, "(no exit)", "print of NULL: a text");
     ok_u64(axvcpu_exit_print(NULL, 0, NULL), strlen("(no exit)"), "print of NULL to NULL");

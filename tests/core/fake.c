@@ -32,7 +32,8 @@ static void test_order(void)
     ok(next() == AXVCPU_EXIT_TIMER && next() == AXVCPU_EXIT_DEBUG, "steps in their order");
     ok(next() == AXVCPU_EXIT_HALT && next() == AXVCPU_EXIT_HALT, "past the end: HALT, for ever");
     must(play(two, 2, true) == AXVCPU_OK);
-    ok(next() == AXVCPU_EXIT_TIMER && next() == AXVCPU_EXIT_DEBUG && next() == AXVCPU_EXIT_TIMER, "a loop starts again");
+    ok(next() == AXVCPU_EXIT_TIMER && next() == AXVCPU_EXIT_DEBUG && next() == AXVCPU_EXIT_TIMER,
+       "a loop starts again");
     must(axvcpu_fake_script(&vcpu, two + 1, 1, false) == AXVCPU_OK);
     ok(next() == AXVCPU_EXIT_DEBUG, "a new script plays from its start");
     must(axvcpu_fake_script(&vcpu, NULL, 0, false) == AXVCPU_OK);
@@ -44,7 +45,8 @@ static void test_start_again(void)
     must(play(two, 2, false) == AXVCPU_OK && next() == AXVCPU_EXIT_TIMER);
     must(axvcpu_restart(&vcpu, axvcpu_gpa(ENTRY), 5) == AXVCPU_OK);
     ok(next() == AXVCPU_EXIT_TIMER, "restart plays the script again");
-    must(axvcpu_reset(&vcpu) == AXVCPU_OK && axvcpu_setup(&vcpu, axvcpu_gpa(ENTRY), axvcpu_hpa(ROOT), NULL) == AXVCPU_OK);
+    must(axvcpu_reset(&vcpu) == AXVCPU_OK &&
+         axvcpu_setup(&vcpu, axvcpu_gpa(ENTRY), axvcpu_hpa(ROOT), NULL) == AXVCPU_OK);
     must(axvcpu_bind(&vcpu) == AXVCPU_OK);
     ok(next() == AXVCPU_EXIT_TIMER, "so does reset");
 }
@@ -67,7 +69,8 @@ static void test_effects(void)
     static const struct axvcpu_fake_step unknown[] = { EFFECT(AXVCPU_REG_SYS(1), 1) };
 
     must(play(steps, COUNT(steps), false) == AXVCPU_OK);
-    ok(next() == AXVCPU_EXIT_TIMER && axvcpu_fake_calls(&vcpu, AXVCPU_FAKE_RUN) == 1, "effects happen on the way to an exit");
+    ok(next() == AXVCPU_EXIT_TIMER && axvcpu_fake_calls(&vcpu, AXVCPU_FAKE_RUN) == 1,
+       "effects happen on the way to an exit");
     ok(gpr_of(&vcpu, 3) == 33 && reg_of(&vcpu, AXVCPU_REG_PC) == 0x4000 && reg_of(&vcpu, AXVCPU_REG_SP) == 0x5000 &&
            reg_of(&vcpu, AXVCPU_REG_FLAGS) == AXVCPU_FAKE_MASKED,
        "effects on every kind of register");
@@ -220,14 +223,14 @@ static const struct failing {
     const char *name;
     int (*fn)(void);
 } failing[] = {
-    [AXVCPU_FAKE_CREATE] = { "CREATE", do_create },     [AXVCPU_FAKE_SET_ENTRY] = { "SET_ENTRY", do_setup },
-    [AXVCPU_FAKE_SET_ROOT] = { "SET_ROOT", do_setup },  [AXVCPU_FAKE_SETUP] = { "SETUP", do_setup },
-    [AXVCPU_FAKE_BIND] = { "BIND", do_bind },           [AXVCPU_FAKE_RUN] = { "RUN", do_run },
-    [AXVCPU_FAKE_UNBIND] = { "UNBIND", do_unbind },     [AXVCPU_FAKE_PUT] = { "PUT", do_put },
-    [AXVCPU_FAKE_LOAD] = { "LOAD", do_load },           [AXVCPU_FAKE_COMMIT] = { "COMMIT", do_commit },
-    [AXVCPU_FAKE_RETRY] = { "RETRY", do_retry },        [AXVCPU_FAKE_REFUSE] = { "REFUSE", do_refuse },
-    [AXVCPU_FAKE_GET_REG] = { "GET_REG", do_get },      [AXVCPU_FAKE_SET_REG] = { "SET_REG", do_set },
-    [AXVCPU_FAKE_INJECT] = { "INJECT", do_inject },     [AXVCPU_FAKE_EXCEPTION] = { "EXCEPTION", do_exception },
+    [AXVCPU_FAKE_CREATE] = { "CREATE", do_create },    [AXVCPU_FAKE_SET_ENTRY] = { "SET_ENTRY", do_setup },
+    [AXVCPU_FAKE_SET_ROOT] = { "SET_ROOT", do_setup }, [AXVCPU_FAKE_SETUP] = { "SETUP", do_setup },
+    [AXVCPU_FAKE_BIND] = { "BIND", do_bind },          [AXVCPU_FAKE_RUN] = { "RUN", do_run },
+    [AXVCPU_FAKE_UNBIND] = { "UNBIND", do_unbind },    [AXVCPU_FAKE_PUT] = { "PUT", do_put },
+    [AXVCPU_FAKE_LOAD] = { "LOAD", do_load },          [AXVCPU_FAKE_COMMIT] = { "COMMIT", do_commit },
+    [AXVCPU_FAKE_RETRY] = { "RETRY", do_retry },       [AXVCPU_FAKE_REFUSE] = { "REFUSE", do_refuse },
+    [AXVCPU_FAKE_GET_REG] = { "GET_REG", do_get },     [AXVCPU_FAKE_SET_REG] = { "SET_REG", do_set },
+    [AXVCPU_FAKE_INJECT] = { "INJECT", do_inject },    [AXVCPU_FAKE_EXCEPTION] = { "EXCEPTION", do_exception },
 };
 _Static_assert(COUNT(failing) == AXVCPU_FAKE_OP_COUNT, "every operation of the fake backend can fail");
 
@@ -327,8 +330,22 @@ static void test_replay(void)
         fill(&step.exit, kind);
         must(play(&step, 1, false) == AXVCPU_OK);
         memset(&x, 0, sizeof(x));
-        ok(next() == kind && memcmp(&x, &step.exit, sizeof(x)) == 0, "replay: %s comes back byte for byte", axvcpu_exit_name(kind));
+        ok(next() == kind && memcmp(&x, &step.exit, sizeof(x)) == 0, "replay: %s comes back byte for byte",
+           axvcpu_exit_name(kind));
     }
+}
+
+// ---- per CPU
+
+static void test_percpu(void)
+{
+    static struct axvcpu_percpu cpu;
+
+    ok(axvcpu_has_hardware_support(), "percpu: always supported");
+    ok(axvcpu_percpu_init(&cpu, 0) == AXVCPU_OK && axvcpu_percpu_enable(&cpu) == AXVCPU_OK && axvcpu_percpu_is_enabled(&cpu),
+       "percpu: enabled");
+    ok_u64(axvcpu_percpu_max_guest_page_table_levels(&cpu), 4, "percpu: 4 levels");
+    ok(axvcpu_percpu_disable(&cpu) == AXVCPU_OK && axvcpu_percpu_deinit(&cpu) == AXVCPU_OK, "percpu: and gone");
 }
 
 int main(void)
@@ -344,6 +361,7 @@ int main(void)
     test_failure_is_counted_from_the_call();
     test_calls();
     test_replay();
+    test_percpu();
     cpu_stop(&other);
     return tap_done();
 }

@@ -16,12 +16,12 @@ static const uint32_t four[4] = { 1, 2, 3, 4 };
 #define MMIO(what) { .kind = AXVCPU_EXIT_MMIO_##what, .mmio = { 0x1000, 9, 4, 5, 8, false } }
 static const struct axvcpu_exit exits[] = {
     { .kind = AXVCPU_EXIT_HALT },
-    MMIO(READ), // completed
-    MMIO(WRITE), // settled
-    MMIO(READ), // refused
-    MMIO(WRITE), // retried
+    MMIO(READ),                                                   // completed
+    MMIO(WRITE),                                                  // settled
+    MMIO(READ),                                                   // refused
+    MMIO(WRITE),                                                  // retried
     { .kind = AXVCPU_EXIT_CPUID, .cpuid = { 1, 0, 0, 0, 0, 0 } }, // completed
-    MMIO(READ), // forgotten by restart
+    MMIO(READ),                                                   // forgotten by restart
 };
 
 // ---- the life
@@ -204,8 +204,9 @@ static bool recovers(size_t failed)
 
     if (effect == UNCHANGED || effect == PERCPU || effect == ZEROES)
         return live(failed, &ignored, &err) == COUNT(life) && err == AXVCPU_OK;
-    return axvcpu_reset(&vcpu) == AXVCPU_OK && axvcpu_get_state(&vcpu) == AXVCPU_STATE_CREATED && setup() == AXVCPU_OK &&
-           bind() == AXVCPU_OK && run() == AXVCPU_OK && unbind() == AXVCPU_OK && deinit() == AXVCPU_OK;
+    return axvcpu_reset(&vcpu) == AXVCPU_OK && axvcpu_get_state(&vcpu) == AXVCPU_STATE_CREATED &&
+           setup() == AXVCPU_OK && bind() == AXVCPU_OK && run() == AXVCPU_OK && unbind() == AXVCPU_OK &&
+           deinit() == AXVCPU_OK;
 }
 
 static void check(uint64_t n)

@@ -208,7 +208,7 @@ static void as_shared(void)
 
 // ---- how it may end
 
-static int outer; // what CPU 0's operation returned
+static int outer;          // what CPU 0's operation returned
 static bool before, after; // CPU 1 came before its first step, after its last
 
 static enum axvcpu_state state(void)
@@ -283,7 +283,8 @@ static bool reset_or_bound(void)
 {
     if (play.result == AXVCPU_OK)
         return outer == AXVCPU_EBUSY && is(AXVCPU_STATE_READY, 1) && usable_by(1);
-    return outer == AXVCPU_OK && (play.result == AXVCPU_EBUSY ? is(AXVCPU_STATE_CREATED, -1) : is(AXVCPU_STATE_INVALID, -1));
+    return outer == AXVCPU_OK &&
+           (play.result == AXVCPU_EBUSY ? is(AXVCPU_STATE_CREATED, -1) : is(AXVCPU_STATE_INVALID, -1));
 }
 
 static bool gone_or_bound(void)
@@ -400,8 +401,8 @@ static bool still_shared(void)
 
 static bool awake_and_pending_read(void)
 {
-    return outer == AXVCPU_OK && awake() && do_run() == AXVCPU_EPENDING && do_complete() == AXVCPU_OK && do_run() == AXVCPU_OK &&
-           mock.committed == 2;
+    return outer == AXVCPU_OK && awake() && do_run() == AXVCPU_EPENDING && do_complete() == AXVCPU_OK &&
+           do_run() == AXVCPU_OK && mock.committed == 2;
 }
 
 static bool awake_and_answered(void)
@@ -416,7 +417,8 @@ static bool awake_and_retried(void)
 
 static bool awake_and_put(void)
 {
-    return outer == AXVCPU_OK && awake() && do_run() == AXVCPU_EBADSTATE && do_load() == AXVCPU_OK && do_run() == AXVCPU_OK;
+    return outer == AXVCPU_OK && awake() && do_run() == AXVCPU_EBADSTATE && do_load() == AXVCPU_OK &&
+           do_run() == AXVCPU_OK;
 }
 
 static bool awake_and_loaded(void)
@@ -499,7 +501,8 @@ static const struct story {
     { "restart and kick", as_ready, do_restart, do_kick, kick_travels },
     { "reset and kick", as_ready, do_reset, do_kick, kick_travels },
     // a wake-up in the middle of what the owner does with its Blocked vCPU
-    { "settle in Blocked, a further read, and unblock", as_blocked_with_further_read, do_settle, do_unblock, awake_and_pending_read },
+    { "settle in Blocked, a further read, and unblock", as_blocked_with_further_read, do_settle, do_unblock,
+      awake_and_pending_read },
     { "complete in Blocked and unblock", as_blocked_with_read, do_complete, do_unblock, awake_and_answered },
     { "refuse in Blocked and unblock", as_blocked_with_read, do_refuse, do_unblock, awake_and_answered },
     { "retry in Blocked and unblock", as_blocked_with_read, do_retry, do_unblock, awake_and_retried },
@@ -619,8 +622,10 @@ static const struct nesting {
     struct story story;
     int (*fn)(void);
 } nestings[] = {
-#define NESTED(name) { { "a nested " #name " and bind", as_free_and_outside, do_nested, do_bind, nested_and_bound }, do_##name }
-    NESTED(bind), NESTED(setup), NESTED(run), NESTED(unbind), NESTED(reset), NESTED(restart), NESTED(get_gpr), NESTED(settle),
+#define NESTED(fn) \
+    { { "a nested " #fn " and bind", as_free_and_outside, do_nested, do_bind, nested_and_bound }, do_##fn }
+    NESTED(bind),  NESTED(setup),   NESTED(run),     NESTED(unbind),
+    NESTED(reset), NESTED(restart), NESTED(get_gpr), NESTED(settle),
 };
 
 int main(void)

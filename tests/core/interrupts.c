@@ -59,8 +59,8 @@ static void test_every_vector(void)
     ok(delivered(0) == 1 && delivered(255) == 1, "an edge is delivered once");
     must(inject(0) == AXVCPU_OK && run() == AXVCPU_EXIT_HALT);
     ok_u64(delivered(0), 2, "a new edge is delivered again");
-    ok(inject(256) == AXVCPU_EINVAL && inject(0x100 + 33) == AXVCPU_EINVAL && run() == AXVCPU_EXIT_HALT && delivered(0) == 2 &&
-           delivered(33) == 1,
+    ok(inject(256) == AXVCPU_EINVAL && inject(0x100 + 33) == AXVCPU_EINVAL && run() == AXVCPU_EXIT_HALT &&
+           delivered(0) == 2 && delivered(33) == 1,
        "trap 7: a vector is not cut to 8 bits");
 }
 
@@ -111,7 +111,8 @@ static void test_lines(void)
     ok_u64(delivered(40), 4, "an edge on the same vector coalesces with it");
     must(drive(40, false) == AXVCPU_OK && run() == AXVCPU_EXIT_HALT);
     ok_u64(delivered(40), 4, "until it is lowered");
-    ok(drive(41, false) == AXVCPU_OK && run() == AXVCPU_EXIT_HALT && delivered(41) == 0, "lowering one that is down is nothing");
+    ok(drive(41, false) == AXVCPU_OK && run() == AXVCPU_EXIT_HALT && delivered(41) == 0,
+       "lowering one that is down is nothing");
     must(drive(0, true) == AXVCPU_OK && drive(255, true) == AXVCPU_OK && run() == AXVCPU_EXIT_HALT);
     ok(delivered(0) == 1 && delivered(255) == 1, "lines 0 and 255 work");
     axvcpu_irq_take(&vcpu, 255);
@@ -194,9 +195,9 @@ static int by_nmi(void)
 static const struct reason {
     const char *name;
     int (*fn)(void);
-    bool consumed;    // by the block that it keeps awake
-    uint32_t to_run;  // what run then returns
-    bool after_run;   // still a reason after that
+    bool consumed;   // by the block that it keeps awake
+    uint32_t to_run; // what run then returns
+    bool after_run;  // still a reason after that
     bool wakes_masked;
 } reasons[] = {
     { "a kick", by_kick, false, AXVCPU_EXIT_CANCELED, false, true },
@@ -211,13 +212,15 @@ static void check_reason(const struct reason *r)
     bound(&vcpu);
     must(r->fn() == AXVCPU_OK);
     ok(axvcpu_pending(&vcpu), "trap 15: %s is pending", r->name);
-    ok(axvcpu_block(&vcpu) == AXVCPU_EAGAIN && axvcpu_get_state(&vcpu) == AXVCPU_STATE_READY && vcpu.owner == AXVCPU_CPU_TOKEN(),
+    ok(axvcpu_block(&vcpu) == AXVCPU_EAGAIN && axvcpu_get_state(&vcpu) == AXVCPU_STATE_READY &&
+           vcpu.owner == AXVCPU_CPU_TOKEN(),
        "trap 15: block with %s: EAGAIN, still Ready", r->name);
     ok_int(axvcpu_block(&vcpu), r->consumed ? AXVCPU_OK : AXVCPU_EAGAIN, "block again, with %s: %s", r->name,
            r->consumed ? "it was consumed" : "it is still there");
     if (r->consumed)
         must(axvcpu_unblock(&vcpu) == AXVCPU_OK);
-    ok_str(axvcpu_exit_name(run()), axvcpu_exit_name(r->to_run), "then run, with %s: %s", r->name, axvcpu_exit_name(r->to_run));
+    ok_str(axvcpu_exit_name(run()), axvcpu_exit_name(r->to_run), "then run, with %s: %s", r->name,
+           axvcpu_exit_name(r->to_run));
     ok_int(axvcpu_block(&vcpu), r->after_run ? AXVCPU_EAGAIN : AXVCPU_OK, "after that, with %s: %s", r->name,
            r->after_run ? "still EAGAIN" : "it sleeps");
 }
@@ -229,10 +232,11 @@ static void check_wakes(const struct reason *r, bool masked)
     bound(&vcpu);
     mask(masked);
     must(axvcpu_block(&vcpu) == AXVCPU_OK && r->fn() == AXVCPU_OK);
-    ok_int(axvcpu_get_state(&vcpu), wakes ? AXVCPU_STATE_READY : AXVCPU_STATE_BLOCKED, "%s %s a %s guest that sleeps", r->name,
-           wakes ? "wakes" : "does not wake", masked ? "masked" : "unmasked");
+    ok_int(axvcpu_get_state(&vcpu), wakes ? AXVCPU_STATE_READY : AXVCPU_STATE_BLOCKED, "%s %s a %s guest that sleeps",
+           r->name, wakes ? "wakes" : "does not wake", masked ? "masked" : "unmasked");
     if (wakes)
-        ok_str(axvcpu_exit_name(run()), axvcpu_exit_name(r->to_run), "%s: then run: %s", r->name, axvcpu_exit_name(r->to_run));
+        ok_str(axvcpu_exit_name(run()), axvcpu_exit_name(r->to_run), "%s: then run: %s", r->name,
+               axvcpu_exit_name(r->to_run));
 }
 
 static void test_block(void)
@@ -241,7 +245,8 @@ static void test_block(void)
 
     bound(&vcpu);
     ok(!axvcpu_pending(&vcpu), "nothing is pending");
-    ok(axvcpu_block(&vcpu) == AXVCPU_OK && axvcpu_get_state(&vcpu) == AXVCPU_STATE_BLOCKED, "block with no reason not to: Blocked");
+    ok(axvcpu_block(&vcpu) == AXVCPU_OK && axvcpu_get_state(&vcpu) == AXVCPU_STATE_BLOCKED,
+       "block with no reason not to: Blocked");
     for (i = 0; i < COUNT(reasons); i++) {
         check_reason(&reasons[i]);
         check_wakes(&reasons[i], false);
@@ -263,10 +268,12 @@ static void check_latch(enum axvcpu_state state)
     if (state == AXVCPU_STATE_FREE)
         must(axvcpu_bind(&vcpu) == AXVCPU_OK);
     else if (state == AXVCPU_STATE_CREATED)
-        must(axvcpu_setup(&vcpu, axvcpu_gpa(ENTRY), axvcpu_hpa(ROOT), NULL) == AXVCPU_OK && axvcpu_bind(&vcpu) == AXVCPU_OK);
+        must(axvcpu_setup(&vcpu, axvcpu_gpa(ENTRY), axvcpu_hpa(ROOT), NULL) == AXVCPU_OK &&
+             axvcpu_bind(&vcpu) == AXVCPU_OK);
     else
         return;
-    ok_int(axvcpu_block(&vcpu), AXVCPU_EAGAIN, "two unblocks in %s: the next block does not sleep", axvcpu_state_name(state));
+    ok_int(axvcpu_block(&vcpu), AXVCPU_EAGAIN, "two unblocks in %s: the next block does not sleep",
+           axvcpu_state_name(state));
     ok_int(axvcpu_block(&vcpu), AXVCPU_OK, "the one after that does");
     must(axvcpu_unblock(&vcpu) == AXVCPU_OK);
     ok_int(axvcpu_block(&vcpu), AXVCPU_OK, "an unblock that has woken is not remembered");
@@ -303,7 +310,8 @@ static void check_kick_in(enum axvcpu_state state)
     reach(&vcpu, state, false, NULL);
     must(axvcpu_kick(&vcpu) == AXVCPU_OK);
     must(axvcpu_get_state(&vcpu) == AXVCPU_STATE_CREATED || axvcpu_reset(&vcpu) == AXVCPU_OK);
-    must(axvcpu_setup(&vcpu, axvcpu_gpa(ENTRY), axvcpu_hpa(ROOT), NULL) == AXVCPU_OK && axvcpu_bind(&vcpu) == AXVCPU_OK);
+    must(axvcpu_setup(&vcpu, axvcpu_gpa(ENTRY), axvcpu_hpa(ROOT), NULL) == AXVCPU_OK &&
+         axvcpu_bind(&vcpu) == AXVCPU_OK);
     ok(run() == AXVCPU_EXIT_CANCELED && run() == AXVCPU_EXIT_HALT, "a kick in %s ends the first run, when that comes",
        axvcpu_state_name(state));
 }
@@ -341,7 +349,8 @@ static void test_forgotten(void)
     must(axvcpu_restart(&vcpu, axvcpu_gpa(ENTRY), 0) == AXVCPU_OK);
     check_forgotten("restart");
     everything();
-    must(axvcpu_reset(&vcpu) == AXVCPU_OK && axvcpu_setup(&vcpu, axvcpu_gpa(ENTRY), axvcpu_hpa(ROOT), NULL) == AXVCPU_OK);
+    must(axvcpu_reset(&vcpu) == AXVCPU_OK &&
+         axvcpu_setup(&vcpu, axvcpu_gpa(ENTRY), axvcpu_hpa(ROOT), NULL) == AXVCPU_OK);
     must(axvcpu_bind(&vcpu) == AXVCPU_OK);
     check_forgotten("reset");
 }
@@ -352,8 +361,8 @@ enum { ROUNDS = 2000 };
 
 static struct {
     uint32_t sent, served, stop, wrong;
-    uint32_t answers;                // CANCELED exits
-    uint64_t (*answered)(void);      // how many were, as the owner sees it; NULL: any wake-up is one
+    uint32_t answers;           // CANCELED exits
+    uint64_t (*answered)(void); // how many were, as the owner sees it; NULL: any wake-up is one
 } duel;
 
 #define GET(field) __atomic_load_n(&duel.field, __ATOMIC_SEQ_CST)
@@ -517,8 +526,8 @@ static void test_injectors(void)
     must(pthread_join(threads[0], NULL) == 0 && pthread_join(threads[1], NULL) == 0);
     PUT(stop, 1);
     must(axvcpu_kick(&vcpu) == AXVCPU_OK && pthread_join(owner, NULL) == 0);
-    ok(delivered(0) == ROUNDS && delivered(255) == ROUNDS, "trap 7: two threads, %u interrupts each, of a running guest: all delivered",
-       (unsigned)ROUNDS);
+    ok(delivered(0) == ROUNDS && delivered(255) == ROUNDS,
+       "trap 7: two threads, %u interrupts each, of a running guest: all delivered", (unsigned)ROUNDS);
 }
 
 // ---- from a signal handler, on the owner's own thread. (The thread sanitizer delays signals for as long as
@@ -551,7 +560,8 @@ static void test_signals(void)
     PUT(stop, 1);
     must(axvcpu_kick(&vcpu) == AXVCPU_OK && pthread_join(thread, NULL) == 0);
     must(axvcpu_bind(&vcpu) == AXVCPU_OK && axvcpu_kick(&vcpu) == AXVCPU_OK && run() == AXVCPU_EXIT_CANCELED);
-    ok(canceled >= ROUNDS && duel.wrong == 0, "%u kicks from a signal handler of the owner's thread: none is lost", (unsigned)ROUNDS);
+    ok(canceled >= ROUNDS && duel.wrong == 0, "%u kicks from a signal handler of the owner's thread: none is lost",
+       (unsigned)ROUNDS);
     must(axvcpu_fake_script(&vcpu, NULL, 0, false) == AXVCPU_OK && run() == AXVCPU_EXIT_HALT);
     ok(delivered(33) > 0 && axvcpu_irq_next(&vcpu) == -1, "nor are the interrupts");
 }

@@ -48,7 +48,7 @@ struct mock {
     size_t length;
     uint64_t fail_at; // the call, counted by total, that fails; 0: none
     int fail_with;
-    enum mock_leaf failed; // which leaf that was
+    enum mock_leaf failed;                     // which leaf that was
     const struct axvcpu_exit *exits, *further; // what run returns next (then HALT), and what commit does
     size_t exit_count, further_count;
     bool due;           // an access is to be committed

@@ -91,8 +91,10 @@ OP(inject_nmi, axvcpu_inject_nmi(v))
 OP(set_irq, axvcpu_set_irq(v, 33, true))
 OP(ref, axvcpu_ref(v) == v ? AXVCPU_OK : AXVCPU_EINVAL)
 OP(unref, axvcpu_unref(v))
-OP(getters, axvcpu_id(v) == 7 && axvcpu_vm_id(v) == 1 && !axvcpu_is_bsp(v) && axvcpu_user(v) == NULL && (axvcpu_pending(v), true) &&
-                    axvcpu_get_state(v) < AXVCPU_STATE_COUNT && axvcpu_current() == &self ? AXVCPU_OK : AXVCPU_EINVAL)
+OP(getters, axvcpu_id(v) == 7 && axvcpu_vm_id(v) == 1 && !axvcpu_is_bsp(v) && axvcpu_user(v) == NULL &&
+                    (axvcpu_pending(v), true) && axvcpu_get_state(v) < AXVCPU_STATE_COUNT && axvcpu_current() == &self ?
+                AXVCPU_OK :
+                AXVCPU_EINVAL)
 
 enum class { NESTED, ITSELF, ALWAYS };
 static const struct op {
@@ -191,8 +193,8 @@ static void test_callbacks(void)
         judge("with_current", axvcpu_with_current(&self, try_in_callback, NULL) == AXVCPU_OK);
         fresh();
         begin(&ops[i], true);
-        judge("manipulate", axvcpu_manipulate(&self, AXVCPU_STATE_READY, AXVCPU_STATE_READY, try_in_callback, NULL) ==
-                                    AXVCPU_OK);
+        judge("manipulate",
+              axvcpu_manipulate(&self, AXVCPU_STATE_READY, AXVCPU_STATE_READY, try_in_callback, NULL) == AXVCPU_OK);
     }
 }
 
@@ -358,11 +360,16 @@ static void test_state_inside(void)
         int (*prepare)(void), (*outer)(struct axvcpu *);
         enum axvcpu_state want;
     } rows[] = {
-        { MOCK_set_entry, as_created, do_setup, AXVCPU_STATE_CREATED }, { MOCK_setup, as_created, do_setup, AXVCPU_STATE_CREATED },
-        { MOCK_bind, as_free, do_bind, AXVCPU_STATE_FREE },             { MOCK_unbind, NULL, do_unbind, AXVCPU_STATE_READY },
-        { MOCK_run, NULL, do_run, AXVCPU_STATE_RUNNING },               { MOCK_commit, as_written, do_run, AXVCPU_STATE_RUNNING },
-        { MOCK_commit, as_written, do_settle, AXVCPU_STATE_READY },     { MOCK_reset, NULL, do_reset, AXVCPU_STATE_READY },
-        { MOCK_restart, NULL, do_restart, AXVCPU_STATE_READY },         { MOCK_put, NULL, do_put, AXVCPU_STATE_READY },
+        { MOCK_set_entry, as_created, do_setup, AXVCPU_STATE_CREATED },
+        { MOCK_setup, as_created, do_setup, AXVCPU_STATE_CREATED },
+        { MOCK_bind, as_free, do_bind, AXVCPU_STATE_FREE },
+        { MOCK_unbind, NULL, do_unbind, AXVCPU_STATE_READY },
+        { MOCK_run, NULL, do_run, AXVCPU_STATE_RUNNING },
+        { MOCK_commit, as_written, do_run, AXVCPU_STATE_RUNNING },
+        { MOCK_commit, as_written, do_settle, AXVCPU_STATE_READY },
+        { MOCK_reset, NULL, do_reset, AXVCPU_STATE_READY },
+        { MOCK_restart, NULL, do_restart, AXVCPU_STATE_READY },
+        { MOCK_put, NULL, do_put, AXVCPU_STATE_READY },
     };
     size_t i;
 
@@ -373,7 +380,8 @@ static void test_state_inside(void)
         wanted = rows[i].leaf;
         mock.inside = see_in_leaf;
         must(rows[i].outer(&self) == AXVCPU_OK);
-        ok_int(seen, rows[i].want, "trap 1: in leaf_%s the state is %s", mock_name(rows[i].leaf), axvcpu_state_name(rows[i].want));
+        ok_int(seen, rows[i].want, "trap 1: in leaf_%s the state is %s", mock_name(rows[i].leaf),
+               axvcpu_state_name(rows[i].want));
     }
     fresh();
     must(axvcpu_with_current(&self, see_in_callback, NULL) == AXVCPU_OK);
@@ -454,7 +462,8 @@ static void test_blocked_with_an_access(void)
 // Outside run it is as nested as any combinator.
 static void test_blocked_outside_run(void)
 {
-    static const struct leaf *const outside[] = { &leaves[4], &leaves[5], &leaves[7], &leaves[11], &leaves[13], &leaves[16] };
+    static const struct leaf *const outside[] = { &leaves[4],  &leaves[5],  &leaves[7],
+                                                  &leaves[11], &leaves[13], &leaves[16] };
     size_t i;
 
     for (i = 0; i < COUNT(outside); i++) {
@@ -487,7 +496,8 @@ static void test_blocked_in_callback(void)
 {
     fresh();
     must(axvcpu_with_current(&self, block_in_callback, NULL) == AXVCPU_OK);
-    ok(inner_result == AXVCPU_ENESTED && axvcpu_get_state(&self) == AXVCPU_STATE_READY && self.owner == AXVCPU_CPU_TOKEN(),
+    ok(inner_result == AXVCPU_ENESTED && axvcpu_get_state(&self) == AXVCPU_STATE_READY &&
+           self.owner == AXVCPU_CPU_TOKEN(),
        "transition(RUNNING, BLOCKED) inside with_current in Ready: ENESTED, nothing changed");
 }
 
@@ -544,13 +554,15 @@ static void test_last_reference(void)
     fresh();
     must(axvcpu_unref(&bystander) == AXVCPU_OK && axvcpu_unref(&self) == AXVCPU_OK);
     bystander.release = on_release;
-    ok_int(axvcpu_with_current(&self, unref_in_callback, &bystander), AXVCPU_OK, "the last unref of another vCPU, inside with_current");
+    ok_int(axvcpu_with_current(&self, unref_in_callback, &bystander), AXVCPU_OK,
+           "the last unref of another vCPU, inside with_current");
     ok(released == &bystander && memcmp(&bystander, &zero, sizeof(zero)) == 0, "it is gone and released");
     ok(current_at_release == &self, "the current vCPU is still the other one");
     must(axvcpu_unbind(&self) == AXVCPU_OK);
     released = NULL;
     self.release = on_release;
-    ok_int(axvcpu_with_current(&self, unref_in_callback, &self), AXVCPU_EBUSY, "the last unref of the current vCPU itself: EBUSY");
+    ok_int(axvcpu_with_current(&self, unref_in_callback, &self), AXVCPU_EBUSY,
+           "the last unref of the current vCPU itself: EBUSY");
     ok(released == NULL && axvcpu_get_state(&self) == AXVCPU_STATE_FREE, "and it is still there");
     ok_int(axvcpu_unref(&self), AXVCPU_OK, "outside it goes");
 }
@@ -640,7 +652,8 @@ static void test_current_after_failure(void)
         mock.fail_at = f->backend ? mock.total + 1 : 0;
         mock.fail_with = AXVCPU_EIO;
         err = f->fn(&self);
-        ok(err == f->want && axvcpu_current() == NULL && do_bind(&bystander) == AXVCPU_OK && do_run(&bystander) == AXVCPU_OK,
+        ok(err == f->want && axvcpu_current() == NULL && do_bind(&bystander) == AXVCPU_OK &&
+               do_run(&bystander) == AXVCPU_OK,
            "trap 3: after %s nothing is current, and this CPU goes on", f->name);
     }
 }

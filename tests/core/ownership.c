@@ -94,14 +94,16 @@ static bool one_winner(unsigned round)
 {
     (void)round;
     return count_results(AXVCPU_OK) == 1 && count_results(AXVCPU_EBUSY) == THREADS - 1 &&
-           state_while_bound == AXVCPU_STATE_READY && axvcpu_get_state(&vcpu) == AXVCPU_STATE_FREE && vcpu.owner == NULL;
+           state_while_bound == AXVCPU_STATE_READY && axvcpu_get_state(&vcpu) == AXVCPU_STATE_FREE &&
+           vcpu.owner == NULL;
 }
 
 static void test_racing_bind(void)
 {
     set_up(&vcpu);
     pthread_barrier_init(&bound_barrier, NULL, THREADS);
-    ok_u64(compete(race_to_bind, NULL, one_winner), 0, "bind by %d threads, %d rounds: one OK, the others EBUSY", THREADS, ROUNDS);
+    ok_u64(compete(race_to_bind, NULL, one_winner), 0, "bind by %d threads, %d rounds: one OK, the others EBUSY",
+           THREADS, ROUNDS);
     pthread_barrier_destroy(&bound_barrier);
     ok_u64(axvcpu_fake_calls(&vcpu, AXVCPU_FAKE_BIND), ROUNDS, "the backend saw the winners only");
 }
@@ -168,13 +170,16 @@ static bool all_added(unsigned round)
 static void test_handing_over(void)
 {
     set_up(&vcpu);
-    ok_u64(compete(add_one, NULL, all_added), 0, "a vCPU that is handed from thread to thread keeps its registers (%d rounds)", ROUNDS);
+    ok_u64(compete(add_one, NULL, all_added), 0,
+           "a vCPU that is handed from thread to thread keeps its registers (%d rounds)", ROUNDS);
 }
 
 static int poke(unsigned who, unsigned round)
 {
     uint64_t value;
-    int err = who == 0 ? axvcpu_get_gpr(&vcpu, 1, &value) : who == 1 ? axvcpu_set_gpr(&vcpu, 1, round) : axvcpu_block(&vcpu);
+    int err = who == 0 ? axvcpu_get_gpr(&vcpu, 1, &value) :
+              who == 1 ? axvcpu_set_gpr(&vcpu, 1, round) :
+                         axvcpu_block(&vcpu);
 
     return who == 2 && err == AXVCPU_EBADSTATE ? AXVCPU_OK : err;
 }
@@ -189,7 +194,8 @@ static bool poked(unsigned round)
 static void test_short_claims(void)
 {
     set_up(&vcpu);
-    ok_u64(compete(poke, NULL, poked), 0, "claims for one call: somebody gets it, the others EBUSY, nobody keeps it (%d rounds)", ROUNDS);
+    ok_u64(compete(poke, NULL, poked), 0,
+           "claims for one call: somebody gets it, the others EBUSY, nobody keeps it (%d rounds)", ROUNDS);
 }
 
 // ---- references
@@ -236,8 +242,10 @@ static bool released_once(unsigned round)
 
 static void test_references(void)
 {
-    ok_u64(compete(drop, share, released_once), 0, "unref by all holders at once: the last one releases, once (%d rounds)", ROUNDS);
-    ok_u64(compete(take_and_drop, share, released_once), 0, "ref and unref by all at once: the same (%d rounds)", ROUNDS);
+    ok_u64(compete(drop, share, released_once), 0,
+           "unref by all holders at once: the last one releases, once (%d rounds)", ROUNDS);
+    ok_u64(compete(take_and_drop, share, released_once), 0, "ref and unref by all at once: the same (%d rounds)",
+           ROUNDS);
 }
 
 static void test_unref_of_an_owned_one(void)
@@ -448,7 +456,8 @@ static void check_abandon(bool blocked)
 
     set_up(&vcpu);
     must(pthread_create(&thread, NULL, bind_and_die, &blocked) == 0 && pthread_join(thread, NULL) == 0);
-    ok(axvcpu_bind(&vcpu) == AXVCPU_EBUSY && axvcpu_reset(&vcpu) == AXVCPU_EBUSY, "a dead thread's vCPU (%s) is EBUSY", how);
+    ok(axvcpu_bind(&vcpu) == AXVCPU_EBUSY && axvcpu_reset(&vcpu) == AXVCPU_EBUSY, "a dead thread's vCPU (%s) is EBUSY",
+       how);
     ok_int(axvcpu_abandon(&vcpu), AXVCPU_OK, "abandon takes its claim (%s)", how);
     ok(axvcpu_get_state(&vcpu) == AXVCPU_STATE_INVALID && vcpu.owner == NULL && axvcpu_current() == NULL &&
            axvcpu_fake_calls(&vcpu, AXVCPU_FAKE_UNBIND) == 1,

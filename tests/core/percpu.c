@@ -36,7 +36,8 @@ static int init(struct axvcpu_percpu *p)
 
 #define LEAF(name) (1u << (MOCK_##name - MOCK_percpu_init))
 _Static_assert(MOCK_percpu_enable - MOCK_percpu_init == 1 && MOCK_percpu_disable - MOCK_percpu_init == 2 &&
-                   MOCK_percpu_deinit - MOCK_percpu_init == 4, "LEAF fits a word");
+                   MOCK_percpu_deinit - MOCK_percpu_init == 4,
+               "LEAF fits a word");
 
 static const struct row {
     const char *name;

@@ -167,7 +167,8 @@ static void resets(void)
 {
     (void)axvcpu_block(&vcpu);
     must(axvcpu_reset(&vcpu) == AXVCPU_OK);
-    must(axvcpu_setup(&vcpu, axvcpu_gpa(ENTRY), axvcpu_hpa(ROOT), NULL) == AXVCPU_OK && axvcpu_bind(&vcpu) == AXVCPU_OK);
+    must(axvcpu_setup(&vcpu, axvcpu_gpa(ENTRY), axvcpu_hpa(ROOT), NULL) == AXVCPU_OK &&
+         axvcpu_bind(&vcpu) == AXVCPU_OK);
 }
 
 // ---- the others' side: what is allowed from anywhere at any time
@@ -224,9 +225,13 @@ static const struct side {
     const char *name;
     void (*fn)(uint32_t);
 } others[] = {
-    { "unblock", others_unblock }, { "kick", others_kick },   { "inject_interrupt", others_inject },
-    { "set_irq, inject_nmi", others_drive }, { "pending and the getters", others_look },
-    { "ref, unref", others_refer }, { "get_gpr", others_try },
+    { "unblock", others_unblock },
+    { "kick", others_kick },
+    { "inject_interrupt", others_inject },
+    { "set_irq, inject_nmi", others_drive },
+    { "pending and the getters", others_look },
+    { "ref, unref", others_refer },
+    { "get_gpr", others_try },
 };
 
 static const struct owner {
@@ -292,8 +297,8 @@ static void check(const struct owner *o, const struct side *side)
         o->fn();
     __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
     must(pthread_join(threads[0], NULL) == 0 && pthread_join(threads[1], NULL) == 0);
-    ok(axvcpu_current() == NULL && vcpu.owner == AXVCPU_CPU_TOKEN() && vcpu.refs == 1, "an owner that %s, and %s from elsewhere",
-       o->name, side->name);
+    ok(axvcpu_current() == NULL && vcpu.owner == AXVCPU_CPU_TOKEN() && vcpu.refs == 1,
+       "an owner that %s, and %s from elsewhere", o->name, side->name);
 }
 
 int main(void)

@@ -68,12 +68,13 @@ static void test_vcpu_setup_lifecycle(void)
 static void test_vcpu_state_transitions(void)
 {
     create(0);
-    ok_int(axvcpu_transition(&vcpu, AXVCPU_STATE_CREATED, AXVCPU_STATE_FREE), AXVCPU_OK, "%s: Created to Free", __func__);
+    ok_int(axvcpu_transition(&vcpu, AXVCPU_STATE_CREATED, AXVCPU_STATE_FREE), AXVCPU_OK, "%s: Created to Free",
+           __func__);
     ok_int(axvcpu_get_state(&vcpu), AXVCPU_STATE_FREE, "%s: is Free", __func__);
     ok_int(axvcpu_transition(&vcpu, AXVCPU_STATE_FREE, AXVCPU_STATE_READY), AXVCPU_OK, "%s: Free to Ready", __func__);
     ok_int(axvcpu_get_state(&vcpu), AXVCPU_STATE_READY, "%s: is Ready", __func__);
-    ok_int(axvcpu_transition(&vcpu, AXVCPU_STATE_RUNNING, AXVCPU_STATE_FREE), AXVCPU_EBADSTATE, "%s: Running to Free is refused",
-           __func__);
+    ok_int(axvcpu_transition(&vcpu, AXVCPU_STATE_RUNNING, AXVCPU_STATE_FREE), AXVCPU_EBADSTATE,
+           "%s: Running to Free is refused", __func__);
     ok_int(axvcpu_get_state(&vcpu), AXVCPU_STATE_INVALID, "%s: is Invalid", __func__);
 }
 

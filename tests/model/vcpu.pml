@@ -28,7 +28,8 @@
 #define REGS    6 /* the guest's registers */
 #define STATUS  7
 #define INSIDE  8
-#define WORDS   9
+#define TID     9 /* the thread to signal (KVM) */
+#define WORDS   10
 #define NONE    WORDS
 
 typedef buffer { byte at = NONE; byte keep; byte bits } /* the word becomes (word & keep) | bits */
@@ -118,6 +119,8 @@ mtype = { OK, EBUSY, EBADSTATE, EAGAIN }
 bool masked, unmasks; /* the guest takes no interrupt; it may, at any time */
 bool window;        /* it shall leave when it does */
 byte exits;         /* so often it leaves by itself; then it spins */
+bool accesses;      /* ... for accesses */
+bool due;           /* one waits to be committed */
 bool asleep;        /* in AXVCPU_PARK */
 
 /* What is checked, and known only to us. */
@@ -129,7 +132,7 @@ bool idle;          /* axvm_wait_idle has returned, the VM is still suspended */
 
 #define LOCALS \
     byte what, queued, owner, left, rounds; /* zero when not in use: fewer states */ \
-    bool won, wakes, woke, done; mtype err, kind
+    bool won, wakes, woke, done, promised; mtype err, kind
 
 inline owned()  { d_step { owners++; assert(owners == 1 && !idle) } }
 inline disown() { owners--; STORE_RELEASE(OWNER, NOBODY) }
@@ -153,6 +156,18 @@ inline axvcpu_i_open(from)
        :: SEES(WORD) == from -> err = OK
        :: else -> err = EBADSTATE; STORE_RELAXED(WORD, INVALID); disown() /* axvcpu_i_poison */
        fi
+    fi
+}
+
+inline axvcpu_leaf_bind()
+{
+    if
+#ifdef NO_BARRIER_BIND_TID
+    :: SEES(TID) != me -> STORE_RELAXED(TID, me)
+#else
+    :: SEES(TID) != me -> XCHG(TID, me)
+#endif
+    :: else
     fi
 }
 
@@ -185,7 +200,7 @@ inline axvcpu_bind()
        :: else -> assert(SEES(WORD) == INVALID); disown(); axvcpu_i_open(FREE) /* axvcpu_i_bind */
        fi;
        if
-       :: err == OK -> STORE_RELAXED(WORD, READY)
+       :: err == OK -> axvcpu_leaf_bind(); STORE_RELAXED(WORD, READY)
        :: else
        fi
     fi
@@ -232,12 +247,16 @@ inline axvcpu_i_wake()
        AXVCPU_WAKE();
 #endif
 #ifdef NO_BARRIER_WAKE_CAS
-       STORE_RELAXED(WORD, READY); woke = true;
+       XCHG(WORD, READY); woke = true;
 #else
        CAS(WORD, BLOCKED, READY, woke);
 #endif
        if
-       :: woke -> AXVCPU_WAKE(); break
+       :: woke ->
+#ifndef NO_BARRIER_WAKE_AFTER_STATE
+          AXVCPU_WAKE();
+#endif
+          break
        :: else
        fi
     od
@@ -269,7 +288,7 @@ inline axvcpu_i_alert(flag)
 #ifdef NO_BARRIER_KICK_UNFILTERED
     :: owner != NOBODY && SEES(WORD) != RUNNING
 #endif
-    :: owner != NOBODY -> signal[owner] = true /* axvcpu_leaf_kick */
+    :: owner != NOBODY -> LOAD(TID, owner); signal[owner] = true /* axvcpu_leaf_kick */
     :: else
     fi;
     owner = NOBODY
@@ -316,9 +335,9 @@ inline axvcpu_leaf_inject()
 
 #define OUT(set) ((set) & KICK_BIT -> KICK_BIT : STOP_BIT)
 
-inline axvcpu_attend()
+/* `what` is a look at the attention word. */
+inline axvcpu_i_attend()
 {
-    LOAD(ATTN, what);
     done = ((what & OUT_BITS) != 0);
     if
     :: done ->
@@ -359,6 +378,22 @@ inline axvcpu_i_forget_interrupts()
 
 /* ---- run ---- */
 
+inline axvcpu_attend() { LOAD(ATTN, what); axvcpu_i_attend() }
+
+/* Told that it enters, axvcpu_leaf_commit may leave its work to axvcpu_leaf_run: then run must enter. */
+inline axvcpu_i_prepare()
+{
+    LOAD(ATTN, what);
+    promised = (due && !(what & OUT_BITS));
+    due = false;
+#ifdef NO_BARRIER_ONE_LOOK
+    LOAD(ATTN, what);
+#endif
+    axvcpu_i_attend();
+    assert(!(promised && done));
+    promised = false
+}
+
 /* The guest leaves for a signal, for an interrupt that it can take now, or by itself. */
 inline axvcpu_leaf_run()
 {
@@ -372,7 +407,7 @@ inline axvcpu_leaf_run()
        leave[me] = false;
        axvcpu_attend()
 #endif
-    :: !done && exits > 0 -> exits--; kind = HALT; break
+    :: !done && exits > 0 -> exits--; kind = HALT; due = accesses; break
     :: !done && masked && unmasks -> masked = false
     :: done -> break
     od;
@@ -389,12 +424,13 @@ inline axvcpu_run()
     wakes = (SEES(ATTN) == CALM);
 #endif
     if
-    :: wakes -> wakes = false; STORE_RELAXED(WORD, RUNNING)
+    :: wakes && !due -> wakes = false; STORE_RELAXED(WORD, RUNNING)
     :: else -> /* axvcpu_i_run */
+       wakes = false;
        current[me] = false;
        current[me] = true;
        STORE_RELAXED(WORD, RUNNING);
-       axvcpu_attend() /* axvcpu_i_prepare */
+       axvcpu_i_prepare()
     fi;
     if
     :: !done -> axvcpu_leaf_run()
@@ -503,7 +539,7 @@ proctype quiet()
     assert(canceled == 2)                        /* one for each kick */
 }
 
-init { atomic { exits = 2; run cpu(1); run cpu(2); run kicker(3); run quiet() } }
+init { atomic { exits = 2; accesses = true; run cpu(1); run cpu(2); run kicker(3); run quiet() } }
 #endif
 
 #ifdef SCENARIO_BLOCK
@@ -517,7 +553,7 @@ proctype cpu(byte me)
 {
     LOCALS;
 
-    mem[OWNER] = me; mem[WORD] = READY;
+    mem[OWNER] = me; mem[TID] = me; mem[WORD] = READY;
     do
     :: axvcpu_block();
        if
@@ -602,7 +638,7 @@ proctype cpu(byte me)
 {
     LOCALS;
 
-    mem[OWNER] = me; mem[WORD] = READY;
+    mem[OWNER] = me; mem[TID] = me; mem[WORD] = READY;
     do
     :: axvcpu_run();
        atomic {
@@ -900,12 +936,12 @@ proctype cpu(byte me)
     od
 }
 
-proctype pauser(byte me)
+proctype pauser(byte me, most)
 {
     LOCALS;
 
     do
-    :: rounds < 2 ->
+    :: rounds < most ->
        rounds++;
        axvm_pause();
        if
@@ -916,12 +952,12 @@ proctype pauser(byte me)
     od
 }
 
-proctype resumer(byte me)
+proctype resumer(byte me, most)
 {
     LOCALS;
 
     do
-    :: rounds < 2 -> rounds++; axvm_resume()
+    :: rounds < most -> rounds++; axvm_resume()
     :: else -> break
     od
 }
@@ -944,10 +980,10 @@ proctype quiet()
 init {
     atomic {
         if
-        :: run stopper(4)
-        :: true
+        :: run pauser(2, 1); run resumer(3, 1); run stopper(4)
+        :: run pauser(2, 2); run resumer(3, 2)
         fi;
-        run cpu(1); run pauser(2); run resumer(3); run quiet()
+        run cpu(1); run quiet()
     }
 }
 #endif

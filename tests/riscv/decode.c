@@ -80,6 +80,8 @@ static const struct row rows[] = {
     {"walk for a store", FAULT(23, 0x3000, 0, 0), EXIT(NESTED_PAGE_FAULT, 0, GPA, 1 | AXVCPU_ACCESS_WALK, 0)},
     {"walk writes A or D", FAULT(23, 0x3020, 0, 0), EXIT(NESTED_PAGE_FAULT, 0, GPA, 2 | AXVCPU_ACCESS_WALK, 0)},
     {"walk writes, Sv32", FAULT(21, 0x2020, 0, 0), EXIT(NESTED_PAGE_FAULT, 0, GPA, 2 | AXVCPU_ACCESS_WALK, 0)},
+    {"walk at an odd address", {21, VA + 3, GPA >> 2, 0x3000, 0, 0, 0},
+     EXIT(NESTED_PAGE_FAULT, 0, GPA, 1 | AXVCPU_ACCESS_WALK, 0)},
     {"walk for a fetch", FAULT(20, 0x3000, 0, 0), EXIT(NESTED_PAGE_FAULT, 0, GPA, 1 | AXVCPU_ACCESS_WALK, 0)},
 
     // transformed instructions: no rs1, no offset; bit 1 clear for a compressed one

@@ -235,7 +235,7 @@ static const char *arguments_in(const uint8_t *tree)
     return "";
 }
 
-static const char *after(const char *text, const char *name)
+const char *machine_text(const char *text, const char *name)
 {
     for (; *text; text++) {
         size_t n = 0;
@@ -250,7 +250,7 @@ static const char *after(const char *text, const char *name)
 uint64_t machine_argument(const char *arguments, const char *name)
 {
     uint64_t n = 0;
-    for (const char *p = after(arguments, name); (*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'f'); p++)
+    for (const char *p = machine_text(arguments, name); (*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'f'); p++)
         n = n * 16 + (uint64_t)(*p <= '9' ? *p - '0' : *p - 'a' + 10);
     return n;
 }

@@ -44,6 +44,7 @@ void machine_interrupts(void);                  // let those that are pending ha
 bool machine_start(uint32_t index, void (*fn)(void *), void *arg);
 bool machine_is_stopped(uint32_t index);
 uint64_t machine_time(void);                    // 10 MHz
+const char *machine_text(const char *arguments, const char *name); // what follows "name=", or ""
 uint64_t machine_argument(const char *arguments, const char *name); // the number after "name="
 void *machine_frames(size_t pages, size_t align); // zeroed, or NULL
 void machine_free(void *at, size_t pages);

@@ -87,9 +87,10 @@ void port_pause(uint32_t ns)
 
 void machine_main(const char *arguments)
 {
+    const char *only = machine_text(arguments, "only");
     seed = machine_argument(arguments, "seed");
     if (seed == 0)
         machine_print("Bail out! the command line has no seed\n");
     else
-        (void)conformance_main(NULL);
+        (void)conformance_main(*only ? only : NULL);
 }

@@ -107,6 +107,7 @@ static void test_pause_stops(void)
 }
 
 // Several controllers that know nothing of each other, holding the handlers' lock or not.
+static uint32_t controllers_done;
 struct controller {
     struct chance c;
     uint64_t rounds, pauses, resumes, refused, kicks;
@@ -146,6 +147,7 @@ static void *controller_main(void *arg)
             pthread_mutex_unlock(&own_lock);
         (void)sched_yield();
     }
+    ADD(&controllers_done, 1u);
     return NULL;
 }
 
@@ -158,6 +160,7 @@ static void test_storm(uint64_t seed)
     size_t j;
     bool good = true;
 
+    controllers_done = 0;
     crowd(t, VCPUS);
     must(axvm_add_mmio(&mc.vm, 0x8000, 0x100, locked_work, NULL) == AXVCPU_OK);
     for (j = 0; j < COUNT(k); j++) {
@@ -165,6 +168,11 @@ static void test_storm(uint64_t seed)
         k[j].c.state = seed + j;
         k[j].rounds = n / COUNT(k);
         c[j] = thread(controller_main, &k[j]);
+    }
+    while (GET(&controllers_done) < COUNT(k)) { // one may wait for idle when all who could pause have gone
+        if (GET(&controllers_done) != 0)
+            balance += axvm_pause(&mc.vm) == AXVCPU_OK;
+        (void)sched_yield();
     }
     for (j = 0; j < COUNT(k); j++) {
         join(c[j]);
@@ -246,7 +254,7 @@ static void test_lives(enum killer who, uint64_t seed)
     uint64_t n = rounds("lives", 400), i, bad = 0;
 
     for (i = 0; i < n; i++) {
-        pthread_t t[VCPUS], a, b;
+        pthread_t t[VCPUS], a = pthread_self(), b = a;
         uint32_t vcpus = 1 + chance_below(&c, VCPUS), delay = chance_below(&c, 20);
 
         shutdowns = 0;
@@ -326,7 +334,8 @@ static enum axvm_answer config(struct axvm *vm, struct axvcpu *v, struct axvcpu_
     (void)v, (void)arg;
     must(axvm_move(vm, AXVM_MMIO, bar_at, x->mmio.data) == AXVCPU_OK);
     bar_at = x->mmio.data;
-    ADD(&moves, 1u);
+    if (ADD(&moves, 1u) % 4 == 0)
+        (void)sched_yield();
     return AXVM_DONE;
 }
 
@@ -354,6 +363,7 @@ static void *access_main(void *arg)
             ADD(&strange, 1u);
             break;
         }
+        (void)sched_yield();
     }
     return NULL;
 }
@@ -530,7 +540,8 @@ static enum axvm_answer churn_device(struct axvm *vm, struct axvcpu *v, struct a
     (void)vm;
     if (at < d->base || at - d->base >= d->size || axvm_range_base(v) != d->base)
         ADD(&mixed_up, 1u);
-    ADD(&handler_calls, 1u);
+    if (ADD(&handler_calls, 1u) % 16 == 0)
+        (void)sched_yield(); // so that the table changes in the middle of a string
     return AXVM_DONE;
 }
 
@@ -630,36 +641,46 @@ static void *default_main(void *arg)
 {
     uint64_t n = *(const uint64_t *)arg, i;
 
-    for (i = 0; i < n; i++) {
+    for (i = 0; i < n || GET(&handler_calls) < n; i++) {
         must(axvm_set_default(&mc.vm, AXVCPU_EXIT_HYPERCALL, i % 2 == 0 ? default_1 : default_0, &tokens[(i + 1) % 2]) == AXVCPU_OK);
-        if (i % 8 == 0)
+        if (i % 1024 == 0)
             (void)sched_yield();
     }
     return NULL;
 }
 
+static void *caller_main(void *arg) // never leaves by itself: the more calls meet a change
+{
+    uint32_t id = (uint32_t)(uintptr_t)arg;
+    struct axvcpu_exit x;
+
+    if (axvm_run_vcpu(&mc.vm, id, &x) != AXVCPU_OK || x.kind != AXVCPU_EXIT_CANCELED)
+        ADD(&strange, 1u);
+    return NULL;
+}
+
 static void test_defaults(void)
 {
-    static const struct axvcpu_fake_step calls[] = { CALL(1), CALL(2), CALL(3), CALL(4), CALL(5), CALL(6), CALL(7), CALL(8), HALT };
+    static const struct axvcpu_fake_step calls[] = { CALL(1), CALL(2), CALL(3), CALL(4), CALL(5), CALL(6), CALL(7), CALL(8) };
     uint64_t n = rounds("a default changes", 300000) / 2;
     pthread_t t[2], c[2];
     uint32_t i;
 
-    over = 0;
     strange = mixed_up = handler_calls = 0;
     vm_loaded(&mc, 3);
     vm_all_up(&mc);
     must(axvm_set_default(&mc.vm, AXVCPU_EXIT_HYPERCALL, default_0, &tokens[0]) == AXVCPU_OK);
     for (i = 0; i < 2; i++) {
         PLAY_LOOP(&mc, i + 1, calls);
-        t[i] = thread(access_main, (void *)(uintptr_t)(i + 1));
+        t[i] = thread(caller_main, (void *)(uintptr_t)(i + 1));
         c[i] = thread(default_main, &n);
     }
     for (i = 0; i < 2; i++)
         join(c[i]);
-    PUT(&over, 1u);
-    for (i = 0; i < 2; i++)
+    for (i = 0; i < 2; i++) {
+        must(axvcpu_kick(&mc.vcpu[i + 1]) == AXVCPU_OK);
         join(t[i]);
+    }
     ok_u64(mixed_up, 0, "a default is replaced by two threads while two vCPUs call it: each handler gets its own argument");
     ok(strange == 0, "and there is always one (%" PRIu64 " calls)", handler_calls);
     vm_gone(&mc);

@@ -291,7 +291,6 @@ TAP_MAYBE const char *vm_leftover(struct machine *m, uint32_t id)
     return AXVCPU_ATOMIC_LOAD(&v->owner) != NULL                    ? "it is still bound" :
            axvcpu_current() != NULL                                 ? "the current vCPU is set" :
            AXVCPU_ATOMIC_LOAD(&v->vm.device) != 0                   ? "its handler counts as running" :
-           AXVCPU_ATOMIC_LOAD(&m->vm.inside) != 0                   ? "somebody counts as inside" :
            AXVCPU_ATOMIC_LOAD(&m->vm.lock) != 0                     ? "the lock is taken" :
            axvcpu_get_state(v) == AXVCPU_STATE_READY                ? "it is Ready without an owner" :
            axvcpu_get_state(v) == AXVCPU_STATE_RUNNING              ? "it is Running without an owner" :

@@ -2,13 +2,21 @@
 //
 // What the arm64 guests must do. guests.S has the programs, conformance.h the words.
 #include "conformance.h"
+#include "accesses.h"
 
 #define P ((uint64_t)PATTERN)
 #define GPR(n) AXVCPU_REG_GPR(n)
 
-#define PROGRAMS(X) X(first)
+#define PROGRAMS(X)                                                                                        \
+    X(first) X(loads) X(stores) X(undecoded) X(load) X(store) X(fetch) X(refuse) X(user) X(sysreg) X(calls)  \
+    X(suspend) X(pair) X(order) X(line) X(spin)
+#define POINTS(X)                                                                                          \
+    X(load_insn) X(load_end) X(store_insn) X(store_end) X(undecoded_1) X(undecoded_2) X(undecoded_3)       \
+    X(undecoded_4) X(undecoded_5) X(undecoded_6) X(undecoded_7) X(undecoded_8)
 #define PROGRAM(name) extern const uint8_t guest_##name[], guest_##name##_end[];
+#define POINT(name) extern const uint8_t name[];
 PROGRAMS(PROGRAM)
+POINTS(POINT)
 
 #define RESULT(...) MMIO_W(REPORT, 8, __VA_ARGS__)
 #define TAKES(vector) MMIO_W(TAKEN, 4, K(vector))
@@ -27,6 +35,181 @@ static const struct row rows_first[] = {
     HALT,
 };
 
+// ---- accesses
+
+#define LOAD_ROWS(insn, reg, width, value) MMIO_R(DEV, width, N(0)), RESULT(value),
+static const struct row rows_loads[] = {
+    LOADS(LOAD_ROWS) MMIO_R(DEV, 8, N(0)), MMIO_R(DEV, 1, N(0)), RESULT(K(0)), HALT,
+};
+
+#define STORE_ROWS(insn, reg, width, value) NONCE, MMIO_W(DEV, width, value),
+static const struct row rows_stores[] = {
+    STORES(STORE_ROWS) MMIO_W(DEV, 8, K(0)), MMIO_W(DEV, 1, K(0)), HALT,
+};
+
+// The bytes are not to be had; the syndrome is.
+#define UNDECODED_ROWS(insn, n) EXIT_(UNDECODED, DEV, 0, K(0)), GO_TO(undecoded_##n),
+static const struct row rows_undecoded[] = {UNDECODEDS(UNDECODED_ROWS) RESULT(K(DEV)), HALT};
+
+static const struct row rows_pending[] = {
+    MMIO_R_UNANSWERED(DEV, 8), RUN_FAILS(EPENDING), SETTLE_FAILS(EPENDING), COMPLETE(N(3)), PC_IS(load_end),
+    REG_IS(GPR(2), N(3)), RESULT(N(3)), HALT,
+};
+static const struct row rows_retry[] = {
+    MMIO_R_UNANSWERED(DEV, 8), RETRY, PC_IS(load_insn), MMIO_R(DEV, 8, N(0)), RESULT(N(0)), HALT,
+};
+static const struct row rows_retry_store[] = {
+    MMIO_W(DEV, 8, K(0x1234)), RETRY, PC_IS(store_insn), SET_REG(GPR(2), N(0)), MMIO_W(DEV, 8, N(0)), PC_IS(store_end),
+    RESULT(N(0)), HALT,
+};
+static const struct row rows_retry_mapped[] = {
+    MMIO_R_UNANSWERED(DEV, 8), RETRY, RAM_AT(MMIO), POKE(DEV, 8, N(7)), HALT, MEM_IS(REPORT, 8, N(7)),
+};
+
+// A page that may be read: loads go to it, stores come here, as if there were nothing.
+static void map_read_only(struct play *p)
+{
+    uint8_t *ptr;
+    axvcpu_backing_t page = port_memory(AXVM_LEAF_PAGE, &ptr);
+    if (axvm_map(&p->vm, axvcpu_gpa(MMIO), page, AXVM_LEAF_PAGE, AXVM_MAP_READ) != 0)
+        play_wrong(p, "axvm_map", 1, 0);
+    AXVCPU_MEMCPY(ptr + (DEV - MMIO), &p->nonce, 8);
+}
+static void unmap_again(struct play *p)
+{
+    if (axvm_unmap(&p->vm, axvcpu_gpa(MMIO), AXVM_LEAF_PAGE) != 0)
+        play_wrong(p, "axvm_unmap", 1, 0);
+}
+static const struct row rows_read_only[] = {
+    PLAY(map_read_only), MMIO_W(REPORT, 8, N(0)), HALT, PLAY(unmap_again),
+    GO_TO(load_insn), MMIO_R(DEV, 8, N(9)), RESULT(N(9)), HALT,
+};
+
+#define CODE (MMIO + 0x10000)
+static const struct row rows_fetch[] = {
+    PAGE_FAULT(CODE, AXVCPU_ACCESS_EXEC), PAGE_FAULT(CODE, AXVCPU_ACCESS_EXEC), RAM_AT(CODE),
+    POKE(CODE, 4, K(0xd65f03c0)), RESULT(K(CODE)), HALT, // ret
+};
+
+// ---- exceptions: ESR and FAR of an external abort, of an undefined instruction; from EL1 and from EL0
+
+static const struct row rows_refuse[] = {
+    MMIO_R_UNANSWERED(DEV, 8), REFUSE, RESULT(K(0x96000010)), RESULT(K(DEV)),
+    RESULT(K(PATTERN)),
+    MMIO_W(DEV, 8, K(PATTERN)), REFUSE, RESULT(K(0x96000050)), RESULT(K(DEV)),
+    SYSREG_R_UNANSWERED(AXVCPU_ARM64_SYSREG(3, 3, 14, 2, 1)), REFUSE, RESULT(K(0x02000000)), RESULT(K(0)),
+    RESULT(K(0x02000000)), RESULT(K(0)),
+    RESULT(K(PATTERN)), HALT,
+};
+static const struct row rows_user[] = {
+    MMIO_R(DEV, 4, N(0)), RESULT(ZX(4, 0)),
+    MMIO_R_UNANSWERED(DEV, 4), REFUSE, RESULT(K(0x92000010)), RESULT(K(DEV)),
+    RESULT(K(0x56000077)), RESULT(K(DEV)),
+};
+
+// ---- system registers and calls
+
+#define CNTP_CTL AXVCPU_ARM64_SYSREG(3, 3, 14, 2, 1)
+#define CNTP_CVAL AXVCPU_ARM64_SYSREG(3, 3, 14, 2, 2)
+#define PMCR AXVCPU_ARM64_SYSREG(3, 3, 9, 12, 0)
+#define ACTLR AXVCPU_ARM64_SYSREG(3, 0, 1, 0, 1)
+#define DC_CISW AXVCPU_ARM64_SYSREG(1, 0, 7, 14, 2)
+static const struct row rows_sysreg[] = {
+    SYSREG_R(CNTP_CTL, N(0)), RESULT(N(0)), NONCE, SYSREG_W(CNTP_CVAL, N(0)), SYSREG_W(CNTP_CTL, K(0)),
+    SYSREG_R(PMCR, N(1)), SYSREG_R(ACTLR, N(2)), RESULT(N(2)), SYSREG_W(DC_CISW, N(0)), HALT,
+};
+
+static const uint64_t vendor_args[] = {0x11, 0x22, 0x33};
+static void check_cpu_up(struct play *p)
+{
+    const struct axvcpu_exit *x = &p->exit[0];
+    if (x->cpu_up.target != 1 || x->cpu_up.entry != LOAD || x->cpu_up.arg != 0xfedcba9876543210)
+        play_wrong(p, "CPU_UP", x->cpu_up.arg, 0xfedcba9876543210);
+}
+static const struct row rows_calls[] = {
+    RESULT(K(0x10001)), RESULT(K(0x10001)), RESULT(K(0)), RESULT(K(-1ull)), RESULT(K(-1ull)), RESULT(K(-1ull)),
+    EXIT_(CPU_UP, 0, 0, K(0)), PLAY(check_cpu_up), RETURN(K(-4ull)), RESULT(K(-4ull)),
+    HYPERCALL(vendor_args, K(0xc2000001)), RESULT(K(-1ull)),
+    EXIT_(CPU_DOWN, 0, 0, K(0)), RESULT(K(-3ull)),
+    EXIT_(SYSTEM_DOWN, 0, 0, K(0)), RESULT(K(-6ull)), EXIT_(SYSTEM_DOWN, 0, 0, K(0)), RESULT(K(-6ull)),
+    HALT, RESULT(K(0)),
+    EXIT_(HYPERCALL, 0, 0, K(0)), HALT,
+};
+static const struct row rows_suspend[] = {HALT, RESULT(K(PATTERN)), HALT};
+
+// ---- two vCPUs, in turns on one CPU
+
+#define PAIR_ROWS(id)                                                                                      \
+    RESULT(N_PLUS(id)), RESULT(N_PLUS(id)), RESULT(N_PLUS(id)), RESULT(N_PLUS(id)), RESULT(N_PLUS(id)), RESULT(K(0)), \
+    RESULT(K(3)), RESULT(K(0x80000000 | (id)))
+static const struct row rows_pair[] = {
+    VCPU(0), NONCE, MMIO_R_UNANSWERED(DEV, 8), VCPU(1), NONCE, MMIO_R_UNANSWERED(DEV, 8),
+    COMPLETE(K(5)), PAIR_ROWS(1), HALT, VCPU(0), COMPLETE(K(5)), PAIR_ROWS(0), HALT,
+    LOOP(3), VCPU(1), PAIR_ROWS(1), HALT, VCPU(0), PAIR_ROWS(0), HALT, AGAIN,
+};
+
+// The same vCPU, for a while on the other CPU.
+static void run_there(void *arg)
+{
+    struct play *p = arg;
+    if (axvcpu_bind(p->v) != 0 || axvcpu_run(p->v, &p->exit[0]) != 0 || axvcpu_unbind(p->v) != 0)
+        play_wrong(p, "on the other CPU", 1, 0);
+}
+static void run_elsewhere(struct play *p)
+{
+    if (axvcpu_unbind(p->v) != 0 || !port_start(run_there, p))
+        play_wrong(p, "no other CPU", 1, 0);
+    port_join();
+    if (axvcpu_bind(p->v) != 0)
+        play_wrong(p, "bind after it", 1, 0);
+    if (p->exit[0].kind != AXVCPU_EXIT_MMIO_WRITE || p->exit[0].mmio.data != p->nonce)
+        play_wrong(p, "exit on the other CPU", p->exit[0].mmio.data, p->nonce);
+}
+#define ELSEWHERE PLAY(run_elsewhere)
+static const struct row rows_travel[] = {
+    NONCE, MMIO_R(DEV, 8, K(5)), ELSEWHERE, RESULT(N(0)), ELSEWHERE, RESULT(N(0)), RESULT(N(0)), RESULT(K(0)),
+    RESULT(K(3)), RESULT(K(0x80000000)), HALT, RESULT(N(0)), ELSEWHERE, ELSEWHERE, RESULT(N(0)),
+};
+
+// ---- interrupts
+
+static const struct row rows_order[] = {
+    HALT, INJECT(0x50), INJECT(0x40), INJECT(0x40), INJECT(0x3fb), INJECT_FAILS(1020, EINVAL), BLOCK_FAILS(EAGAIN),
+    TAKES(0x40), TAKES(0x50), TAKES(0x3fb), RESULT(K(0)), HALT,
+    BLOCK, STATE_IS(BLOCKED), INJECT(7), STATE_IS(READY), TAKES(7), // it is masked no more
+};
+static const struct row rows_line[] = {
+    HALT, LINE(0x33, 1), TAKES(0x33), TAKES(0x33), LINE(0x33, 0), RESULT(K(0)), HALT, BLOCK, LINE(0x33, 1),
+    STATE_IS(READY), LINE(0x33, 0), LINE(0x33, 1), TAKES(0x33), TAKES(0x33), LINE(0x33, 0), HALT,
+};
+
+// A guest that never leaves by itself, kicked by the other CPU. It waits until the guest has gone in.
+static void kick_from_there(void *arg)
+{
+    struct play *p = arg;
+    for (int i = 0; i < 100; i++) {
+        port_pause(10000);
+        axvcpu_kick(p->v);
+    }
+}
+static void kick_far(struct play *p)
+{
+    uint32_t canceled = 0;
+    if (!port_start(kick_from_there, p)) {
+        play_wrong(p, "no other CPU", 1, 0);
+        return;
+    }
+    while (canceled == 0 || axvcpu_pending(p->v)) {
+        if (axvcpu_run(p->v, &p->exit[0]) != 0 || p->exit[0].kind != AXVCPU_EXIT_CANCELED) {
+            play_wrong(p, "instead of CANCELED", p->exit[0].kind, AXVCPU_EXIT_CANCELED);
+            break;
+        }
+        canceled++;
+    }
+    port_join();
+}
+static const struct row rows_kicks[] = {PLAY(kick_far), LOOP(10), KICK, CANCELED, AGAIN};
+
 void conformance_prepare(const struct test_case *test, struct axvm_arch_desc *vm, struct axvcpu_arch_setup *setup)
 {
     (void)test, (void)setup;
@@ -36,5 +219,24 @@ void conformance_prepare(const struct test_case *test, struct axvm_arch_desc *vm
 const char conformance_arch[] = "arm64";
 const struct test_case conformance_cases[] = {
     CASE(first, first, 0),
+    CASE(loads, loads, 0),
+    CASE(stores, stores, 0),
+    CASE(undecoded, undecoded, 0),
+    CASE_ONCE(pending, load, 0),
+    CASE(retry, load, 0),
+    CASE(retry_store, store, 0),
+    CASE(retry_mapped, load, 0),
+    CASE(read_only, load, 0),
+    CASE(fetch, fetch, 0),
+    CASE(refuse, refuse, 0),
+    CASE(user, user, 0),
+    CASE(sysreg, sysreg, 0),
+    CASE(calls, calls, 0),
+    CASE(suspend, suspend, 0),
+    CASE(pair, pair, VCPUS(2)),
+    CASE_ONCE(travel, pair, 0),
+    CASE_ONCE(order, order, 0),
+    CASE_ONCE(line, line, 0),
+    CASE_ONCE(kicks, spin, 0),
 };
 const uint32_t conformance_case_count = sizeof conformance_cases / sizeof conformance_cases[0];

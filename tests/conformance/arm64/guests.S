@@ -3,6 +3,7 @@
 // The guest programs. Each starts at LOAD, at EL1 without MMU, and talks to the runner by hypercalls and by
 // the device page at MMIO (layout.h): x20 is its address, x21 that of the results, x19 the nonce.
 #include "layout.h"
+#include "accesses.h"
 
     .section .rodata
 
@@ -106,3 +107,236 @@ guest_\name\()_end:
     result x6
     wfi
     done first
+
+// ---- accesses
+
+#define LOAD_(insn, reg, width, value) pattern reg; insn; result reg;
+    guest loads
+    LOADS(LOAD_)
+    ldr xzr, [x20]
+    ldrb wzr, [x20]
+    result xzr
+    wfi
+    done loads
+
+#define STORE_(insn, reg, width, value) nonce; mov reg, x19; insn;
+    guest stores
+    STORES(STORE_)
+    str xzr, [x20]
+    strb wzr, [x20]
+    wfi
+    done stores
+
+    // What the syndrome does not describe; the runner goes on behind each.
+    guest undecoded
+    mov x0, #3 << 20
+    msr cpacr_el1, x0
+    isb
+    mov x0, x20
+#define UNDECODED_(insn, n) insn; point undecoded_##n;
+    UNDECODEDS(UNDECODED_)
+    result x20
+    wfi
+    done undecoded
+
+    guest load
+point load_insn
+    ldr x2, [x20]
+point load_end
+    result x2
+    wfi
+    done load
+
+    guest store
+    mov x2, #0x1234
+point store_insn
+    str x2, [x20]
+point store_end
+    result x2
+    wfi
+    done store
+
+    // Code that is not there yet, and comes.
+    guest fetch
+    ldr x0, =MMIO + 0x10000
+    blr x0
+    result x0
+    wfi
+    done fetch
+
+// ---- exceptions of the guest's own: a handler that tells ELR, ESR and FAR and goes on behind
+
+    .macro take_exceptions
+    ldr x1, =VECTORS
+    msr vbar_el1, x1
+    adr x2, 8f
+    mov x3, #0
+1:  ldr x4, [x2, x3]
+    add x5, x1, x3
+    str x4, [x5, #0x200]
+    str x4, [x5, #0x400]
+    add x3, x3, #8
+    cmp x3, #48
+    b.ne 1b
+    dsb sy
+    ic iallu
+    dsb sy
+    isb
+    b 9f
+    .balign 8
+8:  mrs x9, esr_el1
+    str x9, [x21]
+    mrs x9, far_el1
+    str x9, [x21]
+    mrs x9, elr_el1
+    add x9, x9, #4
+    msr elr_el1, x9
+    eret
+    .balign 64
+9:
+    .endm
+
+    guest refuse
+    take_exceptions
+    pattern x2
+    ldr x2, [x20]
+    result x2
+    str x2, [x20]
+    mrs x3, cntp_ctl_el0
+    udf #0                  // the guest's own: nobody hears of it
+    result x2
+    wfi
+    done refuse
+
+    // At EL0, where an abort comes from a lower level.
+    guest user
+    take_exceptions
+    adr x0, 1f
+    msr elr_el1, x0
+    msr spsr_el1, xzr
+    eret
+1:  ldr w2, [x20]
+    result x2
+    ldr w2, [x20]
+    svc #0x77
+    result x2
+2:  b 2b
+    done user
+
+// ---- system registers and calls
+
+    guest sysreg
+    mrs x2, cntp_ctl_el0
+    result x2
+    nonce
+    msr cntp_cval_el0, x19
+    msr cntp_ctl_el0, xzr
+    mrs xzr, pmcr_el0
+    mrs x3, actlr_el1
+    result x3
+    dc cisw, x19
+    wfi
+    done sysreg
+
+    .macro call how, nr, a1, a2, a3
+    ldr x0, =\nr
+    ldr x1, =\a1
+    ldr x2, =\a2
+    ldr x3, =\a3
+    \how #0
+    result x0
+    .endm
+
+    guest calls
+    call hvc, 0x84000000, 0, 0, 0
+    call smc, 0x84000000, 0, 0, 0
+    call smc, 0x8400000a, 0xc4000003, 0, 0
+    call smc, 0x84000050, 0, 0, 0
+    call hvc, 0xc400ffff, 0, 0, 0
+    call smc, 0x80000001, 0x80008000, 0, 0
+    call smc, 0xc4000003, 1, LOAD, 0xfedcba9876543210
+    call smc, 0xc2000001, 0x11, 0x22, 0x33
+    call smc, 0x84000002, 0, 0, 0
+    call hvc, 0x84000008, 0, 0, 0
+    call hvc, 0x84000009, 0, 0, 0
+    call hvc, 0x84000001, 0, 0, 0
+    hvc #7
+    wfi
+    done calls
+
+    guest suspend           // a power-down state: the CPU begins anew
+    cbnz x0, 1f
+    ldr x0, =0xc4000001
+    mov x1, #0x10000
+    ldr x2, =LOAD
+    ldr x3, =PATTERN
+    smc #0
+    result x0
+1:  result x0
+    wfi
+    done suspend
+
+// ---- two vCPUs, FP and SIMD, and every register that is a guest's
+
+    guest pair
+    mov x0, #3 << 20
+    msr cpacr_el1, x0
+    isb
+    nonce
+    add x19, x19, x27
+    fmov d0, x19
+    dup v31.2d, x19
+    msr tpidr_el0, x19
+    msr mair_el1, x19
+    mov sp, x19
+    mov x28, x19
+    mov x18, x19
+    msr cntv_cval_el0, x19
+    mov x1, #3              // enabled and masked
+    msr cntv_ctl_el0, x1
+    nonce
+1:  fmov x1, d0
+    result x1
+    umov x1, v31.d[1]
+    result x1
+    mrs x1, tpidr_el0
+    result x1
+    mrs x1, mair_el1
+    result x1
+    mov x1, sp
+    result x1
+    eor x1, x28, x18
+    result x1
+    mrs x1, cntv_ctl_el0
+    and x1, x1, #3
+    result x1
+    mrs x1, mpidr_el1
+    result x1
+    wfi
+    b 1b
+    done pair
+
+// ---- interrupts
+
+    guest order             // four at once, then one more while the first are active
+    take_interrupts
+    msr daifset, #2
+    wfi
+    msr daifclr, #2
+    isb
+    result xzr
+    wfi
+    done order
+
+    guest line
+    take_interrupts
+    wfi
+    result xzr
+    wfi
+    wfi
+    done line
+
+    guest spin
+1:  add x2, x2, #1
+    b 1b
+    done spin

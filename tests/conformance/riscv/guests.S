@@ -76,8 +76,8 @@ guest_\name\()_end:
     wfi
     .balign 4
 1:  csrr t0, scause
-    report t0
     csrci sip, 2
+    report t0
     addi s3, s3, 1
     sret
     done first
@@ -116,6 +116,8 @@ guest_\name\()_end:
     csrr t0, stval
     report t0
     csrr t0, sepc
+    la t1, load_insn
+    sub t0, t0, t1
     report t0
     wfi
     done load
@@ -280,15 +282,6 @@ guest_\name\()_end:
     csrr t0, stval
     report t0
     j 1b
-    .balign 4
-    point sbi_resumed
-    li t1, 0x5151
-    xor t1, t1, a0
-    report t1
-    report a1
-    csrr t1, satp
-    report t1
-    wfi
     done sbi
 
 // Started by another hart, or again: tells a0 and a1, then stops.
@@ -324,11 +317,12 @@ guest_\name\()_end:
 
 // ---- interrupts
 
-    .macro handler // reports scause; clears what it can: the software bit, the timer by its call
+    .macro handler // reports scause, sets s4; clears what it can: the software bit, the timer by its call
     .balign 4
 8:  csrr t0, scause
+    li s4, 1
+    csrci sip, 2 // before anything that may bring the next one
     report t0
-    csrci sip, 2
     andi t0, t0, 15
     li t1, 5
     bne t0, t1, 7f
@@ -346,9 +340,6 @@ guest_\name\()_end:
     csrw sie, t0
     li s0, DEV
     ld s1, (s0)
-    csrr t1, sip
-    xor t1, t1, s1
-    report t1
     csrsi sstatus, 2
     report s1
     wfi
@@ -367,12 +358,9 @@ guest_\name\()_end:
     addi a0, a0, 200
     li a7, 0x54494d45
     li a6, 0
-    li s2, 0
-    mv s3, a0
+    li s4, 0
     ecall
-1:  rdtime t2
-    addi t3, s3, 1
-    bltu t2, t3, 1b
+1:  beqz s4, 1b
     report s1
     wfi
     handler
@@ -395,14 +383,21 @@ guest_\name\()_end:
     sret
     done line
 
+// Works until memory says that it is over; interrupts are open.
     guest spin
+    la t0, 8f
+    csrw stvec, t0
+    li t0, 0x222
+    csrw sie, t0
     li s0, DEV
     ld s1, (s0)
     li s2, DATA
+    csrsi sstatus, 2
 1:  ld t0, (s2)
     beqz t0, 1b
     report s1
     wfi
+    handler
     done spin
 
 // ---- floating point, two vCPUs: each keeps its own

@@ -340,12 +340,16 @@ static uint32_t random_below(struct random *r, uint32_t limit)
     return (uint32_t)(r->seed >> 32) % limit;
 }
 
-// What is next: stop (false), or once more.
-static bool random_goes_on(struct random *r)
+static void stop_guest(struct random *r)
+{
+    __atomic_store_n((uint32_t *)(r->play->ram + DATA), 1, __ATOMIC_SEQ_CST);
+}
+
+static bool kick_more(struct random *r)
 {
     if (r->sent < r->total && !r->lost)
         return true;
-    __atomic_store_n((uint32_t *)(r->play->ram + DATA), 1, __ATOMIC_SEQ_CST); // the guest may go on to its result
+    stop_guest(r);
     return false;
 }
 
@@ -363,36 +367,36 @@ static uint32_t taken(const struct random *r)
     return __atomic_load_n((const uint32_t *)(r->play->ram + DATA + 8) + r->which, __ATOMIC_SEQ_CST);
 }
 
-// One injection, or nothing as long as the last one is not taken; the guest alone makes progress in between.
-static void inject_next(struct random *r)
+// The next injection, if the last one is taken: until then the guest alone makes progress.
+static bool inject_more(struct random *r)
 {
     if (r->sent > 0 && taken(r) == r->before) {
-        r->lost = ++r->waits > 100000;
-        return;
+        r->lost = ++r->waits > 20000;
+        return !r->lost;
     }
+    if (r->sent == r->total)
+        return false;
     r->waits = 0;
     r->sent++;
     r->which = random_below(r, 2);
     r->before = taken(r);
     axvcpu_inject_interrupt(r->play->v, 0x80 + r->which);
+    return true;
 }
 
 static void inject_alarm(void *arg)
 {
     struct random *r = arg;
-    if (r->sent < r->total || taken(r) == r->before) {
-        inject_next(r);
-        if (random_goes_on(r) || !r->lost)
-            port_alarm(random_below(r, 30000), inject_alarm, r);
-        return;
-    }
-    (void)random_goes_on(r);
+    if (inject_more(r))
+        port_alarm(random_below(r, 30000) << (r->waits < 7 ? r->waits : 7), inject_alarm, r); // on a slow machine, later
+    else
+        stop_guest(r);
 }
 
 static void kick_thread(void *arg)
 {
     struct random *r = arg;
-    while (random_goes_on(r)) {
+    while (kick_more(r)) {
         if (random_below(r, 4) != 0) // else at once: the CPU is on its way out or in
             port_pause(random_below(r, 30000));
         r->sent++;
@@ -407,10 +411,9 @@ static void kick_thread(void *arg)
 static void inject_thread(void *arg)
 {
     struct random *r = arg;
-    while (random_goes_on(r)) {
+    while (inject_more(r))
         port_pause(random_below(r, 20000));
-        inject_next(r);
-    }
+    stop_guest(r);
 }
 
 static bool check_run(struct play *p, int err)
@@ -426,7 +429,7 @@ static void run_random(struct play *p, bool by_alarm, bool kicks)
     struct random *r = &shared;
     struct axvcpu_exit *x = &p->exit[axvcpu_id(p->v)];
     for (;;) {
-        if (by_alarm && kicks && random_goes_on(r))
+        if (by_alarm && kicks && kick_more(r))
             port_alarm(random_below(r, 20000), kick_alarm, r);
         if (!check_run(p, axvcpu_run(p->v, x)) || x->kind != AXVCPU_EXIT_CANCELED)
             break;

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Runs vcpu.pml: every scenario as the code is, without an error and to the end of its state space; then
+// every barrier taken away, which must show as an error in its scenario. What spin, cc and the verifier
+// said stays in build/tests/model/SCENARIO[-BARRIER]/log; a counterexample is replayed there with
+//     spin -k vcpu.pml.trail -p -g -DSCENARIO_X -DNO_BARRIER_Y ../../../../tests/model/vcpu.pml
+#define _GNU_SOURCE
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include "tests/tap.h"
+
+#define MODEL "tests/model/vcpu.pml"
+
+enum { SECONDS = 120, MEGABYTES = 2048 }; // of CPU time and memory, for each step of a verification
+
+static const struct verification {
+    const char *scenario, *barrier; // without a barrier: all of them are there
+} list[] = {
+    {"BLOCK", NULL},
+    {"INJECT", NULL},
+    {"KICK", NULL},
+    {"PAUSE", NULL},
+    {"CPU_UP", NULL},
+    {"OWNER", NULL},
+    {"OWNER", "BIND_CAS"},
+    {"OWNER", "CLAIM_FIRST"},
+    {"OWNER", "UNBIND_RELEASE"},
+    {"KICK", "OWNER_BEFORE_ATTN"},
+    {"KICK", "BIND_TID"},
+    {"KICK", "RUN_CURRENT"},
+    {"KICK", "ONE_LOOK"},
+    {"KICK", "KICK_FLAG"},
+    {"BLOCK", "KICK_FLAG"},
+    {"KICK", "KICK_UNFILTERED"},
+    {"KICK", "OWNER_LOAD_AFTER_FLAG"},
+    {"KICK", "LEAVE_CLEAR_FIRST"},
+    {"INJECT", "ATTEND_CLEAR"},
+    {"INJECT", "ATTEND_CLEAR_FIRST"},
+    {"INJECT", "IRQ_TAKE"},
+    {"INJECT", "PENDING_BEFORE_FLAG"},
+    {"INJECT", "FORGET_FLAG_FIRST"},
+    {"BLOCK", "BLOCK_STATE"},
+    {"BLOCK", "BLOCK_STATE_FIRST"},
+    {"BLOCK", "PENDING_MASKED"},
+    {"BLOCK", "UNBLOCK_LATCH"},
+    {"BLOCK", "UNBLOCK_AGAIN"},
+    {"BLOCK", "WAKE_CAS"},
+    {"BLOCK", "WAKE_AFTER_STATE"},
+    {"CPU_UP", "CPU_UP_CAS"},
+    {"CPU_UP", "CPU_UP_CLAIMED"},
+    {"CPU_UP", "UP_RECHECK"},
+    {"CPU_UP", "DOWN_OWNED"},
+    {"PAUSE", "INSIDE"},
+    {"PAUSE", "STATUS_BEFORE_STOP"},
+    {"PAUSE", "RESUME_CLEAR_FIRST"},
+    {"PAUSE", "RESUME_STOPS_AGAIN"},
+};
+
+enum { COUNT = sizeof list / sizeof list[0] };
+
+// ---- one verification
+
+static void directory(char *path, size_t size, const struct verification *v)
+{
+    snprintf(path, size, "build/tests/model/%s%s%s", v->scenario, v->barrier ? "-" : "", v->barrier ? v->barrier : "");
+}
+
+static void limit(void)
+{
+    struct rlimit cpu = {SECONDS, SECONDS}, memory = {(rlim_t)MEGABYTES << 20, (rlim_t)MEGABYTES << 20};
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    setrlimit(RLIMIT_CPU, &cpu);
+    setrlimit(RLIMIT_AS, &memory);
+}
+
+static pid_t start(const struct verification *v)
+{
+    char dir[256], command[2048];
+    pid_t pid;
+    directory(dir, sizeof dir, v);
+    // A whole state space is worth an optimised verifier. -E: `quiet` judges the end states.
+    snprintf(command, sizeof command,
+             "rm -rf %s && mkdir -p %s && cd %s && exec >log 2>&1 && "
+             "spin -DSCENARIO_%s %s%s -a ../../../../" MODEL " && "
+             "cc -O%d -w -DSAFETY -DMEMLIM=%d -o pan pan.c && exec ./pan -E -m10000 -w22",
+             dir, dir, dir, v->scenario, v->barrier ? "-DNO_BARRIER_" : "", v->barrier ? v->barrier : "",
+             v->barrier ? 0 : 2, MEGABYTES * 3 / 4);
+    fflush(stdout);
+    pid = fork();
+    if (pid == 0) {
+        limit();
+        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+        _exit(127);
+    }
+    return pid;
+}
+
+static char *contents(const char *path)
+{
+    static char text[1 << 20];
+    FILE *in = fopen(path, "r");
+    size_t n = in ? fread(text, 1, sizeof text - 1, in) : 0;
+    text[n] = 0;
+    if (in)
+        fclose(in);
+    return text;
+}
+
+// The number before these words.
+static double number_before(const char *text, const char *words)
+{
+    const char *at = strstr(text, words);
+    while (at && at > text && strchr("0123456789.e+ ", at[-1]))
+        at--;
+    return at ? strtod(at, NULL) : 0;
+}
+
+static void judge(const struct verification *v)
+{
+    char path[300];
+    const char *text, *found;
+    double states;
+    directory(path, sizeof path - 4, v);
+    strcat(path, "/log");
+    text = contents(path);
+    states = number_before(text, " states, stored");
+    found = strstr(text, "assertion violated");
+    if (v->barrier) {
+        ok(found && strstr(text, "errors: 1"), "%s: without barrier %s there is an error (%.0f states)", v->scenario, v->barrier, states);
+        note("%.*s", found ? (int)strcspn(found, "\n") : 0, found ? found : "");
+    } else if (!ok(strstr(text, "errors: 0") && !strstr(text, "not completed") && !strstr(text, "depth too small"),
+                   "%s: no error in all %.0f states", v->scenario, states)) {
+        note("see %s", path);
+    }
+}
+
+// ---- the names
+
+static bool is_name(char c)
+{
+    return (c >= 'A' && c <= 'Z') || c == '_';
+}
+
+static bool listed(const char *name, size_t length)
+{
+    for (int i = 0; i < COUNT; i++)
+        if (list[i].barrier && strlen(list[i].barrier) == length && strncmp(list[i].barrier, name, length) == 0)
+            return true;
+    return false;
+}
+
+// Is "PREFIXname" in the text?
+static bool has(const char *text, const char *prefix, const char *name)
+{
+    size_t n = strlen(name);
+    for (const char *at = text; (at = strstr(at, prefix)); at++) {
+        const char *word = at + strlen(prefix);
+        if (strncmp(word, name, n) == 0 && !is_name(word[n]))
+            return true;
+    }
+    return false;
+}
+
+// A file and our list must have the same barriers.
+static void compare(const char *path, const char *prefix)
+{
+    const char *text = contents(path);
+    unsigned wrong = 0;
+    for (int i = 0; i < COUNT; i++) {
+        if (!list[i].barrier || has(text, prefix, list[i].barrier))
+            continue;
+        note("%s does not have %s%s", path, prefix, list[i].barrier);
+        wrong++;
+    }
+    for (const char *at = text; (at = strstr(at, prefix)); at++) {
+        const char *word = at + strlen(prefix);
+        size_t n = 0;
+        while (is_name(word[n]))
+            n++;
+        if (n < 4 || listed(word, n))
+            continue;
+        note("%s has %.*s, which nothing checks", path, (int)n, word);
+        wrong++;
+    }
+    ok_u64(wrong, 0, "%s names the barriers that are checked, and no other", path);
+}
+
+int main(void)
+{
+    pid_t pid[COUNT];
+    tap_begin(600);
+    compare(MODEL, "NO_BARRIER_");
+    compare("axvcpu.h", "barrier ");
+    pid[0] = start(&list[0]);
+    for (int i = 0; i < COUNT; i++) { // two at a time
+        if (i + 1 < COUNT)
+            pid[i + 1] = start(&list[i + 1]);
+        if (pid[i] > 0)
+            waitpid(pid[i], NULL, 0);
+        judge(&list[i]);
+    }
+    return tap_done();
+}
