@@ -1611,8 +1611,8 @@ static int axvcpu_i_riscv_interrupted(struct axvcpu *v, struct axvcpu_exit *x, u
     return AXVCPU_OK;
 }
 
-/* An instruction of ours that is off: with the guest's own switch on, it is the first use of FP (priv 8.2.9);
-   if it was another one, it comes back from the guest's own hedeleg. */
+/* FP is off by our switch while the guest's own is on: taken for its first use of FP (priv 8.2.9). If it was
+   another illegal instruction it traps again, and then hedeleg gives it to the guest. */
 static bool axvcpu_i_riscv_wants_fp(const struct axvcpu_arch *a, uint64_t cause)
 {
     return cause == AXVCPU_RISCV_CAUSE_ILLEGAL && (a->sstatus & AXVCPU_RISCV_SSTATUS_FS) == 0 &&

@@ -42,6 +42,10 @@ arm64    qemu-system-aarch64                              qemu-system-arm
 arm64    aarch64-linux-gnu-gcc                            gcc-aarch64-linux-gnu
 riscv    qemu-system-riscv64                              qemu-system-misc
 riscv    riscv64-linux-gnu-gcc                            gcc-riscv64-linux-gnu
+arm64    clang                                            clang
+arm64    /usr/lib/llvm-*/lib/clang/*/lib/*/libclang_rt.*  libclang-rt-dev
+riscv    clang                                            clang
+riscv    /usr/lib/llvm-*/lib/clang/*/lib/*/libclang_rt.*  libclang-rt-dev
 x86      gcc                                              gcc
 x86      qemu-system-x86_64                               qemu-system-x86
 x86      bochs                                            bochs

@@ -342,7 +342,8 @@ static void test_percpu(void)
     static struct axvcpu_percpu cpu;
 
     ok(axvcpu_has_hardware_support(), "percpu: always supported");
-    ok(axvcpu_percpu_init(&cpu, 0) == AXVCPU_OK && axvcpu_percpu_enable(&cpu) == AXVCPU_OK && axvcpu_percpu_is_enabled(&cpu),
+    ok(axvcpu_percpu_init(&cpu, 0) == AXVCPU_OK && axvcpu_percpu_enable(&cpu) == AXVCPU_OK &&
+           axvcpu_percpu_is_enabled(&cpu),
        "percpu: enabled");
     ok_u64(axvcpu_percpu_max_guest_page_table_levels(&cpu), 4, "percpu: 4 levels");
     ok(axvcpu_percpu_disable(&cpu) == AXVCPU_OK && axvcpu_percpu_deinit(&cpu) == AXVCPU_OK, "percpu: and gone");

@@ -511,12 +511,13 @@ static void spoil_in_leaf(struct axvcpu *v, enum mock_leaf leaf)
 static void check_not_owned_and_invalid(const char *what)
 {
     int err = axvcpu_run(&self, &x);
+    bool invalid = axvcpu_get_state(&self) == AXVCPU_STATE_INVALID;
 
     mock.inside = NULL;
-    ok((axvcpu_get_state(&self) != AXVCPU_STATE_INVALID || self.owner == NULL) && axvcpu_current() == NULL,
-       "trap 42: %s: Invalid and owned is no way to be", what);
-    ok((err == AXVCPU_OK) == (axvcpu_get_state(&self) == AXVCPU_STATE_BLOCKED) &&
-           (err == AXVCPU_OK || x.kind == AXVCPU_EXIT_NOTHING),
+    ok((!invalid || self.owner == NULL) && axvcpu_current() == NULL, "trap 42: %s: Invalid and owned is no way to be",
+       what);
+    ok_u64(mock.calls[MOCK_unbind], invalid ? 1 : 0, "trap 42: %s: it leaves the hardware if its owner loses it", what);
+    ok((err == AXVCPU_OK) == !invalid && (err == AXVCPU_OK || x.kind == AXVCPU_EXIT_NOTHING),
        "trap 9: %s: run has an exit, or an error and NOTHING", what);
 }
 

@@ -21,7 +21,8 @@ void at_point(struct axvcpu *v, int point, unsigned long a)
 
     (void)a;
     snprintf(passed + at, sizeof(passed) - at, "%s%s %s%s%s", at == 0 ? "" : ", ", names[point],
-             axvcpu_state_name(axvcpu_get_state(v)), v->owner != NULL ? " owned" : "", axvcpu_current() == v ? " current" : "");
+             axvcpu_state_name(axvcpu_get_state(v)), v->owner != NULL ? " owned" : "",
+             axvcpu_current() == v ? " current" : "");
 }
 
 // ---- operations
@@ -90,9 +91,11 @@ static const struct row {
     { "bind", as_free, do_bind, "BIND_CLAIMED Free owned" },
     { "bind, the long way", as_free_with_write, do_bind, "BIND_CLAIMED Free owned" },
     { "run", as_ready, do_run,
-      "RUN_CURRENT Ready owned current, RUN_ENTER Running owned current, RUN_LEFT Running owned current, RUN_READY Ready owned" },
-    { "run, the long way", as_ready_with_write, do_run,
-      "RUN_CURRENT Running owned current, RUN_ENTER Running owned current, RUN_LEFT Running owned current, RUN_READY Ready owned" },
+      "RUN_CURRENT Ready owned current, RUN_ENTER Running owned current, RUN_LEFT Running owned current, "
+      "RUN_READY Ready owned" },
+    { "run, the long way, which it takes when the short one ends", as_ready_with_write, do_run,
+      "RUN_CURRENT Ready owned current, RUN_CURRENT Running owned current, RUN_ENTER Running owned current, "
+      "RUN_LEFT Running owned current, RUN_READY Ready owned" },
     { "unbind", as_ready, do_unbind, "UNBIND_LEFT Free owned, UNBIND_RELEASED Free" },
     { "unbind, the long way", as_ready_with_write, do_unbind, "UNBIND_LEFT Free owned, UNBIND_RELEASED Free" },
     { "block", as_ready, do_block, "BLOCK_BLOCKED Blocked owned, BLOCK_DONE Blocked owned" },

@@ -82,6 +82,7 @@ static inline uint32_t hook_cpu_id(void)
 #define AXVCPU_IRQ_HANDLER(vector) ((void)(vector))
 #define AXVCPU_SEND_KICK(token) ((void)(token))
 #define AXVCPU_TIMER_ARM(v, deadline) ((void)(v), (void)(deadline))
+#define AXVCPU_HOST_EXCEPTION(frame) ((void)(frame))
 #endif
 
 #ifdef HOOK_TRACE

@@ -44,10 +44,12 @@ static const struct backend {
     { "x86 kvm", "-DAXVCPU_ARCH_X86 -DAXVCPU_KVM", HOSTED, true, { "gcc", "clang" } },
     { "default", "", HOSTED, true, { "gcc", "clang" } },
     { "default", "", FREESTANDING, false, { "gcc", "clang" } },
-    { "arm64", "-DAXVCPU_ARCH_ARM64", ANYWHERE, false, { ARM64_CC } },
+    { "arm64", "-DAXVCPU_ARCH_ARM64", ANYWHERE, true, { ARM64_CC } },
     { "arm64 kvm", "-DAXVCPU_ARCH_ARM64 -DAXVCPU_KVM", HOSTED, false, { ARM64_CC } },
-    { "default", "", ANYWHERE, false, { ARM64_CC, RISCV_CC } },
-    { "riscv", "-DAXVCPU_ARCH_RISCV", ANYWHERE, false, { RISCV_CC } },
+    { "default", "", HOSTED, false, { ARM64_CC, RISCV_CC } },
+    { "default", "", FREESTANDING, true, { ARM64_CC } },
+    { "default", "", FREESTANDING, true, { RISCV_CC } },
+    { "riscv", "-DAXVCPU_ARCH_RISCV", ANYWHERE, true, { RISCV_CC } },
     { "riscv kvm", "-DAXVCPU_ARCH_RISCV -DAXVCPU_KVM", HOSTED, false, { RISCV_CC } },
 };
 #define NOT_READY "backend is not there yet; define AXVCPU_ARCH_FAKE"
