@@ -1088,10 +1088,10 @@ static bool axvcpu_i_x86_open_read(struct axvcpu *v)
 AXVCPU_API int axvcpu_leaf_set_reg(struct axvcpu *v, uint64_t id, uint64_t value)
 {
     uint64_t *reg = AXVCPU_REG_CLASS(id) <= 1 ? axvcpu_i_x86_reg(v, id) : NULL;
-    int err = AXVCPU_EPENDING;
+    int err = reg == NULL                ? axvcpu_i_x86_rare(v, id, &value, true) :
+              axvcpu_i_x86_open_read(v) ? AXVCPU_EPENDING :
+                                          axvcpu_i_x86_fetch(v);
 
-    if (!axvcpu_i_x86_open_read(v))
-        err = reg != NULL ? axvcpu_i_x86_fetch(v) : axvcpu_i_x86_rare(v, id, &value, true);
     if (err != 0 || reg == NULL)
         return err;
     *reg = value;

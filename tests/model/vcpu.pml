@@ -18,7 +18,7 @@
 
 /* ---- the machine ---- */
 
-#define THREADS 5
+#define THREADS 4
 #define OWNER   0
 #define WORD    1
 #define ATTN    2
@@ -29,7 +29,8 @@
 #define STATUS  7
 #define INSIDE  8
 #define TID     9 /* the thread to signal (KVM) */
-#define WORDS   10
+#define ENTRY   10 /* what axvm_cpu_up leaves to the owner */
+#define WORDS   11
 #define NONE    WORDS
 
 typedef buffer { byte at = NONE; byte keep; byte bits } /* the word becomes (word & keep) | bits */
@@ -38,7 +39,8 @@ buffer stored[THREADS + 1];
 
 bool signal[THREADS + 1];     /* sent by axvcpu_leaf_kick, not yet arrived */
 bool current[THREADS + 1];    /* axvcpu_current() != NULL */
-bool leave[THREADS + 1];      /* a signal arrived then: the guest leaves, now or on entry (immediate_exit, masked IPI) */
+bool leave[THREADS + 1];      /* a signal arrived then: the guest leaves, or as soon as it is entered
+                                 (immediate_exit on KVM, a pending interrupt on bare metal) */
 
 #define AFTER(t)  ((mem[stored[t].at] & stored[t].keep) | stored[t].bits)
 #define SEES(x)   (stored[me].at == x -> ((mem[x] & stored[me].keep) | stored[me].bits) : mem[x])
@@ -93,7 +95,7 @@ inline CAS(x, from, to, won)
 active proctype hardware()
 {
     do
-    HARDWARE(1) HARDWARE(2) HARDWARE(3) HARDWARE(4) HARDWARE(5)
+    HARDWARE(1) HARDWARE(2) HARDWARE(3) HARDWARE(4)
     od
 }
 
@@ -113,15 +115,16 @@ active proctype hardware()
 #define STOP_BIT 4
 #define OUT_BITS (KICK_BIT | STOP_BIT)
 
-mtype = { HALT, CANCELED, PAUSED, CPU_DOWN } /* kinds of exit */
+mtype = { HALT, CANCELED, PAUSED } /* kinds of exit */
 mtype = { OK, EBUSY, EBADSTATE, EAGAIN }
 
-bool masked, unmasks; /* the guest takes no interrupt; it may, at any time */
-bool window;        /* it shall leave when it does */
+bool masked;        /* the guest takes no interrupt */
+bool unmasks;       /* it may begin to */
+bool window;        /* then it shall leave */
 byte exits;         /* so often it leaves by itself; then it spins */
-bool accesses;      /* ... for accesses */
+bool accesses;      /* it leaves for accesses */
 bool due;           /* one waits to be committed */
-bool asleep;        /* in AXVCPU_PARK */
+bool asleep;        /* its CPU is in AXVCPU_PARK */
 
 /* What is checked, and known only to us. */
 byte owners;        /* threads between claim and release */
@@ -284,10 +287,13 @@ inline axvcpu_i_alert(flag)
 #ifndef NO_BARRIER_OWNER_LOAD_AFTER_FLAG
     LOAD(OWNER, owner);
 #endif
-    if
 #ifdef NO_BARRIER_KICK_UNFILTERED
-    :: owner != NOBODY && SEES(WORD) != RUNNING
+    if
+    :: SEES(WORD) != RUNNING -> owner = NOBODY
+    :: else
+    fi;
 #endif
+    if
     :: owner != NOBODY -> LOAD(TID, owner); signal[owner] = true /* axvcpu_leaf_kick */
     :: else
     fi;
@@ -543,8 +549,8 @@ init { atomic { exits = 2; accesses = true; run cpu(1); run cpu(2); run kicker(3
 #endif
 
 #ifdef SCENARIO_BLOCK
-/* The guest halts and its CPU sleeps until it is kicked, unblocked, or an interrupt comes that it would
-   take. Each of the three comes twice and waits for its effect in between. */
+/* The guest halts and its CPU sleeps until it is kicked, unblocked (twice), or an interrupt comes that it
+   would take: two of the three at a time, and each waits for its effect. */
 bool reason; /* something has begun that may wake it */
 bool wanted; /* an unblock has begun that was not yet answered */
 byte finished;
@@ -629,8 +635,8 @@ init {
 #endif
 
 #ifdef SCENARIO_INJECT
-/* Two injectors, each waits until the guest took its vector, and a kicker. The vCPU's owner may reset the
-   guest in between (axvcpu_restart). */
+/* An injector comes twice and waits each time until the guest took the vector; with him another one, or a
+   kicker. The vCPU's owner may reset the guest in between (axvcpu_restart). */
 byte finished;
 bool restarted;
 
@@ -730,22 +736,25 @@ init { atomic { run cpu(1); run cpu(2); run stranger(3); run quiet() } }
 
 /* ---- the VM layer ---- */
 
+#ifdef SCENARIO_CPU_UP
+/* Two guests start a third vCPU, which goes down again, and send it an interrupt. Two host threads want to
+   run it; one of them may keep it bound. */
 #define AXVM_I_DOWN    0 /* up */
 #define AXVM_I_CLAIMED 1
-#define AXVM_I_UP      2
+#define AXVM_I_HANDED  2 /* started, its owner has to reset the registers */
+#define AXVM_I_UP      3
 
-#ifdef SCENARIO_CPU_UP
-/* Two guests start a third vCPU, twice; two host threads wait to run it. It may go down again. */
-#define STALE 0 /* registers */
+#define STALE 0 /* registers, and entry */
 #define FRESH 1
 
 byte started, winners;
+bool sent; /* an interrupt, after the last start */
 
 inline axvcpu_restart()
 {
     axvcpu_i_open(FREE);
     if
-    :: err == OK -> STORE_RELAXED(REGS, FRESH); disown()
+    :: err == OK -> axvcpu_i_forget_interrupts(); STORE_RELAXED(REGS, FRESH); disown()
     :: else
     fi
 }
@@ -758,52 +767,92 @@ inline axvm_i_start()
     :: won -> STORE_RELAXED(UP, AXVM_I_CLAIMED)
     :: else
     fi;
-#else
-#ifdef NO_BARRIER_CPU_UP_CLAIMED
+#elif defined(NO_BARRIER_CPU_UP_CLAIMED)
     CAS(UP, AXVM_I_DOWN, AXVM_I_UP, won);
 #else
     CAS(UP, AXVM_I_DOWN, AXVM_I_CLAIMED, won);
 #endif
-#endif
     if
     :: won ->
-       won = false;
-       atomic { started++; assert(started == 1); winners++ };
-       do
-       :: axvcpu_restart();
-          if
-          :: err == EBUSY -> mem[OWNER] == NOBODY
+       atomic { started++; assert(started == 1); winners++; sent = false; taken[1] = 0 };
+       axvcpu_restart();
+       if
+#ifdef NO_BARRIER_UP_HANDED
+       :: err == EBUSY ->
+          do
+          :: err == EBUSY -> mem[OWNER] == NOBODY; axvcpu_restart()
           :: else -> break
-          fi
-       od;
-       STORE_RELEASE(UP, AXVM_I_UP)
+          od;
+          STORE_RELEASE(UP, AXVM_I_UP)
+#else
+       :: err == EBUSY ->
+#ifndef NO_BARRIER_UP_FORGETS
+          axvcpu_i_forget_interrupts();
+#endif
+          STORE_RELAXED(ENTRY, FRESH);
+#ifdef NO_BARRIER_UP_HANDED_RELEASE
+          STORE_RELAXED(UP, AXVM_I_HANDED)
+#else
+          STORE_RELEASE(UP, AXVM_I_HANDED)
+#endif
+#endif
+       :: else -> STORE_RELEASE(UP, AXVM_I_UP)
+       fi;
+       won = true
     :: else
     fi
 }
 
-inline axvm_i_visit()
+inline axvm_i_enter()
 {
+    LOAD(UP, what);
     if
-    :: SEES(UP) != AXVM_I_UP -> err = EAGAIN
-    :: else -> axvcpu_bind()
+    :: what == AXVM_I_HANDED ->
+#ifdef NO_BARRIER_UP_FORGETS
+       axvcpu_i_forget_interrupts();
+#endif
+       LOAD(ENTRY, what);
+       STORE_RELAXED(REGS, what);
+       STORE_RELAXED(ENTRY, STALE); /* only so that an old one would be found out */
+       STORE_RELEASE(UP, AXVM_I_UP)
+    :: what == AXVM_I_UP
+    :: else -> err = EAGAIN
     fi;
+    what = 0
+}
+
+inline axvm_i_once()
+{
 #ifndef NO_BARRIER_UP_RECHECK
-    if
-    :: err == OK && SEES(UP) != AXVM_I_UP -> axvcpu_unbind(); err = EAGAIN
-    :: else
-    fi;
+    axvm_i_enter();
 #endif
     if
+    :: err == OK -> assert(SEES(REGS) == FRESH); axvcpu_run(); started--; STORE_RELAXED(REGS, STALE)
+    :: else
+    fi
+}
+
+inline axvm_i_after()
+{
+    if
+    :: err == OK -> STORE_RELEASE(UP, AXVM_I_DOWN)
+    :: else
+    fi
+}
+
+#define MAY_ENTER (mem[UP] == AXVM_I_UP || mem[UP] == AXVM_I_HANDED)
+
+inline axvm_i_visit()
+{
+    axvcpu_bind();
+    if
     :: err == OK ->
-       assert(SEES(REGS) == FRESH);
-       axvcpu_run();
-       started--;
-       STORE_RELAXED(REGS, STALE);
+       axvm_i_once();
 #ifdef NO_BARRIER_DOWN_OWNED
        axvcpu_unbind();
-       STORE_RELEASE(UP, AXVM_I_DOWN)
+       axvm_i_after()
 #else
-       STORE_RELEASE(UP, AXVM_I_DOWN);
+       axvm_i_after();
        axvcpu_unbind()
 #endif
     :: else
@@ -815,7 +864,20 @@ proctype cpu(byte me)
     LOCALS;
 
     do
-    :: mem[UP] == AXVM_I_UP && mem[OWNER] == NOBODY -> axvm_i_visit()
+    :: MAY_ENTER && mem[OWNER] == NOBODY -> axvm_i_visit()
+    od
+}
+
+/* axvm_step: it binds first and unbinds last. */
+proctype stepper(byte me)
+{
+    LOCALS;
+
+    mem[OWNER] == NOBODY;
+    axvcpu_bind();
+    do
+    :: err != EBUSY -> MAY_ENTER; err = OK; axvm_i_once(); axvm_i_after()
+    :: err == EBUSY -> break
     od
 }
 
@@ -824,19 +886,40 @@ proctype starter(byte me)
     LOCALS;
 
     do
-    :: rounds < 2 -> mem[UP] == AXVM_I_DOWN; axvm_i_start(); rounds++
+    :: rounds < 2 -> mem[UP] == AXVM_I_DOWN; axvm_i_start(); won = false; rounds++
     :: else -> break
     od
+}
+
+proctype sender(byte me)
+{
+    LOCALS;
+
+    axvm_i_start();
+    if
+    :: won -> won = false; sent = true; axvcpu_inject_interrupt(1)
+    :: else
+    fi
 }
 
 proctype quiet()
 {
     timeout;
     assert(winners >= 1);
-    assert(mem[UP] == (in_guest -> AXVM_I_UP : AXVM_I_DOWN))
+    assert(mem[UP] == (in_guest -> AXVM_I_UP : AXVM_I_DOWN));
+    assert(!in_guest || !sent || taken[1])
 }
 
-init { atomic { exits = 2; run cpu(1); run cpu(2); run starter(3); run starter(4); run quiet() } }
+init {
+    atomic {
+        if
+        :: run cpu(2); exits = 1; run starter(3); run starter(4)
+        :: run stepper(2); exits = 1; run starter(3); run starter(4)
+        :: run stepper(2); run sender(3)
+        fi;
+        run cpu(1); run quiet()
+    }
+}
 #endif
 
 #ifdef SCENARIO_PAUSE
@@ -845,8 +928,6 @@ init { atomic { exits = 2; run cpu(1); run cpu(2); run starter(3); run starter(4
 #define AXVM_STATUS_SUSPENDED 1
 #define AXVM_STATUS_STOPPING  2
 #define AXVM_STATUS_STOPPED   3
-
-
 
 inline axvm_i_stopped()
 {

@@ -7,6 +7,7 @@ static void park_sleep(struct axvcpu *v);
 static void park_wake(struct axvcpu *v);
 #define AXVCPU_PARK(v) park_sleep(v)
 #define AXVCPU_WAKE(v) park_wake(v)
+#define VM_CHAOS 256
 #include "vm.h"
 #include "park.h"
 

@@ -2,6 +2,7 @@
 //
 // CPU_UP and CPU_DOWN: of two callers one wins, the guests are told, registers are reset, entry and argument
 // arrive at full width, and a vCPU that went down comes up again, whoever runs it at the moment (trap 27).
+#define VM_CHAOS 128
 #include "vm.h"
 
 static struct machine mc;

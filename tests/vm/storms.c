@@ -5,6 +5,7 @@
 // them (trap 44), defaults that change. No deadlock, nothing lost, nothing left behind, no mixed-up handler.
 //
 // Without PARK and WAKE: a vCPU that its handler blocks comes back to the caller. sleep.c has the other way.
+#define VM_CHAOS 64
 #include "vm.h"
 
 static struct machine mc;
