@@ -741,8 +741,8 @@ init { atomic { run cpu(1); run cpu(2); run stranger(3); run quiet() } }
    run it; one of them may keep it bound. */
 #define AXVM_I_DOWN    0 /* up */
 #define AXVM_I_CLAIMED 1
-#define AXVM_I_HANDED  2 /* started, its owner has to reset the registers */
-#define AXVM_I_UP      3
+#define AXVM_I_UP      2
+#define AXVM_I_HANDED  3 /* started, its owner has to reset the registers */
 
 #define STALE 0 /* registers, and entry */
 #define FRESH 1

@@ -819,6 +819,7 @@ static void test_strings(void)
                     script[0].exit.io.data = 0x77;
                     vm_loaded(&mc, 1);
                     must(axvm_add_port(&mc.vm, 0x40, 8, string_device, &d) == AXVCPU_OK);
+                    must(axvm_set_whole(&mc.vm, AXVM_PORT, 0x40, whole == 0) == AXVCPU_OK);
                     must(axvm_set_whole(&mc.vm, AXVM_PORT, 0x40, whole != 0) == AXVCPU_OK);
                     PLAY(&mc, 0, script);
                     good = axvm_run_vcpu(&mc.vm, 0, &x) == AXVCPU_OK && x.kind == AXVCPU_EXIT_RAW;

@@ -2,6 +2,7 @@
 //
 // Interrupts from other threads and from signal handlers: none is lost, none comes twice, those that nobody
 // waited for coalesce. Then masks, lines, vectors and states, one by one.
+#define VM_CHAOS 256
 #include "vm.h"
 
 static struct machine mc;

@@ -2,6 +2,7 @@
 //
 // Kicks: each is answered by one CANCELED, in this run or the next; those that nobody waited for coalesce;
 // none is left over. From other threads and from signal handlers, with and without the VM's loop.
+#define VM_CHAOS 256
 #include "vm.h"
 
 static struct machine mc;

@@ -230,8 +230,9 @@ static void test_resume_is_clean(uint64_t seed)
 
 // ---- lives: started, run by four threads, shut down at some moment by somebody
 
-enum killer { K_THREAD, K_HANDLER, K_TWO, K_PAUSED, KILLERS };
-static const char *const killers[] = { "another thread", "a handler", "two threads", "another thread, when it is Suspended" };
+enum killer { K_THREAD, K_HANDLER, K_TWO, K_PAUSED, K_RESUMED, KILLERS };
+static const char *const killers[] = { "another thread", "a handler", "two threads", "another thread, when it is Suspended",
+                                       "another thread, while a third one resumes it" };
 static uint32_t countdown, shutdowns;
 
 static enum axvm_answer kill_it(struct axvm *vm, struct axvcpu *v, struct axvcpu_exit *x, void *arg)
@@ -249,10 +250,19 @@ static void *kill_main(void *arg)
     return NULL;
 }
 
+static void *resume_main(void *arg)
+{
+    int err = axvm_resume(&mc.vm);
+
+    (void)arg;
+    must(err == AXVCPU_OK || err == AXVCPU_EBADSTATE);
+    return NULL;
+}
+
 static void test_lives(enum killer who, uint64_t seed)
 {
     struct chance c = { seed };
-    uint64_t n = rounds("lives", 400), i, bad = 0;
+    uint64_t n = rounds("lives", 1000), i, bad = 0;
 
     for (i = 0; i < n; i++) {
         pthread_t t[VCPUS], a = pthread_self(), b = a;
@@ -265,8 +275,10 @@ static void test_lives(enum killer who, uint64_t seed)
             must(axvm_set_default(&mc.vm, AXVCPU_EXIT_HYPERCALL, kill_it, NULL) == AXVCPU_OK);
         while (delay-- != 0)
             (void)sched_yield();
-        if (who == K_PAUSED && axvm_pause(&mc.vm) != AXVCPU_OK)
+        if ((who == K_PAUSED || who == K_RESUMED) && axvm_pause(&mc.vm) != AXVCPU_OK)
             bad++;
+        if (who == K_RESUMED)
+            b = thread(resume_main, NULL);
         if (who != K_HANDLER)
             a = thread(kill_main, NULL);
         if (who == K_TWO)
@@ -275,7 +287,7 @@ static void test_lives(enum killer who, uint64_t seed)
             bad++;
         if (who != K_HANDLER)
             join(a);
-        if (who == K_TWO)
+        if (who == K_TWO || who == K_RESUMED)
             join(b);
         bad += shutdowns != 1 || axvm_get_status(&mc.vm) != AXVM_STATUS_STOPPED;
         vm_gone(&mc);
