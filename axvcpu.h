@@ -558,7 +558,8 @@ struct axvm_i_member {
     uint64_t device;              /* the id of the range whose handler runs; 0: none */
     uint64_t seen;                /* the table version that `hit` is from; 0: none */
     uint32_t hit_class;
-    uint32_t up;                  /* AXVM_I_DOWN, _CLAIMED, _UP */
+    uint32_t up;                  /* AXVM_I_DOWN, _CLAIMED, _UP, _HANDED */
+    uint64_t entry, arg;          /* with _HANDED */
     struct axvm_i_slot hit;       /* the last range found */
     const struct axvcpu_exit *asked; /* the record of its last CPU_UP exit */
 };
@@ -1172,7 +1173,8 @@ AXVCPU_I_INLINE uint32_t axvcpu_i_word(const struct axvcpu *v)
 
 /* The one place that changes a state word, from what the caller has just read. Only the owner changes it,
    with a plain store (atomic for get_state elsewhere); but anybody may wake a Blocked vCPU, so into and out
-   of Blocked it is a compare-and-swap, and a full barrier. */
+   of Blocked it is a compare-and-swap, and a full barrier: barrier BLOCK_STATE in, barrier WAKE_CAS out.
+   (Each barrier that has a name here has a switch in tests/model/vcpu.pml that removes it.) */
 AXVCPU_I_INLINE bool axvcpu_i_change(struct axvcpu *v, uint32_t from, uint32_t to)
 {
     if ((from & AXVCPU_I_STATE) == AXVCPU_STATE_BLOCKED || (to & AXVCPU_I_STATE) == AXVCPU_STATE_BLOCKED)
@@ -1201,6 +1203,8 @@ AXVCPU_I_INLINE int axvcpu_percpu_init(struct axvcpu_percpu *p, uint32_t cpu_id)
     return axvcpu_i_percpu_init(p, cpu_id, AXVCPU_ABI);
 }
 
+/* The compare-and-swap lets one in (barrier BIND_CAS) and is out before run looks at the attention word
+   (barrier OWNER_BEFORE_ATTN): a kicker finds the owner, or has left his flag before. */
 AXVCPU_I_INLINE int axvcpu_bind(struct axvcpu *v)
 {
     void *nobody = NULL, *token = AXVCPU_CPU_TOKEN(); /* up here a loop can keep it */
@@ -1237,7 +1241,7 @@ AXVCPU_I_INLINE int axvcpu_unbind(struct axvcpu *v)
     axvcpu_i_change(v, AXVCPU_I_WORD(READY), AXVCPU_I_WORD(FREE));
     AXVCPU_CURRENT_SET(NULL);
     AXVCPU_TRACE(v, AXVCPU_TRACE_UNBIND_LEFT, 0, 0);
-    AXVCPU_ATOMIC_STORE_RELEASE(&v->owner, NULL);
+    AXVCPU_ATOMIC_STORE_RELEASE(&v->owner, NULL); /* barrier UNBIND_RELEASE: who binds next sees Free */
     AXVCPU_TRACE(v, AXVCPU_TRACE_UNBIND_RELEASED, 0, 0);
     return AXVCPU_OK;
 }
@@ -1270,7 +1274,7 @@ AXVCPU_I_INLINE int axvcpu_i_enter(struct axvcpu *v, struct axvcpu_exit *x)
 }
 
 /* The common case: mine, Ready, nothing unanswered, nothing wanted. The current pointer comes before the
-   look at the attention word: a signal handler that finds it set stops this run, one that came earlier is
+   look at the attention word (barrier RUN_CURRENT): a signal handler that finds it set stops this run, one that came earlier is
    seen in the word. The owner word was written before (bind), so a kicker who missed it left its flag. */
 AXVCPU_I_INLINE int axvcpu_run(struct axvcpu *v, struct axvcpu_exit *x)
 {
@@ -1726,7 +1730,7 @@ AXVCPU_I_COLD AXVCPU_API int axvcpu_i_fail(struct axvcpu *v, uint32_t op, int er
 }
 
 /* The order of checks, once for all operations: EINVAL, ENESTED, EBUSY, EBADSTATE. An unowned vCPU is
-   claimed before its state is looked at; *claimed says that the claim ends with the operation. */
+   claimed before its state is looked at (barrier CLAIM_FIRST); *claimed says that the claim ends with the operation. */
 static int axvcpu_i_open(struct axvcpu *v, uint32_t op, bool *claimed)
 {
     const struct axvcpu_i_rule *rule = &axvcpu_i_rules[op];
@@ -1998,6 +2002,7 @@ static void axvcpu_i_forget_interrupts(struct axvcpu *v)
     size_t i;
 
     (void)AXVCPU_ATOMIC_FETCH_AND(&v->attn, AXVCPU_I_CALM | AXVCPU_ATTN_KICK | AXVCPU_ATTN_STOP);
+    /* barrier FORGET_FLAG_FIRST: a vector that comes now is forgotten, or has its flag */
     for (i = 0; i < sizeof(v->pending) / sizeof(v->pending[0]); i++) {
         (void)AXVCPU_ATOMIC_XCHG(&v->pending[i], 0u);
         (void)AXVCPU_ATOMIC_XCHG(&v->lines[i], 0u);
@@ -2022,7 +2027,7 @@ AXVCPU_API int axvcpu_reset(struct axvcpu *v)
     return axvcpu_i_finish(v, AXVCPU_OP_RESET, true, AXVCPU_OK, AXVCPU_STATE_CREATED);
 }
 
-AXVCPU_API int axvcpu_restart(struct axvcpu *v, axvcpu_gpa_t entry, uint64_t arg)
+static int axvcpu_i_restart(struct axvcpu *v, axvcpu_gpa_t entry, uint64_t arg, bool forget)
 {
     enum axvcpu_state state;
     bool claimed;
@@ -2032,9 +2037,15 @@ AXVCPU_API int axvcpu_restart(struct axvcpu *v, axvcpu_gpa_t entry, uint64_t arg
         return err;
     AXVCPU_CURRENT_SET(v);
     state = axvcpu_get_state(v);
-    axvcpu_i_forget_interrupts(v);
+    if (forget)
+        axvcpu_i_forget_interrupts(v);
     axvcpu_i_flags(v, AXVCPU_I_ACCESS, 0);
     return axvcpu_i_finish(v, AXVCPU_OP_RESTART, claimed, axvcpu_leaf_restart(v, entry, arg), state);
+}
+
+AXVCPU_API int axvcpu_restart(struct axvcpu *v, axvcpu_gpa_t entry, uint64_t arg)
+{
+    return axvcpu_i_restart(v, entry, arg, true);
 }
 
 /* put and load differ in the leaf and in the flag that they expect and leave. */
@@ -2100,14 +2111,15 @@ static int axvcpu_i_attend(struct axvcpu *v, struct axvcpu_exit *x, uint32_t wha
 
     *done = out != 0;
     if (*done) {
-        (void)AXVCPU_ATOMIC_FETCH_AND(&v->attn, ~out);
+        (void)AXVCPU_ATOMIC_FETCH_AND(&v->attn, ~out); /* barrier ATTEND_CLEAR: what others set meanwhile stays */
         axvcpu_i_exit(x, AXVCPU_EXIT_CANCELED);
         x->flags = out == AXVCPU_ATTN_STOP ? AXVCPU_EXIT_PAUSED : 0;
         return AXVCPU_OK;
     }
     if (what == 0)
         return AXVCPU_OK;
-    (void)AXVCPU_ATOMIC_FETCH_AND(&v->attn, ~what); /* before the pending set is read: a later one shows again */
+    /* barrier ATTEND_CLEAR_FIRST, before the pending set is read: a later one shows again */
+    (void)AXVCPU_ATOMIC_FETCH_AND(&v->attn, ~what);
     err = axvcpu_leaf_inject(v, &left);
     if (left != 0)
         (void)AXVCPU_ATOMIC_FETCH_OR(&v->attn, left);
@@ -2127,7 +2139,7 @@ static int axvcpu_i_commit(struct axvcpu *v, struct axvcpu_exit *x, bool enterin
 }
 
 /* What run does before it enters: commit, a further exit, a kick, injection - in this order. The attention
-   word is looked at once: a commit that was left to the entry needs that entry. A kick that comes later
+   word is looked at once (barrier ONE_LOOK): a commit that was left to the entry needs that entry. A kick that comes later
    ends it, as it would any other. */
 static int axvcpu_i_prepare(struct axvcpu *v, struct axvcpu_exit *x, bool *done)
 {
@@ -2190,8 +2202,10 @@ AXVCPU_API int axvcpu_settle(struct axvcpu *v, struct axvcpu_exit *x)
     if ((AXVCPU_ATOMIC_LOAD_RELAXED(&v->word) & AXVCPU_I_DUE) != 0) {
         AXVCPU_CURRENT_SET(v);
         err = axvcpu_i_commit(v, x, false);
-        if (err != 0)
+        if (err != 0) {
+            axvcpu_i_exit(x, AXVCPU_EXIT_NOTHING);
             axvcpu_i_flags(v, 0, AXVCPU_I_DUE); /* nothing is lost; it may be tried again */
+        }
         AXVCPU_CURRENT_SET(NULL);
     }
     return axvcpu_i_close(v, claimed, err);
@@ -2317,9 +2331,11 @@ AXVCPU_API int axvcpu_irq_next(const struct axvcpu *v)
 
 AXVCPU_API void axvcpu_irq_take(struct axvcpu *v, uint32_t vector)
 {
+    /* barrier IRQ_TAKE: the other vectors are other CPUs' to set */
     (void)AXVCPU_ATOMIC_FETCH_AND(&v->pending[vector / 64], ~(UINT64_C(1) << (vector % 64)));
 }
 
+/* barrier PENDING_MASKED: not every interrupt ends a halt. */
 AXVCPU_API bool axvcpu_pending(const struct axvcpu *v)
 {
     if (!axvcpu_i_is_vcpu(v))
@@ -2337,12 +2353,13 @@ static bool axvcpu_i_wake(struct axvcpu *v)
         return false;
     if (!axvcpu_i_change(v, word, word ^ (AXVCPU_STATE_BLOCKED ^ AXVCPU_STATE_READY)))
         return axvcpu_i_wake(v); /* woken by another, or a flag has changed */
-    AXVCPU_I_WAKE(v);
+    AXVCPU_I_WAKE(v); /* barrier WAKE_AFTER_STATE: PARK looks at the state */
     return true;
 }
 
-/* Raise attention, then wake or signal whoever has the vCPU: the flag first, so that one of the two, this
-   CPU or the owner, sees what the other has written. Never asks whether it is Running. */
+/* Raise attention, then wake or signal whoever has the vCPU: the flag first (barrier KICK_FLAG), then the
+   owner (barrier OWNER_LOAD_AFTER_FLAG), so that one of the two, this CPU or the owner, sees what the other
+   has written. Never asks whether it is Running (barrier KICK_UNFILTERED). */
 static void axvcpu_i_alert(struct axvcpu *v, uint32_t attn, uint32_t point)
 {
     void *owner;
@@ -2372,6 +2389,7 @@ AXVCPU_API int axvcpu_inject_interrupt(struct axvcpu *v, uint32_t vector)
 
     if (err != 0)
         return err;
+    /* barrier PENDING_BEFORE_FLAG: who clears the flag finds the vector */
     (void)AXVCPU_ATOMIC_FETCH_OR(&v->pending[vector / 64], UINT64_C(1) << (vector % 64));
     axvcpu_i_alert(v, AXVCPU_ATTN_IRQ, AXVCPU_TRACE_INJECT_FLAGGED);
     return AXVCPU_OK;
@@ -2431,7 +2449,7 @@ AXVCPU_API int axvcpu_inject_hw(struct axvcpu *v, uint32_t vintid, uint32_t pint
     return err != 0 ? err : axvcpu_leaf_inject_hw(v, vintid, pintid);
 }
 
-/* Blocked first, then the reasons to stay awake, each side with a full barrier between its two steps: an
+/* Blocked first (barrier BLOCK_STATE_FIRST), then the reasons to stay awake, each side with a full barrier between its two steps: an
    unblocker, kicker or injector either finds Blocked or is found here. */
 AXVCPU_API int axvcpu_block(struct axvcpu *v)
 {
@@ -2457,9 +2475,9 @@ AXVCPU_API int axvcpu_unblock(struct axvcpu *v)
         return axvcpu_i_complain(AXVCPU_OP_UNBLOCK, v, AXVCPU_EINVAL, "not an initialised vCPU");
     if (axvcpu_i_wake(v))
         return AXVCPU_OK;
-    (void)AXVCPU_ATOMIC_XCHG(&v->latch, 1u);
+    (void)AXVCPU_ATOMIC_XCHG(&v->latch, 1u); /* barrier UNBLOCK_LATCH: out before the state is looked at */
     AXVCPU_TRACE(v, AXVCPU_TRACE_UNBLOCK_LATCHED, 0, 0);
-    (void)axvcpu_i_wake(v); /* it may have blocked since, without seeing the latch */
+    (void)axvcpu_i_wake(v); /* barrier UNBLOCK_AGAIN: it may have blocked since, without seeing the latch */
     return AXVCPU_OK;
 }
 
@@ -2702,6 +2720,7 @@ AXVCPU_I_C_END
 #define AXVM_I_DOWN 0u
 #define AXVM_I_CLAIMED 1u
 #define AXVM_I_UP 2u
+#define AXVM_I_HANDED 3u /* started; its CPU, which keeps it bound, has to reset the registers */
 
 #if AXVCPU_I_HOSTED
 #include <sched.h>
@@ -2919,7 +2938,8 @@ AXVCPU_API int axvm_deinit(struct axvm *vm)
 
 /* >>vm status */
 
-/* Everybody out: a guest that runs is left, one that sleeps wakes. */
+/* Everybody out: a guest that runs is left, one that sleeps wakes. The status has changed before
+   (barrier STATUS_BEFORE_STOP), so who finds the flag finds the reason. */
 static void axvm_i_stop_all(struct axvm *vm)
 {
     uint32_t i;
@@ -2939,7 +2959,8 @@ AXVCPU_API int axvm_pause(struct axvm *vm)
     return err;
 }
 
-/* The flags go while nobody can raise new ones for a next pause. A shutdown can: then they come back. One
+/* The flags go while nobody can raise new ones for a next pause (barrier RESUME_CLEAR_FIRST). A shutdown can:
+   then they come back (barrier RESUME_STOPS_AGAIN). One
    that is raised late finds a running VM and means nothing (axvm_i_once). */
 AXVCPU_API int axvm_resume(struct axvm *vm)
 {
@@ -3421,6 +3442,20 @@ static bool axvm_i_may_run(struct axvm *vm, struct axvcpu_exit *x)
     return status == AXVM_STATUS_RUNNING;
 }
 
+/* Is it up? Asked by the owner (barrier UP_RECHECK): until it was his, it may have gone down and be about
+   to start anew. What was left to him is done here. */
+static int axvm_i_enter(struct axvcpu *v)
+{
+    uint32_t up = AXVCPU_ATOMIC_LOAD_ACQUIRE(&v->vm.up);
+    int err;
+
+    if (up != AXVM_I_HANDED)
+        return up == AXVM_I_UP ? AXVCPU_OK : AXVCPU_EAGAIN;
+    err = axvcpu_i_restart(v, axvcpu_gpa(v->vm.entry), v->vm.arg, false);
+    AXVCPU_ATOMIC_STORE_RELEASE(&v->vm.up, err == 0 ? AXVM_I_UP : AXVM_I_DOWN);
+    return err;
+}
+
 /* One run, and what the VM makes of the exit. *again: nothing for the caller in it. */
 static int axvm_i_once(struct axvm *vm, struct axvcpu *v, struct axvcpu_exit *x, bool *again)
 {
@@ -3429,15 +3464,15 @@ static int axvm_i_once(struct axvm *vm, struct axvcpu *v, struct axvcpu_exit *x,
     *again = false;
     axvcpu_i_exit(x, AXVCPU_EXIT_NOTHING);
     AXVCPU_ATOMIC_STORE_RELAXED(&v->vm.asked, NULL);
-    if (!axvm_i_may_run(vm, x))
-        return AXVCPU_OK;
-    err = axvcpu_run(v, x);
-    if (err != 0)
-        return err;
-    if (x->kind == AXVCPU_EXIT_CANCELED && (x->flags & AXVCPU_EXIT_PAUSED) != 0) {
-        *again = axvm_i_may_run(vm, x); /* resumed meanwhile: then it was nothing */
-        return AXVCPU_OK;
-    }
+    do { /* a stop flag: if the VM was resumed meanwhile it was nothing */
+        if (!axvm_i_may_run(vm, x))
+            return AXVCPU_OK;
+        err = axvm_i_enter(v);
+        if (err == 0)
+            err = axvcpu_run(v, x);
+        if (err != 0)
+            return err;
+    } while (x->kind == AXVCPU_EXIT_CANCELED && (x->flags & AXVCPU_EXIT_PAUSED) != 0);
 #if !AXVCPU_I_HOSTED
     if (x->kind == AXVCPU_EXIT_EXTERNAL_INTERRUPT && x->irq.vector != AXVCPU_NO_VECTOR) {
         AXVCPU_IRQ_HANDLER(x->irq.vector);
@@ -3497,7 +3532,8 @@ static void axvm_i_leave(struct axvm *vm)
         axvm_i_stopped(vm);
 }
 
-/* A vCPU that said CPU_DOWN is down once it has left its CPU. */
+/* A vCPU that said CPU_DOWN is down; barrier DOWN_OWNED: said while we have it; once we are gone anybody may
+   run it. */
 static void axvm_i_after(struct axvcpu *v, const struct axvcpu_exit *x, int err)
 {
     if (err == 0 && x->kind == AXVCPU_EXIT_CPU_DOWN && (x->flags & AXVCPU_EXIT_HANDLED) == 0)
@@ -3510,16 +3546,15 @@ static int axvm_i_visit(struct axvm *vm, struct axvcpu *v, struct axvcpu_exit *x
 
     if (!axvm_i_may_run(vm, x))
         return AXVCPU_OK;
-    if (AXVCPU_ATOMIC_LOAD_ACQUIRE(&v->vm.up) != AXVM_I_UP || axvcpu_get_state(v) == AXVCPU_STATE_BLOCKED)
+    if (AXVCPU_ATOMIC_LOAD_ACQUIRE(&v->vm.up) < AXVM_I_UP || axvcpu_get_state(v) == AXVCPU_STATE_BLOCKED)
         return AXVCPU_EAGAIN;
     err = axvcpu_bind(v);
     if (err != 0)
         return err == AXVCPU_EBUSY ? AXVCPU_EAGAIN : err;
     err = axvm_i_loop(vm, v, x);
-    left = axvcpu_get_state(v) == AXVCPU_STATE_READY ? axvcpu_unbind(v) : AXVCPU_OK; /* Invalid has left */
-    err = err != 0 ? err : left;
     axvm_i_after(v, x, err);
-    return err;
+    left = axvcpu_get_state(v) == AXVCPU_STATE_READY ? axvcpu_unbind(v) : AXVCPU_OK; /* Invalid has left */
+    return err != 0 ? err : left;
 }
 
 AXVCPU_API int axvm_run_vcpu(struct axvm *vm, uint32_t id, struct axvcpu_exit *x)
@@ -3529,7 +3564,7 @@ AXVCPU_API int axvm_run_vcpu(struct axvm *vm, uint32_t id, struct axvcpu_exit *x
 
     if (err != 0)
         return err;
-    (void)AXVCPU_ATOMIC_FETCH_ADD(&vm->inside, 1u); /* before the status is looked at: see axvm_i_stopped */
+    (void)AXVCPU_ATOMIC_FETCH_ADD(&vm->inside, 1u); /* barrier INSIDE, before the status is looked at */
     err = axvm_i_visit(vm, v, x);
     axvm_i_leave(vm);
     return err;
@@ -3580,7 +3615,10 @@ static struct axvcpu *axvm_i_target(struct axvm *vm, uint64_t target)
     return NULL;
 }
 
-/* The claim is one compare-and-swap, so of two callers one wins; no lock of the caller's is involved. */
+/* The claim is one compare-and-swap (barrier CPU_UP_CAS), so of two callers one wins; no lock of the caller's
+   is involved. Claimed is not up (barrier CPU_UP_CLAIMED): the registers come first. Who has the vCPU bound
+   does that himself (barrier UP_HANDED): to wait for him may be for ever. Interrupts are forgotten at once
+   (barrier UP_FORGETS), those that come after this call are for the vCPU that it started. */
 static int axvm_i_start(struct axvcpu *v, axvcpu_gpa_t entry, uint64_t arg)
 {
     uint32_t down = AXVM_I_DOWN;
@@ -3589,9 +3627,16 @@ static int axvm_i_start(struct axvcpu *v, axvcpu_gpa_t entry, uint64_t arg)
     if (!AXVCPU_ATOMIC_CAS(&v->vm.up, &down, AXVM_I_CLAIMED))
         return AXVCPU_EBUSY;
     AXVCPU_TRACE(v, AXVCPU_TRACE_CPU_UP_CLAIMED, 0, 0);
-    while ((err = axvcpu_restart(v, entry, arg)) == AXVCPU_EBUSY)
-        AXVCPU_I_RELAX(); /* somebody reads its registers */
-    AXVCPU_ATOMIC_STORE_RELEASE(&v->vm.up, err == 0 ? AXVM_I_UP : AXVM_I_DOWN);
+    err = axvcpu_restart(v, entry, arg);
+    if (err == AXVCPU_EBUSY) {
+        axvcpu_i_forget_interrupts(v);
+        v->vm.entry = entry.addr;
+        v->vm.arg = arg;
+        AXVCPU_ATOMIC_STORE_RELEASE(&v->vm.up, AXVM_I_HANDED); /* barrier UP_HANDED_RELEASE: with entry and arg */
+        err = AXVCPU_OK;
+    } else {
+        AXVCPU_ATOMIC_STORE_RELEASE(&v->vm.up, err == 0 ? AXVM_I_UP : AXVM_I_DOWN);
+    }
     AXVCPU_TRACE(v, AXVCPU_TRACE_CPU_UP_DONE, 0, 0);
     return err;
 }
@@ -4087,7 +4132,7 @@ AXVCPU_I_COLD static int axvcpu_i_kvm_enter_thread(void)
     return AXVCPU_OK;
 }
 
-/* The thread's id is out before the owner next looks at its attention word, hence the exchange: a kicker
+/* The thread's id is out before the owner next looks at its attention word (barrier BIND_TID): a kicker
    who still sees the old one has left its flag before that. */
 AXVCPU_API int axvcpu_leaf_bind(struct axvcpu *v)
 {
@@ -4187,7 +4232,8 @@ static inline long axvcpu_i_kvm_enter(int fd)
 #endif
 
 /* A signal, or an application processor that has just been started (EAGAIN, once): whatever is in the run
-   page is from an earlier exit. immediate_exit goes before the attention is looked at. */
+   page is from an earlier exit. immediate_exit goes before the attention is looked at
+   (barrier LEAVE_CLEAR_FIRST). */
 AXVCPU_I_COLD static int axvcpu_i_kvm_interrupted(struct axvcpu *v, long code, struct axvcpu_exit *x)
 {
     bool done;
@@ -4697,13 +4743,13 @@ AXVCPU_API int axvcpu_leaf_set_reg(struct axvcpu *v, uint64_t id, uint64_t value
 
     if (err != 0 || reg == NULL)
         return err != 0 ? err : AXVCPU_ENOSUPPORT;
-    *reg = value;
+    AXVCPU_ATOMIC_STORE_RELAXED(reg, value); /* the flags may be looked at from elsewhere, by wakes */
     return AXVCPU_OK;
 }
 
 AXVCPU_API bool axvcpu_leaf_wakes(const struct axvcpu *v, bool queued)
 {
-    return queued && (v->arch.flags & AXVCPU_FAKE_MASKED) == 0;
+    return queued && (AXVCPU_ATOMIC_LOAD_RELAXED(&v->arch.flags) & AXVCPU_FAKE_MASKED) == 0;
 }
 
 /* The guest takes all that is pending at once, highest first; a line that stays up comes again. */

@@ -223,8 +223,10 @@ static void check(uint64_t n)
            (unsigned)n, mock_name(mock.failed));
         return;
     }
+    ok_u64(mock.not_current, 0, "call %u: %s fails in %s: no leaf without its vCPU being current", (unsigned)n,
+           mock_name(mock.failed), life[i].name);
     ok(err == AXVCPU_EIO && as_expected(life[i].effect, &b) && unbound_once(life[i].effect, &b) &&
-           (life[i].fn != run || x.kind == AXVCPU_EXIT_NOTHING),
+           ((life[i].fn != run && life[i].fn != settle) || x.kind == AXVCPU_EXIT_NOTHING),
        "call %u: %s fails in %s: state, owner, one unbind", (unsigned)n, mock_name(mock.failed), life[i].name);
     ok(recovers(i) && axvcpu_current() == NULL && memcmp(&vcpu, &zero, sizeof(vcpu)) == 0,
        "call %u: %s fails in %s: and life goes on", (unsigned)n, mock_name(mock.failed), life[i].name);
@@ -267,6 +269,7 @@ int main(void)
        "without a failure the life comes to its end");
     ok_u64(caught.lines, 0, "and nothing is logged");
     ok_u64(mock.exit_count, 0, "and all exits were seen");
+    ok_u64(mock.not_current, 0, "and every leaf found its vCPU current");
     test_coverage();
     total = mock.total;
     for (n = 1; n <= total; n++)

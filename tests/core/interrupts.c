@@ -357,7 +357,7 @@ static void test_forgotten(void)
 
 // ---- threads: nothing is lost. A round that is lost never ends; the watchdog says so.
 
-enum { ROUNDS = 2000 };
+enum { ROUNDS = 1000 };
 
 static struct {
     uint32_t sent, served, stop, wrong;

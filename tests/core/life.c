@@ -170,8 +170,9 @@ static void put(void)
     forget_lines();
 }
 
-static void check_refused(const char *name, int err)
+static void check_refused(const char *name, int err, const char *line)
 {
+    ok_str(caught.last, line, "%s: the line says why", name);
     ok(err == AXVCPU_EBADSTATE && caught.lines == 1 && axvcpu_get_state(&vcpu) == AXVCPU_STATE_READY &&
            vcpu.owner == AXVCPU_CPU_TOKEN() && axvcpu_current() == NULL,
        "%s: EBADSTATE, one line, unchanged", name);
@@ -181,12 +182,12 @@ static void test_put_and_load(void)
 {
     put();
     ok(axvcpu_get_state(&vcpu) == AXVCPU_STATE_READY && vcpu.owner == AXVCPU_CPU_TOKEN(), "put: state and owner stay");
-    check_refused("run of a put vCPU", axvcpu_run(&vcpu, &x));
+    check_refused("run of a put vCPU", axvcpu_run(&vcpu, &x), "run of vCPU 1.7: it is put; load it first");
     forget_lines();
-    check_refused("put of a put vCPU", axvcpu_put(&vcpu));
+    check_refused("put of a put vCPU", axvcpu_put(&vcpu), "put of vCPU 1.7: it is put already");
     must(axvcpu_load(&vcpu) == AXVCPU_OK);
     forget_lines();
-    check_refused("load of a loaded vCPU", axvcpu_load(&vcpu));
+    check_refused("load of a loaded vCPU", axvcpu_load(&vcpu), "load of vCPU 1.7: it is loaded already");
     ok(axvcpu_run(&vcpu, &x) == AXVCPU_OK && axvcpu_fake_calls(&vcpu, AXVCPU_FAKE_PUT) == 1 &&
            axvcpu_fake_calls(&vcpu, AXVCPU_FAKE_LOAD) == 1,
        "loaded, it runs");

@@ -49,6 +49,7 @@ struct mock {
     uint64_t fail_at; // the call, counted by total, that fails; 0: none
     int fail_with;
     enum mock_leaf failed;                     // which leaf that was
+    unsigned not_current; // leaves that found another vCPU current than theirs
     const struct axvcpu_exit *exits, *further; // what run returns next (then HALT), and what commit does
     size_t exit_count, further_count;
     bool due;           // an access is to be committed
@@ -87,6 +88,7 @@ static int mock_call(struct axvcpu *v, enum mock_leaf leaf)
     void (*inside)(struct axvcpu *, enum mock_leaf) = mock.inside;
 
     mock_write(leaf);
+    mock.not_current += v != NULL && leaf != MOCK_inject_hw && axvcpu_current() != v;
     mock.inside = NULL; // what happens inside does not nest
     if (inside != NULL)
         inside(v, leaf);
@@ -218,6 +220,8 @@ AXVCPU_API int axvcpu_leaf_commit(struct axvcpu *v, struct axvcpu_exit *x, bool 
     mock.entering = entering;
     if (err == 0 && !(entering && mock_leaves_it_to_run()))
         (void)mock_commit(v, x);
+    if (err != 0)
+        x->kind = AXVCPU_EXIT_RAW; // nobody may see that
     return err;
 }
 
@@ -226,6 +230,8 @@ AXVCPU_API int axvcpu_leaf_run(struct axvcpu *v, struct axvcpu_exit *x)
     static const struct axvcpu_exit halt = { .kind = AXVCPU_EXIT_HALT };
     int err = mock_call(v, MOCK_run);
 
+    if (err != 0)
+        x->kind = AXVCPU_EXIT_RAW; // nobody may see that
     if (err != 0 || (mock.due && mock_leaves_it_to_run() && mock_commit(v, x)))
         return err;
     mock.entered++;

@@ -284,6 +284,31 @@ static void test_leaves(void)
         }
 }
 
+// ---- an object that is being created is no vCPU yet, whatever it was before
+
+static int tried[3];
+
+static void use_in_create(struct axvcpu *v, enum mock_leaf leaf)
+{
+    if (leaf != MOCK_create)
+        return;
+    tried[0] = axvcpu_kick(v);
+    tried[1] = axvcpu_get_gpr(v, 1, &value);
+    tried[2] = axvcpu_ref(v) == NULL ? AXVCPU_EINVAL : AXVCPU_OK;
+}
+
+static void test_create(void)
+{
+    size_t i;
+
+    fresh();
+    mock.inside = use_in_create;
+    must(do_init(&self) == AXVCPU_OK);
+    for (i = 0; i < COUNT(tried); i++)
+        ok_int(tried[i], AXVCPU_EINVAL, "inside leaf_create the object is no vCPU yet (%zu)", i);
+    ok(self.refs == 1 && !axvcpu_attention(&self), "and is not touched");
+}
+
 // ---- at the points of run, on its short way and on its long one
 
 static int point;
@@ -664,6 +689,7 @@ int main(void)
     tap_begin(60);
     test_callbacks();
     test_leaves();
+    test_create();
     test_points();
     test_with_state_is_no_nesting();
     test_state_inside();

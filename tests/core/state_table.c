@@ -211,10 +211,12 @@ CALL(do_unref, axvcpu_unref(v))
 CALLS(INIT,     { "init", do_init, NO_ACCESS, LEAVES(LEAF(CREATE)), ZEROES, 0, false });
 CALLS(SETUP,    { "setup", do_setup, NO_ACCESS, LEAVES(LEAF(SET_ENTRY) | LEAF(SET_ROOT) | LEAF(SETUP)),
                   POISONS, 0, false });
-CALLS(BIND,     { "bind", do_bind, NO_ACCESS, LEAVES(LEAF(BIND)), POISONS, 0, false });
+CALLS(BIND,     { "bind", do_bind, NO_ACCESS, LEAVES(LEAF(BIND)), POISONS, 0, false },
+                { "bind with a write", do_bind, WRITE, LEAVES(LEAF(BIND)), POISONS, 0, false });
 CALLS(RUN,      { "run", do_run, NO_ACCESS, LEAVES(LEAF(RUN)), POISONS, 0, false },
                 { "run of a write", do_run, WRITE, LEAVES(LEAF(COMMIT) | LEAF(RUN)), POISONS, 0, false });
-CALLS(UNBIND,   { "unbind", do_unbind, NO_ACCESS, LEAVES(LEAF(UNBIND)), POISONS, 0, false });
+CALLS(UNBIND,   { "unbind", do_unbind, NO_ACCESS, LEAVES(LEAF(UNBIND)), POISONS, 0, false },
+                { "unbind with a write", do_unbind, WRITE, LEAVES(LEAF(UNBIND)), POISONS, 0, false });
 CALLS(SETTLE,   { "settle", do_settle, WRITE, LEAVES(LEAF(COMMIT)), UNCHANGED, 0, false },
                 { "settle of nothing", do_settle, NO_ACCESS, 0, 0, UNCHANGED, 0, false });
 CALLS(RESET,    { "reset", do_reset, NO_ACCESS, LEAF(CREATE), LEAF(CREATE) | LEAF(UNBIND), POISONS, LEAF(UNBIND),

@@ -88,6 +88,11 @@ static inline uint32_t hook_cpu_id(void)
 #define AXVCPU_GICV() 0x08040000
 #endif
 
+#ifdef HOOK_KVM_ENTER /* for an object that is not run */
+long hook_kvm_enter(int fd);
+#define AXVCPU_KVM_ENTER(fd) hook_kvm_enter(fd)
+#endif
+
 #ifdef HOOK_TRACE
 #define AXVCPU_TRACE(v, event, a, b) ((void)(v), (void)(event), (void)(a), (void)(b), hook_called())
 #endif

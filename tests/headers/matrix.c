@@ -310,8 +310,18 @@ static void add_bare_hooks(const struct backend *b, const char *cc)
     c->wrong = wrong_bare_reference;
 }
 
+// KVM_RUN by a call of the user's own.
+static void add_kvm_hook(void)
+{
+    cell("backend: x86 KVM with AXVCPU_KVM_ENTER, gcc",
+         text("gcc -std=c11 %s -O2 -DAXVCPU_ARCH_X86 -DAXVCPU_KVM -DHOOK_KVM_ENTER %s -include " T
+              "hooks.h -c -o $O.o %s && nm -u $O.o | grep -w hook_kvm_enter",
+              warnings_of("gcc"), IMPL, input(headers, 1, "c")))->tool = "gcc";
+}
+
 static void add_backends(void)
 {
+    add_kvm_hook();
     for (size_t i = 0; i < COUNT(backends); i++)
         for (size_t c = 0; c < 2 && backends[i].cc[c]; c++) {
             add_backend(&backends[i], backends[i].cc[c], HOSTED);

@@ -86,9 +86,9 @@ TAP_MAYBE void forget_lines(void)
 #define AXVCPU_LOG(level, text) ((void)(level), catch_line(text))
 
 // ---- chaos: with VM_CHAOS (one in how many) a thread may lose its CPU at any atomic operation of the library,
-// so that the narrow windows between two of them are met on two CPUs too
+// so that the narrow windows between two of them are met on two CPUs too. Or AT_ATOMIC() is the test's own.
 
-#ifdef VM_CHAOS
+#if defined(VM_CHAOS) && !defined(AT_ATOMIC)
 TAP_MAYBE __thread uint32_t chaos_state;
 
 TAP_MAYBE void chaos(void)
@@ -97,18 +97,21 @@ TAP_MAYBE void chaos(void)
     if ((chaos_state >> 8) % VM_CHAOS == 0)
         (void)sched_yield();
 }
+#define AT_ATOMIC() chaos()
+#endif
 
-#define AXVCPU_ATOMIC_LOAD(p) (chaos(), __atomic_load_n(p, __ATOMIC_SEQ_CST))
-#define AXVCPU_ATOMIC_LOAD_ACQUIRE(p) (chaos(), __atomic_load_n(p, __ATOMIC_ACQUIRE))
-#define AXVCPU_ATOMIC_LOAD_RELAXED(p) (chaos(), __atomic_load_n(p, __ATOMIC_RELAXED))
-#define AXVCPU_ATOMIC_STORE_RELEASE(p, x) (chaos(), __atomic_store_n(p, x, __ATOMIC_RELEASE))
-#define AXVCPU_ATOMIC_STORE_RELAXED(p, x) (chaos(), __atomic_store_n(p, x, __ATOMIC_RELAXED))
-#define AXVCPU_ATOMIC_XCHG(p, x) (chaos(), __atomic_exchange_n(p, x, __ATOMIC_SEQ_CST))
-#define AXVCPU_ATOMIC_FETCH_OR(p, x) (chaos(), __atomic_fetch_or(p, x, __ATOMIC_SEQ_CST))
-#define AXVCPU_ATOMIC_FETCH_AND(p, x) (chaos(), __atomic_fetch_and(p, x, __ATOMIC_SEQ_CST))
-#define AXVCPU_ATOMIC_FETCH_ADD(p, x) (chaos(), __atomic_fetch_add(p, x, __ATOMIC_SEQ_CST))
+#ifdef AT_ATOMIC
+#define AXVCPU_ATOMIC_LOAD(p) (AT_ATOMIC(), __atomic_load_n(p, __ATOMIC_SEQ_CST))
+#define AXVCPU_ATOMIC_LOAD_ACQUIRE(p) (AT_ATOMIC(), __atomic_load_n(p, __ATOMIC_ACQUIRE))
+#define AXVCPU_ATOMIC_LOAD_RELAXED(p) (AT_ATOMIC(), __atomic_load_n(p, __ATOMIC_RELAXED))
+#define AXVCPU_ATOMIC_STORE_RELEASE(p, x) (AT_ATOMIC(), __atomic_store_n(p, x, __ATOMIC_RELEASE))
+#define AXVCPU_ATOMIC_STORE_RELAXED(p, x) (AT_ATOMIC(), __atomic_store_n(p, x, __ATOMIC_RELAXED))
+#define AXVCPU_ATOMIC_XCHG(p, x) (AT_ATOMIC(), __atomic_exchange_n(p, x, __ATOMIC_SEQ_CST))
+#define AXVCPU_ATOMIC_FETCH_OR(p, x) (AT_ATOMIC(), __atomic_fetch_or(p, x, __ATOMIC_SEQ_CST))
+#define AXVCPU_ATOMIC_FETCH_AND(p, x) (AT_ATOMIC(), __atomic_fetch_and(p, x, __ATOMIC_SEQ_CST))
+#define AXVCPU_ATOMIC_FETCH_ADD(p, x) (AT_ATOMIC(), __atomic_fetch_add(p, x, __ATOMIC_SEQ_CST))
 #define AXVCPU_ATOMIC_CAS(p, e, x) \
-    (chaos(), __atomic_compare_exchange_n(p, e, x, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+    (AT_ATOMIC(), __atomic_compare_exchange_n(p, e, x, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 #endif
 
 #define AXVCPU_IMPLEMENTATION
