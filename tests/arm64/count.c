@@ -3,7 +3,6 @@
 // How many instructions a round trip costs, guest and host together, counted by the PMU (event 8 with NSH)
 // under -icount shift=0: (2N - N) / N of the loop {run; switch over eight kinds}. The limits
 // are what was reached; the aim for the hypercall is 110.
-#include "host.h"
 #include "axvcpu.h"
 
 enum { ROUNDS = 2000 };
@@ -56,25 +55,14 @@ __attribute__((noinline, noclone)) static uint64_t play(struct axvcpu *v, struct
     return count() - before;
 }
 
-static void print_number(uint64_t n)
-{
-    char digits[24];
-    size_t i = sizeof digits - 1;
-    digits[i] = 0;
-    do
-        digits[--i] = (char)('0' + n % 10);
-    while ((n /= 10) != 0);
-    host_print(&digits[i]);
-}
-
 static void report(const char *number, const char *name, uint64_t cost, uint64_t budget)
 {
     host_print(cost != 0 && cost <= budget ? "ok " : "not ok ");
     host_print(number);
     host_print(name);
-    print_number(cost);
+    host_print_number(cost, 10);
     host_print(" instructions, at most ");
-    print_number(budget);
+    host_print_number(budget, 10);
     host_print("\n");
 }
 
@@ -99,13 +87,6 @@ static uint64_t measure(const uint32_t *program, size_t size)
     (void)axvm_deinit(&vm);
     host_free(ram, 16);
     return cost;
-}
-
-void host_log(const char *text)
-{
-    host_print("# ");
-    host_print(text);
-    host_print("\n");
 }
 
 int host_main(void)

@@ -18,14 +18,14 @@ LIMIT_arm64 := 60
 # The conformance suite at EL2 on QEMU's virt machine. x18 is the host's, FP and SIMD are the guests'.
 ARM64_CC := aarch64-linux-gnu-gcc
 ARM64_FLAGS = -O2 -ffreestanding -nostdinc -isystem $(shell $(ARM64_CC) -print-file-name=include) -mgeneral-regs-only \
-  -mno-outline-atomics -mstrict-align -ffixed-x18 -fno-stack-protector -fno-pic -Iexamples/bare/arm64 \
-  -Itests/conformance -Itests/conformance/arm64 -include examples/bare/arm64/host.h -nostdlib -static -Wl,--build-id=none,--no-warn-rwx-segments -T examples/bare/arm64/link.ld
-ARM64_HOST := $(addprefix examples/bare/arm64/,host.c start.S)
-ARM64_SUITE := $(ARM64_HOST) tests/conformance/runner.c $(addprefix tests/conformance/arm64/,port_bare.c cases.c guests.S)
+  -mno-outline-atomics -mstrict-align -ffixed-x18 -fno-stack-protector -fno-pic -include examples/bare/host.h \
+  -Iexamples/bare/arm64 -Itests/conformance -Itests/conformance/arm64 -nostdlib -static -Wl,--build-id=none,--no-warn-rwx-segments -T examples/bare/arm64/link.ld
+ARM64_HOST := $(addprefix examples/bare/,host.c arm64/machine.c arm64/start.S)
+ARM64_SUITE := $(ARM64_HOST) $(addprefix tests/conformance/,runner.c port_bare.c arm64/cases.c arm64/guests.S)
 
 build/tests/arm64/conformance.elf: $(ARM64_SUITE) $(HEADERS) examples/bare/arm64/link.ld | deps-arm64
 	$(call compile,$(ARM64_CC)) $(ARM64_FLAGS) $(filter %.S,$^)
-build/tests/arm64/conformance.elf: $(wildcard examples/bare/arm64/*.h tests/conformance/*.h tests/conformance/arm64/*.h)
+build/tests/arm64/conformance.elf: $(wildcard examples/bare/*.h examples/bare/arm64/*.h tests/conformance/*.h tests/conformance/arm64/*.h)
 NEEDS_arm64 += build/tests/arm64/conformance.elf
 QEMU_arm64 := qemu-system-aarch64 -accel tcg -m 64 -smp 2 -display none -serial stdio -no-reboot
 QEMU_arm64 += -M virt,virtualization=on,gic-version=2 -kernel
@@ -38,6 +38,6 @@ COMMANDS_arm64 += $(call on_arm64,a53,cortex-a53) $(call on_arm64,a57,cortex-a57
 # What a round trip costs in instructions, guest and host.
 build/tests/arm64/count.elf: tests/arm64/count.c $(ARM64_HOST) $(HEADERS) examples/bare/arm64/link.ld | deps-arm64
 	$(call compile,$(ARM64_CC)) $(ARM64_FLAGS) $(filter %.S,$^)
-build/tests/arm64/count.elf: $(wildcard examples/bare/arm64/*.h)
+build/tests/arm64/count.elf: $(wildcard examples/bare/*.h examples/bare/arm64/*.h)
 NEEDS_arm64 += build/tests/arm64/count.elf
 COMMANDS_arm64 += "count=$(QEMU_arm64) build/tests/arm64/count.elf -cpu cortex-a57 -icount shift=0 </dev/null"

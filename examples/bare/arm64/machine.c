@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// QEMU's virt machine: UART, firmware, interrupt controller, timer.
+#include "axvcpu.h"
+
+#define REG32(addr) (*(volatile uint32_t *)(uintptr_t)(addr))
+#define READ(name) __extension__({ uint64_t value_; __asm__ volatile("mrs %0, " #name : "=r"(value_)); value_; })
+#define WRITE(name, value) __asm__ volatile("msr " #name ", %0" : : "r"((uint64_t)(value)) : "memory")
+
+// PL011: data, and "transmit FIFO full" in the flags.
+void machine_put(char c)
+{
+    while (REG32(HOST_UART + 0x18) & 0x20)
+        ;
+    REG32(HOST_UART) = (uint8_t)c;
+}
+
+// An ELF program finds the device tree where RAM begins.
+const char *machine_arguments(void)
+{
+    return host_find_arguments((const uint8_t *)HOST_TREE);
+}
+
+// ---- firmware: PSCI by SMC (DEN 0022D)
+
+static uint64_t psci(uint64_t function, uint64_t a, uint64_t b, uint64_t c)
+{
+    register uint64_t x0 __asm__("x0") = function, x1 __asm__("x1") = a, x2 __asm__("x2") = b, x3 __asm__("x3") = c;
+    __asm__ volatile("smc #0" : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3) : : "memory", "x4", "x5", "x6", "x7", "x8", "x9",
+                     "x10", "x11", "x12", "x13", "x14", "x15", "x16", "x17");
+    return x0;
+}
+
+// It has no exit code: what failed is on the console.
+void machine_off(bool failed_)
+{
+    (void)failed_;
+    psci(0x84000008, 0, 0, 0);
+    for (;;)
+        ;
+}
+
+extern const char machine_other[];
+
+bool machine_start(struct host_cpu *c)
+{
+    return psci(0xc4000003, c->id, (uint64_t)(uintptr_t)machine_other, (uint64_t)(uintptr_t)c) == 0;
+}
+
+// ---- interrupts (GICv2, IHI 0048)
+
+void machine_enable(void)
+{
+    REG32(HOST_GICD) = 1;
+    REG32(HOST_GICD + 0x100) = 0xffff | 1u << MACHINE_TIMER;
+    REG32(HOST_GICC + 4) = 0xff; // priority mask: all
+    REG32(HOST_GICC) = 1;
+}
+
+// Acknowledged and ended at once: nothing here needs it to stay active. A timer that is due is silenced
+// first, or it would come again.
+uint32_t machine_fetch(void)
+{
+    uint32_t iar = REG32(HOST_GICC + 0xc);
+    if ((iar & 0x3ff) == MACHINE_TIMER)
+        machine_timer(UINT64_MAX);
+    REG32(HOST_GICC + 0x10) = iar;
+    return iar & 0x3ff;
+}
+
+void machine_irq(uint32_t vector)
+{
+    if (vector == MACHINE_TIMER)
+        host_timer_due();
+}
+
+void machine_kick(struct host_cpu *c)
+{
+    REG32(HOST_GICD + 0xf00) = 1u << (16 + c->id) | MACHINE_KICK;
+}
+
+void machine_interrupts(void)
+{
+    __asm__ volatile("msr daifclr, #3\nisb\nmsr daifset, #3" : : : "memory");
+}
+
+void machine_doze(void)
+{
+    __asm__ volatile("dsb sy\nwfi" : : : "memory"); // a masked one ends it, too
+    machine_interrupts();
+}
+
+void axvcpu_host_exception(struct axvcpu_arm64_frame *f)
+{
+    static const char *const names[] = {"slot ", ", ESR ", ", ELR ", ", FAR ", ", x30 "};
+    const uint64_t values[] = {f->slot, f->esr, f->elr, f->far, f->x[30]};
+    if ((f->slot & 3) == AXVCPU_ARM64_IRQ) {
+        machine_irq(machine_fetch());
+        return;
+    }
+    host_print("\n# an exception at EL2: ");
+    for (unsigned i = 0; i < sizeof values / sizeof values[0]; i++) {
+        host_print(names[i]);
+        host_print_number(values[i], 16);
+    }
+    host_panic("the host is broken");
+}
+
+// ---- time: the physical counter, and the hypervisor's timer (DDI 0487, CNTHP_CTL_EL2)
+
+uint64_t machine_ticks(void)
+{
+    return READ(cntpct_el0);
+}
+
+uint64_t machine_ticks_per_second(void)
+{
+    return READ(cntfrq_el0);
+}
+
+void machine_timer(uint64_t at)
+{
+    WRITE(cnthp_cval_el2, at);
+    WRITE(cnthp_ctl_el2, at != UINT64_MAX);
+    __asm__ volatile("isb");
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// QEMU's virt machine at EL2: -M virt,virtualization=on,gic-version=2 or 3; included by examples/bare/host.h.
+#ifndef MACHINE_H
+#define MACHINE_H
+
+#define AXVCPU_ARCH_ARM64
+
+// Which CPU this is costs nothing: the compiler leaves x18 alone (-ffixed-x18).
+__extension__ register struct host_cpu *machine_self __asm__("x18");
+#define HOST_CPU() machine_self
+#define HOST_CPUS 2
+
+// The virt machine's map.
+#define HOST_GICD UINT64_C(0x08000000)
+#define HOST_GICC UINT64_C(0x08010000)
+#define HOST_GICH UINT64_C(0x08030000)
+#define HOST_GICV UINT64_C(0x08040000)
+#define HOST_UART UINT64_C(0x09000000)
+#define HOST_TREE UINT64_C(0x40000000)
+#define HOST_MEMORY UINT64_C(0x41000000) // behind the program
+#define HOST_MEMORY_PAGES 8192u
+#define AXVCPU_GICH() ((void *)HOST_GICH)
+#define AXVCPU_GICV() HOST_GICV
+
+enum { MACHINE_KICK = 1, MACHINE_TIMER = 26 }; // an SGI; the hypervisor's timer, CNTHP
+uint32_t machine_fetch(void);
+#define AXVCPU_IRQ_FETCH() machine_fetch()
+#define AXVCPU_KICK_VECTOR MACHINE_KICK
+
+#endif
