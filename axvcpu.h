@@ -4589,7 +4589,8 @@ AXVCPU_API void axvcpu_leaf_destroy(struct axvcpu *v)
 static void axvcpu_i_fake_clear(struct axvcpu_arch *a)
 {
     AXVCPU_MEMSET(a->gpr, 0, sizeof(a->gpr));
-    a->pc = a->sp = a->flags = 0;
+    a->pc = a->sp = 0;
+    AXVCPU_ATOMIC_STORE_RELAXED(&a->flags, 0u);
     a->next = 0;
 }
 
