@@ -43,7 +43,7 @@
  *     AXVM_MAX_MAPS                     32 memory mappings per VM
  *     AXVCPU_CURRENT_GET() _SET(v)      where the current vCPU is kept; default: thread-local, or an array
  *                                       indexed by CPU_ID in a freestanding host
- *     AXVCPU_CPU_TOKEN()                a pointer that no other CPU (thread) has
+ *     AXVCPU_CPU_TOKEN()                a pointer that no other CPU (thread) has, and no vCPU's address
  *     AXVCPU_CPU_ID()                   which CPU this is; UINT32_MAX: unknown
  *     AXVCPU_ATOMIC_*                   all of them or none; see >>config
  *   Matter only beside AXVCPU_IMPLEMENTATION:
@@ -1204,18 +1204,20 @@ AXVCPU_I_INLINE int axvcpu_percpu_init(struct axvcpu_percpu *p, uint32_t cpu_id)
 }
 
 /* The compare-and-swap lets one in (barrier BIND_CAS) and is out before run looks at the attention word
-   (barrier OWNER_BEFORE_ATTN): a kicker finds the owner, or has left his flag before. */
+   (barrier OWNER_BEFORE_ATTN): a kicker finds the owner, or has left his flag before. It expects what the
+   current pointer is: outside of operations the NULL of a free owner word, inside one a vCPU, which is no
+   CPU's token, so that the exchange fails; what is no vCPU at all gets its word back. */
 AXVCPU_I_INLINE int axvcpu_bind(struct axvcpu *v)
 {
-    void *nobody = NULL, *token = AXVCPU_CPU_TOKEN(); /* up here a loop can keep it */
+    void *nobody = AXVCPU_CURRENT_GET(), *token = AXVCPU_CPU_TOKEN(); /* up here a loop can keep it */
     uint32_t cpu = AXVCPU_CPU_ID();
     int err;
 
-    if (AXVCPU_I_UNLIKELY(v == NULL || AXVCPU_CURRENT_GET() != NULL) || (cpu != UINT32_MAX && !axvcpu_i_may_run_on(v, cpu)) ||
+    if (AXVCPU_I_UNLIKELY(v == NULL) || (cpu != UINT32_MAX && !axvcpu_i_may_run_on(v, cpu)) ||
         !AXVCPU_I_LIKELY(AXVCPU_ATOMIC_CAS(&v->owner, &nobody, token)))
         return axvcpu_i_bind(v);
     if (AXVCPU_I_UNLIKELY(axvcpu_i_word(v) != AXVCPU_I_WORD(FREE))) {
-        AXVCPU_ATOMIC_STORE_RELEASE(&v->owner, NULL);
+        AXVCPU_ATOMIC_STORE_RELEASE(&v->owner, nobody);
         return axvcpu_i_bind(v);
     }
     AXVCPU_TRACE(v, AXVCPU_TRACE_BIND_CLAIMED, 0, 0);

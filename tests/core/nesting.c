@@ -363,6 +363,28 @@ static void test_with_state_is_no_nesting(void)
 
 // ---- trap 1: the state can be asked for at any time; in an operation it is still the old one
 
+// What is no vCPU, but begins with the address of the current one as an owner word would.
+static int bind_foreign_in_callback(struct axvcpu *v, void *arg)
+{
+    struct axvcpu *foreign = arg;
+
+    foreign->owner = v;
+    return axvcpu_bind(foreign);
+}
+
+static void test_foreign_memory_stays(void)
+{
+    static struct axvcpu foreign, before;
+
+    fresh();
+    memset(&foreign, 0x5a, sizeof foreign);
+    before = foreign;
+    before.owner = &self;
+    ok(axvcpu_with_current(&self, bind_foreign_in_callback, &foreign) != AXVCPU_OK &&
+           memcmp(&foreign, &before, sizeof foreign) == 0,
+       "memory that is no vCPU is as it was after a nested bind");
+}
+
 static enum axvcpu_state seen;
 
 static int see_in_callback(struct axvcpu *v, void *arg)
@@ -692,6 +714,7 @@ int main(void)
     test_create();
     test_points();
     test_with_state_is_no_nesting();
+    test_foreign_memory_stays();
     test_state_inside();
     test_blocked_in_run();
     test_blocked_with_an_access();
