@@ -1591,24 +1591,32 @@ static bool axvcpu_i_riscv_trapped(struct axvcpu *v, struct axvcpu_exit *x, uint
     }
 }
 
-/* A host interrupt. It stays pending for the host, unless the host gave us a way to take it. */
+/* A host interrupt. It stays pending for the host, unless the host gave us a way to take it. A kick's own is
+   then nobody's business: *again, unless the kick is still there to be answered. */
 static int axvcpu_i_riscv_interrupted(struct axvcpu *v, struct axvcpu_exit *x, uint64_t cause, bool *again)
 {
     bool done = false;
-    int err = axvcpu_attention(v) ? axvcpu_attend(v, x, &done) : AXVCPU_OK;
+    int err = AXVCPU_OK;
 
-    *again = false;
-    if (err != 0 || done)
-        return err;
     x->kind = AXVCPU_EXIT_EXTERNAL_INTERRUPT;
     x->flags = 0;
     x->raw = cause;
+    x->irq.vector = AXVCPU_NO_VECTOR;
+    *again = false;
 #ifdef AXVCPU_IRQ_FETCH
     x->irq.vector = AXVCPU_IRQ_FETCH();
-#else
-    x->irq.vector = AXVCPU_NO_VECTOR;
+#ifdef AXVCPU_KICK_VECTOR
+    if (x->irq.vector == AXVCPU_KICK_VECTOR) {
+        err = axvcpu_attend(v, x, &done);
+        *again = err == 0 && !done;
+    }
 #endif
-    return AXVCPU_OK;
+#else
+    if (axvcpu_attention(v))
+        err = axvcpu_attend(v, x, &done);
+#endif
+    (void)done;
+    return err;
 }
 
 /* FP is off by our switch while the guest's own is on: taken for its first use of FP (priv 8.2.9). If it was

@@ -80,11 +80,66 @@ guest_mmio:
     sub x6, x6, x5
     addi x6, x6, -1
     mv x3, x6
+    sub x7, x7, x8 // the answer: the address
+    add x7, x7, x2
     addi x7, x7, 7
     check 8, 0, 0
     addi x4, x4, -1
     bnez x4, 1b
     finish
+
+// To itself, by the firmware; what it costs until it is here.
+    .balign 16
+    .globl guest_ipi
+guest_ipi:
+    begin
+    la x5, 2f
+    csrw stvec, x5
+    csrsi sie, 2
+    csrsi sstatus, 2
+1:  fill 17, 16, 10
+    li a7, 0x735049
+    li a6, 0
+    li x10, 1
+    li x11, 0
+    csrr x5, instret
+    ecall
+    j 1b // not reached: the interrupt comes first
+    .balign 4
+2:  csrr x6, instret
+    csrci sip, 2
+    sub x6, x6, x5
+    addi x6, x6, -1
+    mv x3, x6
+    addi x11, x11, 11 // the answer: 0 in a0 and a1
+    add x11, x11, x2
+    check 17, 16, 10
+    la x5, 3f
+    csrw sepc, x5
+    sret
+3:  addi x4, x4, -1
+    bnez x4, 1b
+    finish
+
+// Beside another one: an ecall and a jump.
+    .balign 16
+    .globl guest_beside
+guest_beside:
+    li a7, OWN
+    li a6, 0
+1:  ecall
+    j 1b
+
+    .balign 16
+    .globl guest_beside_float
+guest_beside_float:
+    li a7, OWN
+    li a6, 0
+    li t0, 0x2000
+    csrs sstatus, t0
+1:  fmv.d.x f9, a7
+    ecall
+    j 1b
 
     .balign 16
     .globl guest_count_end

@@ -14,16 +14,18 @@ $(RISCV)/fuzz: tests/riscv/fuzz.c | deps-riscv
 
 # A program for the bare machine: no floating point in C, but in the guests.
 BARE_FLAGS_riscv := -ffreestanding -nostdlib -static -march=rv64imac_zicsr_zifencei -mabi=lp64 -mcmodel=medany \
-  -fno-pic -no-pie -fno-stack-protector -include tests/riscv/machine.h -T tests/riscv/machine.ld \
-  -Wl,--build-id=none -Wl,-no-warn-rwx-segments -Wa,-march=rv64gc
-BARE_riscv = $(call compile,riscv64-linux-gnu-gcc) -O2 $(BARE_FLAGS_riscv)
-MACHINE_riscv := tests/riscv/machine.c tests/riscv/start.S tests/riscv/machine.ld
+  -fno-pic -no-pie -fno-stack-protector -include examples/bare/host.h -Iexamples/bare/riscv \
+  -T examples/bare/riscv/link.ld -Wl,--build-id=none -Wl,-no-warn-rwx-segments -Wa,-march=rv64gc
+BARE_riscv = $(call compile,riscv64-linux-gnu-gcc) -O2 $(BARE_FLAGS_riscv) $(filter %.S,$^)
+HOST_riscv_bare := $(addprefix examples/bare/,host.c riscv/machine.c riscv/start.S)
+BARE_NEEDS_riscv := $(HOST_riscv_bare) $(HEADERS) $(wildcard examples/bare/*.h examples/bare/riscv/*.h) \
+  examples/bare/riscv/link.ld
 
-$(RISCV)/conformance.elf: $(addprefix tests/conformance/,runner.c riscv/cases.c riscv/guests.S) tests/riscv/port.c \
-  $(MACHINE_riscv) $(wildcard tests/conformance/riscv/*.h) | deps-riscv
-	$(BARE_riscv) -DAXVCPU_CHECKED -Itests/conformance -Itests/conformance/riscv $(filter %.S,$^)
-$(RISCV)/count.elf: tests/riscv/count.c tests/riscv/count_guest.S $(MACHINE_riscv) | deps-riscv
-	$(BARE_riscv) $(filter %.S,$^)
+$(RISCV)/conformance.elf: $(addprefix tests/conformance/,runner.c port_bare.c riscv/cases.c riscv/guests.S) \
+  $(BARE_NEEDS_riscv) $(wildcard tests/conformance/*.h tests/conformance/riscv/*.h) | deps-riscv
+	$(BARE_riscv) -DAXVCPU_CHECKED -Itests/conformance -Itests/conformance/riscv
+$(RISCV)/count.elf: tests/riscv/count.c tests/riscv/count_guest.S $(BARE_NEEDS_riscv) | deps-riscv
+	$(BARE_riscv)
 
 NEEDS_riscv := $(RISCV)/fuzz $(RISCV)/conformance.elf $(RISCV)/count.elf
 COMMANDS_riscv := "fuzz=sh tests/riscv/fuzz.sh $(FUZZ_RUNS_riscv)" \
