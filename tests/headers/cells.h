@@ -46,6 +46,15 @@ TAP_MAYBE struct cell *cell(char *name, char *command)
     return c;
 }
 
+TAP_MAYBE void keep_cells(const char *with)
+{
+    int kept = 0;
+    for (int i = 0; i < cell_count; i++)
+        if (strstr(cells[i].name, with))
+            cells[kept++] = cells[i];
+    cell_count = kept;
+}
+
 TAP_MAYBE bool have_tool(const char *tool)
 {
     char path[256];

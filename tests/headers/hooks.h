@@ -88,9 +88,11 @@ static inline uint32_t hook_cpu_id(void)
 #define AXVCPU_GICV() 0x08040000
 #endif
 
-#ifdef HOOK_KVM_ENTER /* for an object that is not run */
+#ifdef HOOK_KVM /* for objects that are not run */
 long hook_kvm_enter(int fd);
+int hook_kvm_signal(void);
 #define AXVCPU_KVM_ENTER(fd) hook_kvm_enter(fd)
+#define AXVCPU_KVM_SIGNAL hook_kvm_signal()
 #endif
 
 #ifdef HOOK_TRACE
