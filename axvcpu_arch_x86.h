@@ -63,26 +63,59 @@ enum axvcpu_x86_part { AXVCPU_X86_SELECTOR, AXVCPU_X86_BASE, AXVCPU_X86_LIMIT, A
 #define AXVCPU_X86_AR_UNUSABLE 0x10000u
 
 /* RFLAGS (SDM 1, 3.4.3) */
+#define AXVCPU_X86_FLAG_CF 0x001u
 #define AXVCPU_X86_FLAG_FIXED 0x002u /* always one */
+#define AXVCPU_X86_FLAG_PF 0x004u
+#define AXVCPU_X86_FLAG_AF 0x010u
+#define AXVCPU_X86_FLAG_ZF 0x040u
+#define AXVCPU_X86_FLAG_SF 0x080u
+#define AXVCPU_X86_FLAG_TF 0x100u
 #define AXVCPU_X86_FLAG_IF 0x200u
+#define AXVCPU_X86_FLAG_DF 0x400u
+#define AXVCPU_X86_FLAG_OF 0x800u
+#define AXVCPU_X86_FLAG_RF 0x10000u
+#define AXVCPU_X86_FLAG_VM 0x20000u /* virtual 8086 */
+#define AXVCPU_X86_FLAG_AC 0x40000u
 
 /* CR0, CR4, EFER (SDM 3, 2.5 and 2.2.1) */
 #define AXVCPU_X86_CR0_PE 0x00000001u
 #define AXVCPU_X86_CR0_MP 0x00000002u
 #define AXVCPU_X86_CR0_ET 0x00000010u
 #define AXVCPU_X86_CR0_NE 0x00000020u
+#define AXVCPU_X86_CR0_EM 0x00000004u
+#define AXVCPU_X86_CR0_TS 0x00000008u
+#define AXVCPU_X86_CR0_WP 0x00010000u
+#define AXVCPU_X86_CR0_AM 0x00040000u
+#define AXVCPU_X86_CR0_NW 0x20000000u
+#define AXVCPU_X86_CR0_CD 0x40000000u
 #define AXVCPU_X86_CR0_PG 0x80000000u
+#define AXVCPU_X86_CR4_PSE 0x010u
 #define AXVCPU_X86_CR4_PAE 0x020u
 #define AXVCPU_X86_CR4_OSFXSR 0x200u
 #define AXVCPU_X86_CR4_OSXMMEXCPT 0x400u
+#define AXVCPU_X86_CR4_LA57 0x1000u
+#define AXVCPU_X86_CR4_VMXE 0x2000u
+#define AXVCPU_X86_CR4_FSGSBASE 0x10000u
+#define AXVCPU_X86_CR4_PCIDE 0x20000u
+#define AXVCPU_X86_CR4_OSXSAVE 0x40000u
+#define AXVCPU_X86_CR4_SMEP 0x100000u
+#define AXVCPU_X86_CR4_SMAP 0x200000u
+#define AXVCPU_X86_CR4_PKE 0x400000u
+#define AXVCPU_X86_CR4_CET 0x800000u
+#define AXVCPU_X86_EFER_SCE 0x001u
 #define AXVCPU_X86_EFER_LME 0x100u
 #define AXVCPU_X86_EFER_LMA 0x400u
+#define AXVCPU_X86_EFER_NXE 0x800u
+#define AXVCPU_X86_EFER_SVME 0x1000u
 
 /* Page-table entries (SDM 3, 4.5) */
 #define AXVCPU_X86_PTE_P 0x01u
 #define AXVCPU_X86_PTE_RW 0x02u
 #define AXVCPU_X86_PTE_US 0x04u
+#define AXVCPU_X86_PTE_A 0x20u
+#define AXVCPU_X86_PTE_D 0x40u
 #define AXVCPU_X86_PTE_PS 0x80u /* a large page */
+#define AXVCPU_X86_PTE_XD (UINT64_C(1) << 63)
 
 /* MSRs (SDM 4, chapter 2) */
 #define AXVCPU_X86_MSR_EFER 0xc0000080u
@@ -120,6 +153,255 @@ AXVCPU_API void axvcpu_x86_cpuid_sane(struct axvcpu_x86_cpuid *table, uint32_t c
 /* A write of the interrupt command register: CPU_UP for a start-up IPI to one CPU, else SEND_IPI, with the
    low half of the register in ipi.aux. xAPIC has the target in the uppermost byte. */
 AXVCPU_API void axvcpu_x86_icr(uint64_t icr, bool x2apic, struct axvcpu_exit *);
+
+/* >>decode instructions: those that access memory, for MMIO. Bytes in, a description out; then the state
+   machine that asks for the accesses one by one and writes registers, flags and RIP when all are done. */
+
+#define AXVCPU_X86_INSN_MAX 15u /* bytes; a longer one is #GP (SDM 2, 2.3.11) */
+
+/* The arithmetic is first, in the order of the opcode map (SDM 2, appendix A). */
+enum axvcpu_x86_op {
+    AXVCPU_X86_OP_ADD, AXVCPU_X86_OP_OR, AXVCPU_X86_OP_ADC, AXVCPU_X86_OP_SBB, AXVCPU_X86_OP_AND, AXVCPU_X86_OP_SUB,
+    AXVCPU_X86_OP_XOR, AXVCPU_X86_OP_CMP, AXVCPU_X86_OP_TEST, AXVCPU_X86_OP_NOT, AXVCPU_X86_OP_NEG,
+    AXVCPU_X86_OP_INC, AXVCPU_X86_OP_DEC, AXVCPU_X86_OP_XCHG, AXVCPU_X86_OP_BT, AXVCPU_X86_OP_BTS,
+    AXVCPU_X86_OP_BTR, AXVCPU_X86_OP_BTC, AXVCPU_X86_OP_MOV, AXVCPU_X86_OP_MOVZX, AXVCPU_X86_OP_MOVSX,
+    AXVCPU_X86_OP_STOS, AXVCPU_X86_OP_LODS, AXVCPU_X86_OP_MOVS, AXVCPU_X86_OPS
+};
+
+/* Parts of an address and operands that are not there, and the base that is the next instruction. */
+#define AXVCPU_X86_NO_REG 0xffu
+#define AXVCPU_X86_RIP 0x10u
+
+/* insn.flags */
+#define AXVCPU_X86_INSN_TO_REG 0x01u /* the register is the destination, else memory is */
+#define AXVCPU_X86_INSN_IMM 0x02u    /* the other operand is the immediate */
+#define AXVCPU_X86_INSN_HIGH 0x04u   /* AH, CH, DH, BH; reg is their whole register */
+#define AXVCPU_X86_INSN_LOCK 0x08u
+#define AXVCPU_X86_INSN_REP 0x10u    /* a string instruction with a count */
+
+struct axvcpu_x86_insn {
+    uint64_t imm;  /* sign-extended */
+    uint64_t disp; /* sign-extended */
+    uint8_t op;    /* enum axvcpu_x86_op */
+    uint8_t flags;
+    uint8_t access;        /* AXVCPU_ACCESS_READ, _WRITE; both: a read, then a write */
+    uint8_t length;
+    uint8_t width;         /* of the access, bytes */
+    uint8_t reg_width;     /* ... and of the register */
+    uint8_t reg;           /* AXVCPU_X86_NO_REG: none */
+    uint8_t segment;       /* enum axvcpu_x86_segment; of a string's source */
+    uint8_t address_width; /* 2, 4, 8 */
+    uint8_t base, index;   /* registers, AXVCPU_X86_RIP, AXVCPU_X86_NO_REG */
+    uint8_t scale;         /* 0 to 3 */
+};
+
+/* `bits` is the code segment's size: 16, 32 or 64. False: not an instruction of the list above with an
+   operand in memory, or more than `size` bytes. */
+AXVCPU_API bool axvcpu_x86_decode(const uint8_t *bytes, uint32_t size, uint32_t bits, struct axvcpu_x86_insn *);
+/* The length of an instruction that exits for its own sake (CPUID, HLT, VMCALL, MSRs, CRs, ports, ...), for
+   hardware that does not tell; 0: not one of these. */
+AXVCPU_API uint32_t axvcpu_x86_length(const uint8_t *bytes, uint32_t size, uint32_t bits);
+
+/* The guest's registers that instructions work on. */
+struct axvcpu_x86_regs {
+    uint64_t gpr[AXVCPU_X86_GPRS], rip, rflags;
+};
+
+/* Past an instruction. */
+AXVCPU_API void axvcpu_x86_advance(struct axvcpu_x86_regs *, uint32_t length, uint32_t bits);
+
+/* Its address space: what memory accesses on its behalf need. */
+struct axvcpu_x86_space {
+    uint64_t cr0, cr3, cr4, efer;
+    uint64_t base[6];       /* of ES to GS */
+    uint64_t physical_mask; /* valid bits of guest-physical addresses */
+    uint32_t bits;          /* code size: 16, 32, 64 */
+    uint32_t cpl;
+    /* `size` bytes of guest memory, within a page; NULL: there is none (MMIO), or not for writing. */
+    void *(*ptr)(void *arg, uint64_t gpa, uint32_t size, bool write);
+    void *arg;
+};
+
+AXVCPU_API uint32_t axvcpu_x86_bits(uint64_t cr0, uint64_t efer, uint64_t rflags, uint32_t cs_access);
+
+/* The guest's own page walk (SDM 3, 4.3 to 4.6), which sets accessed and dirty bits. */
+enum axvcpu_x86_walk {
+    AXVCPU_X86_WALK_OK,
+    AXVCPU_X86_WALK_FAULT, /* #PF with *error */
+    AXVCPU_X86_WALK_LOST   /* a table is not in memory */
+};
+/* #PF's error code (SDM 3, 4.7) */
+#define AXVCPU_X86_PF_P 0x01u
+#define AXVCPU_X86_PF_WRITE 0x02u
+#define AXVCPU_X86_PF_USER 0x04u
+#define AXVCPU_X86_PF_RESERVED 0x08u
+#define AXVCPU_X86_PF_FETCH 0x10u
+AXVCPU_API enum axvcpu_x86_walk axvcpu_x86_walk(const struct axvcpu_x86_space *, uint64_t rflags, uint64_t linear,
+                                                uint32_t access, uint64_t *gpa, uint32_t *error);
+/* The bytes at RIP, as many as can be had, at most 15. */
+AXVCPU_API uint32_t axvcpu_x86_fetch(const struct axvcpu_x86_space *, const struct axvcpu_x86_regs *,
+                                     uint8_t bytes[AXVCPU_X86_INSN_MAX]);
+
+/* The linear address that an instruction accesses; of movs the source's. */
+AXVCPU_API uint64_t axvcpu_x86_address(const struct axvcpu_x86_insn *, const struct axvcpu_x86_regs *,
+                                       const struct axvcpu_x86_space *);
+
+/* An instruction under way: kept by the backend from an exit to its commit. */
+struct axvcpu_x86_mmio {
+    struct axvcpu_x86_insn insn;
+    uint64_t value;  /* read so far */
+    uint64_t gpa;    /* of the access */
+    uint64_t linear; /* of movs' destination */
+    uint8_t phase;
+    /* with AXVCPU_X86_MMIO_FAULT: */
+    uint8_t vector;
+    uint32_t error;
+    uint64_t cr2;
+};
+
+enum axvcpu_x86_mmio_step {
+    AXVCPU_X86_MMIO_ACCESS,    /* *x is MMIO_READ or MMIO_WRITE: await it, then axvcpu_x86_mmio_commit */
+    AXVCPU_X86_MMIO_DONE,      /* registers, flags and RIP are written; of rep, for one element */
+    AXVCPU_X86_MMIO_FAULT,     /* the guest gets an exception instead: vector, error, cr2; nothing is written */
+    AXVCPU_X86_MMIO_UNDECODED  /* *x is UNDECODED; nothing is written */
+};
+
+/* A data access at `gpa` has no second-stage mapping (`write`: or not for writing). After DONE a pending
+   interrupt shadow ends, and with RFLAGS.TF the guest gets #DB, as after any instruction. Until commit,
+   registers stay as they were: to retry, forget it. */
+AXVCPU_API enum axvcpu_x86_mmio_step axvcpu_x86_mmio_begin(struct axvcpu_x86_mmio *, struct axvcpu_x86_regs *,
+                                                           const struct axvcpu_x86_space *, const uint8_t *bytes,
+                                                           uint32_t size, uint64_t gpa, bool write,
+                                                           struct axvcpu_exit *x);
+/* The access is answered (axvcpu_access(v)): ACCESS is a further exit of the same instruction. */
+AXVCPU_API enum axvcpu_x86_mmio_step axvcpu_x86_mmio_commit(struct axvcpu_x86_mmio *, struct axvcpu_x86_regs *,
+                                                            const struct axvcpu_x86_space *,
+                                                            const struct axvcpu_answer *, struct axvcpu_exit *x);
+
+/* >>decode exits: why the guest left, whoever made the CPU. The vendors' codes and fields become one record
+   here, and all that follows knows only that. */
+#define AXVCPU_X86_CAUSES(X)                                                                               \
+    X(RAW)         /* none of these */                                                                     \
+    X(INTERRUPT)   /* a host interrupt: vector, or AXVCPU_NO_VECTOR if it is still pending */              \
+    X(HOST_NMI)                                                                                            \
+    X(EXCEPTION)   /* event: of the guest, and intercepted; linear is #PF's address or DR6's bits */       \
+    X(WINDOW)      /* the guest can take an interrupt */                                                   \
+    X(NMI_WINDOW)  /* ... an NMI; also after IRET on SVM */                                                \
+    X(INIT)                                                                                                \
+    X(STARTUP)     /* vector */                                                                            \
+    X(SHUTDOWN)    /* triple fault */                                                                      \
+    X(INVALID)     /* the entry failed: fail */                                                            \
+    X(TIMER)       /* the time slice is over */                                                            \
+    X(STEP)        /* one instruction was executed: monitor trap flag */                                   \
+    X(PAUSE)                                                                                               \
+    X(CPUID)                                                                                               \
+    X(HLT)                                                                                                 \
+    X(HYPERCALL)                                                                                           \
+    X(IO)          /* io */                                                                                \
+    X(RDMSR)                                                                                               \
+    X(WRMSR)                                                                                               \
+    X(CR)          /* cr */                                                                                \
+    X(DR)          /* cr */                                                                                \
+    X(XSETBV)                                                                                              \
+    X(MEMORY)      /* no second-stage mapping: gpa, access, linear */                                      \
+    X(MISCONFIG)   /* a second-stage entry is malformed: gpa */                                            \
+    X(UNDEFINED)   /* an instruction that this guest does not have: #UD */                                 \
+    X(CACHE)       /* INVD, WBINVD */                                                                      \
+    X(INVLPG)      /* linear */                                                                            \
+    X(RDTSC)                                                                                               \
+    X(RDTSCP)                                                                                              \
+    X(RDPMC)                                                                                               \
+    X(MONITOR)                                                                                             \
+    X(MWAIT)                                                                                               \
+    X(TABLES)      /* LGDT and the like */                                                                 \
+    X(TASK)        /* a task switch */                                                                     \
+    X(EOI)         /* vector */                                                                            \
+    X(SMI)
+#define AXVCPU_I_ENUM_CAUSE(name) AXVCPU_X86_CAUSE_##name,
+enum axvcpu_x86_cause { AXVCPU_X86_CAUSES(AXVCPU_I_ENUM_CAUSE) AXVCPU_X86_CAUSE_COUNT };
+
+/* An event on its way through the guest's IDT: what interrupted the exit, or what is to be injected. `info`
+   is as the hardware has it, the same in VMX (SDM 3, 25.8.3) and SVM (APM 2, 15.20). */
+struct axvcpu_x86_event {
+    uint32_t info, error;
+    uint32_t length; /* of the instruction that causes it; VMX wants it for software events */
+};
+#define AXVCPU_X86_EVENT_VECTOR 0xffu
+#define AXVCPU_X86_EVENT_TYPE(info) ((uint32_t)(info) >> 8 & 7u)
+#define AXVCPU_X86_EVENT_ERROR 0x800u
+#define AXVCPU_X86_EVENT_VALID 0x80000000u
+enum axvcpu_x86_event_type {
+    AXVCPU_X86_EVENT_INTERRUPT, AXVCPU_X86_EVENT_RESERVED, AXVCPU_X86_EVENT_NMI, AXVCPU_X86_EVENT_EXCEPTION,
+    AXVCPU_X86_EVENT_SOFTWARE,   /* INT n */
+    AXVCPU_X86_EVENT_PRIVILEGED, /* INT1; VMX only, as the next */
+    AXVCPU_X86_EVENT_TRAP        /* INT3, INTO */
+};
+#define AXVCPU_X86_EVENT(type, vector) \
+    (AXVCPU_X86_EVENT_VALID | (uint32_t)AXVCPU_X86_EVENT_##type << 8 | (uint32_t)(vector))
+
+/* left.cr.op */
+enum axvcpu_x86_cr_op {
+    AXVCPU_X86_CR_TO, AXVCPU_X86_CR_FROM, /* MOV; also of debug registers */
+    AXVCPU_X86_CR_CLTS, AXVCPU_X86_CR_LMSW, AXVCPU_X86_CR_SMSW
+};
+struct axvcpu_x86_cr { uint8_t nr, reg, op; bool memory; uint16_t source; }; /* source: LMSW's; memory: its operand is */
+
+#define AXVCPU_X86_IO_IN 0x1u
+#define AXVCPU_X86_IO_STRING 0x2u
+#define AXVCPU_X86_IO_REP 0x4u
+struct axvcpu_x86_io { uint16_t port; uint8_t width, flags, address_width, segment; };
+
+/* fail.reason of FAIL_ENTRY */
+enum axvcpu_x86_fail {
+    AXVCPU_X86_FAIL_CONTROL = 1, /* VMX: by VMfail; the VM-instruction error is in bits 8 up */
+    AXVCPU_X86_FAIL_STATE,       /* guest state; SVM: any */
+    AXVCPU_X86_FAIL_MSRS,        /* the MSR-load area */
+    AXVCPU_X86_FAIL_MACHINE_CHECK,
+    AXVCPU_X86_FAIL_BUSY         /* SVM: VMEXIT_BUSY */
+};
+
+struct axvcpu_x86_left {
+    uint64_t raw;
+    uint64_t gpa, linear;
+    uint32_t cause;      /* enum axvcpu_x86_cause */
+    uint32_t length;     /* of the instruction; 0: the exit is not for one, or after it */
+    uint32_t access;     /* AXVCPU_ACCESS_* */
+    uint32_t vector;
+    uint32_t fail;       /* enum axvcpu_x86_fail */
+    bool has_linear;
+    bool unblock;        /* VMX: IRET had ended the blocking of NMIs: set it again (SDM 3, 28.2.3) */
+    struct axvcpu_x86_cr cr;
+    struct axvcpu_x86_io io;
+    struct axvcpu_x86_event event;   /* of EXCEPTION */
+    struct axvcpu_x86_event under_way; /* whose delivery this exit interrupted; info 0: none */
+};
+
+/* The VMCB's fields. `bytes`: the instruction's, from the VMCB or fetched; size 0: not yet. */
+struct axvcpu_x86_svm_raw {
+    uint64_t code, info1, info2, int_info, rip, next_rip;
+    const uint8_t *bytes;
+    uint32_t size, bits;
+    bool nrip, assists; /* CPUID 8000_000A EDX bits 3 and 7 */
+};
+/* False: it needs the instruction's bytes; fetch them (axvcpu_x86_fetch), call again. */
+AXVCPU_API bool axvcpu_x86_svm_left(const struct axvcpu_x86_svm_raw *, struct axvcpu_x86_left *);
+
+/* The VMCS's fields, those that axvcpu_x86_vmx_needs names for the reason; the others are not looked at. */
+struct axvcpu_x86_vmx_raw {
+    uint64_t reason, qualification, gpa, linear;
+    uint32_t length, info;         /* of the instruction */
+    uint32_t int_info, int_error;  /* VM-exit interruption */
+    uint32_t idt_info, idt_error;  /* IDT vectoring */
+};
+#define AXVCPU_X86_NEEDS_QUALIFICATION 0x01u
+#define AXVCPU_X86_NEEDS_LENGTH 0x02u
+#define AXVCPU_X86_NEEDS_INFO 0x04u
+#define AXVCPU_X86_NEEDS_GPA 0x08u
+#define AXVCPU_X86_NEEDS_LINEAR 0x10u
+#define AXVCPU_X86_NEEDS_INTERRUPTION 0x20u
+#define AXVCPU_X86_NEEDS_IDT 0x40u /* ... and the length too, if that has a software event */
+AXVCPU_API uint32_t axvcpu_x86_vmx_needs(uint64_t reason);
+AXVCPU_API void axvcpu_x86_vmx_left(const struct axvcpu_x86_vmx_raw *, struct axvcpu_x86_left *);
 
 #if AXVCPU_I_ARCH == AXVCPU_I_ARCH_X86
 
@@ -349,6 +631,1406 @@ AXVCPU_API void axvcpu_x86_icr(uint64_t icr, bool x2apic, struct axvcpu_exit *x)
     x->ipi.vector = (uint32_t)icr & 0xffu;
     x->ipi.to_all = shorthand >= 2;
     x->ipi.to_self = shorthand == 1 || shorthand == 2;
+}
+
+/* >>decode instructions */
+
+/* How an instruction names its operands: memory E, register G, as SDM 2, appendix A.2 has it. */
+enum axvcpu_i_x86_form {
+    AXVCPU_I_X86_EG,  /* register to memory */
+    AXVCPU_I_X86_GE,  /* memory to register */
+    AXVCPU_I_X86_EI,  /* immediate of the operand's size, at most 4 bytes, to memory */
+    AXVCPU_I_X86_EB,  /* immediate byte to memory */
+    AXVCPU_I_X86_E,   /* memory alone */
+    AXVCPU_I_X86_AO,  /* memory at an immediate address to rAX */
+    AXVCPU_I_X86_OA,  /* ... and back */
+    AXVCPU_I_X86_STR  /* rAX, rSI, rDI */
+};
+
+/* What sets the access's width, besides bit 0 of the opcode: 0 a byte, 1 the operand size. */
+#define AXVCPU_I_X86_WORD 0x01u   /* always the operand size */
+#define AXVCPU_I_X86_EXTEND 0x02u /* a byte or a word, to a register of the operand size */
+#define AXVCPU_I_X86_DWORD 0x04u  /* MOVSXD: 4 bytes, or 2 */
+#define AXVCPU_I_X86_ONLY64 0x08u
+#define AXVCPU_I_X86_NOT64 0x10u
+#define AXVCPU_I_X86_BIG 0x20u    /* MOVNTI: no 16 bits */
+
+struct axvcpu_i_x86_opcode {
+    uint8_t map, opcode, mask; /* of map 0 or 0x0f: those where opcode is the same under the mask */
+    uint8_t form, width;
+    uint8_t op[8];             /* by ModRM.reg if there is more than one; AXVCPU_X86_OPS: none */
+};
+#define AXVCPU_I_X86_ONE(op) { op, op, op, op, op, op, op, op }
+#define AXVCPU_I_X86_OP(name) AXVCPU_I_X86_ONE(AXVCPU_X86_OP_##name)
+#define AXVCPU_I_X86_NONE AXVCPU_X86_OPS
+#define AXVCPU_I_X86_FIRST(name) \
+    { AXVCPU_X86_OP_##name, AXVCPU_I_X86_NONE, AXVCPU_I_X86_NONE, AXVCPU_I_X86_NONE, \
+      AXVCPU_I_X86_NONE, AXVCPU_I_X86_NONE, AXVCPU_I_X86_NONE, AXVCPU_I_X86_NONE }
+#define AXVCPU_I_X86_ALU \
+    { AXVCPU_X86_OP_ADD, AXVCPU_X86_OP_OR, AXVCPU_X86_OP_ADC, AXVCPU_X86_OP_SBB, \
+      AXVCPU_X86_OP_AND, AXVCPU_X86_OP_SUB, AXVCPU_X86_OP_XOR, AXVCPU_X86_OP_CMP }
+
+static const struct axvcpu_i_x86_opcode axvcpu_i_x86_opcodes[] = {
+    { 0x00, 0x88, 0xfe, AXVCPU_I_X86_EG, 0, AXVCPU_I_X86_OP(MOV) },
+    { 0x00, 0x8a, 0xfe, AXVCPU_I_X86_GE, 0, AXVCPU_I_X86_OP(MOV) },
+    { 0x00, 0xc6, 0xfe, AXVCPU_I_X86_EI, 0, AXVCPU_I_X86_FIRST(MOV) },
+    { 0x0f, 0xb6, 0xfe, AXVCPU_I_X86_GE, AXVCPU_I_X86_EXTEND, AXVCPU_I_X86_OP(MOVZX) },
+    { 0x0f, 0xbe, 0xfe, AXVCPU_I_X86_GE, AXVCPU_I_X86_EXTEND, AXVCPU_I_X86_OP(MOVSX) },
+    { 0x00, 0x63, 0xff, AXVCPU_I_X86_GE, AXVCPU_I_X86_DWORD | AXVCPU_I_X86_ONLY64, AXVCPU_I_X86_OP(MOVSX) },
+    { 0x00, 0xa0, 0xfe, AXVCPU_I_X86_AO, 0, AXVCPU_I_X86_OP(MOV) },
+    { 0x00, 0xa2, 0xfe, AXVCPU_I_X86_OA, 0, AXVCPU_I_X86_OP(MOV) },
+    { 0x0f, 0xc3, 0xff, AXVCPU_I_X86_EG, AXVCPU_I_X86_WORD | AXVCPU_I_X86_BIG, AXVCPU_I_X86_OP(MOV) },
+    { 0x00, 0xa4, 0xfe, AXVCPU_I_X86_STR, 0, AXVCPU_I_X86_OP(MOVS) },
+    { 0x00, 0xaa, 0xfe, AXVCPU_I_X86_STR, 0, AXVCPU_I_X86_OP(STOS) },
+    { 0x00, 0xac, 0xfe, AXVCPU_I_X86_STR, 0, AXVCPU_I_X86_OP(LODS) },
+    { 0x00, 0x00, 0xc6, AXVCPU_I_X86_EG, 0, AXVCPU_I_X86_ALU }, /* their number is in the opcode, bits 5-3 */
+    { 0x00, 0x02, 0xc6, AXVCPU_I_X86_GE, 0, AXVCPU_I_X86_ALU },
+    { 0x00, 0x80, 0xfe, AXVCPU_I_X86_EI, 0, AXVCPU_I_X86_ALU },
+    { 0x00, 0x82, 0xff, AXVCPU_I_X86_EB, AXVCPU_I_X86_NOT64, AXVCPU_I_X86_ALU },
+    { 0x00, 0x83, 0xff, AXVCPU_I_X86_EB, 0, AXVCPU_I_X86_ALU },
+    { 0x00, 0x84, 0xfe, AXVCPU_I_X86_EG, 0, AXVCPU_I_X86_OP(TEST) },
+    { 0x00, 0x86, 0xfe, AXVCPU_I_X86_EG, 0, AXVCPU_I_X86_OP(XCHG) },
+    { 0x00, 0xf6, 0xfe, AXVCPU_I_X86_E, 0,
+      { AXVCPU_X86_OP_TEST, AXVCPU_X86_OP_TEST, AXVCPU_X86_OP_NOT, AXVCPU_X86_OP_NEG, AXVCPU_I_X86_NONE,
+        AXVCPU_I_X86_NONE, AXVCPU_I_X86_NONE, AXVCPU_I_X86_NONE } },
+    { 0x00, 0xfe, 0xfe, AXVCPU_I_X86_E, 0,
+      { AXVCPU_X86_OP_INC, AXVCPU_X86_OP_DEC, AXVCPU_I_X86_NONE, AXVCPU_I_X86_NONE, AXVCPU_I_X86_NONE,
+        AXVCPU_I_X86_NONE, AXVCPU_I_X86_NONE, AXVCPU_I_X86_NONE } },
+    { 0x0f, 0xa3, 0xff, AXVCPU_I_X86_EG, AXVCPU_I_X86_WORD, AXVCPU_I_X86_OP(BT) },
+    { 0x0f, 0xab, 0xff, AXVCPU_I_X86_EG, AXVCPU_I_X86_WORD, AXVCPU_I_X86_OP(BTS) },
+    { 0x0f, 0xb3, 0xff, AXVCPU_I_X86_EG, AXVCPU_I_X86_WORD, AXVCPU_I_X86_OP(BTR) },
+    { 0x0f, 0xbb, 0xff, AXVCPU_I_X86_EG, AXVCPU_I_X86_WORD, AXVCPU_I_X86_OP(BTC) },
+    { 0x0f, 0xba, 0xff, AXVCPU_I_X86_EB, AXVCPU_I_X86_WORD,
+      { AXVCPU_I_X86_NONE, AXVCPU_I_X86_NONE, AXVCPU_I_X86_NONE, AXVCPU_I_X86_NONE, AXVCPU_X86_OP_BT,
+        AXVCPU_X86_OP_BTS, AXVCPU_X86_OP_BTR, AXVCPU_X86_OP_BTC } },
+};
+
+/* The bytes of an instruction while they are read. */
+struct axvcpu_i_x86_reader {
+    const uint8_t *bytes;
+    uint32_t size, at;
+    uint32_t bits;
+    uint8_t rex;
+    bool operand, address; /* prefixes 66, 67 */
+    bool lock;
+    uint8_t repeat;        /* f2, f3, or 0 */
+    uint8_t segment;       /* an override, or AXVCPU_X86_NO_REG */
+    bool over;             /* there were too few */
+};
+
+static struct axvcpu_i_x86_reader axvcpu_i_x86_reader(const uint8_t *bytes, uint32_t size, uint32_t bits)
+{
+    struct axvcpu_i_x86_reader r = { bytes, size < AXVCPU_X86_INSN_MAX ? size : AXVCPU_X86_INSN_MAX, 0, bits, 0, false,
+                                     false, false, 0, AXVCPU_X86_NO_REG, false };
+
+    return r;
+}
+
+static uint64_t axvcpu_i_x86_take(struct axvcpu_i_x86_reader *r, uint32_t n)
+{
+    uint64_t value = 0;
+    uint32_t i;
+
+    if (r->size - r->at < n) {
+        r->over = true;
+        return 0;
+    }
+    for (i = 0; i < n; i++)
+        value |= (uint64_t)r->bytes[r->at++] << (8 * i);
+    return value;
+}
+
+/* As a number of `bits` bits with a sign. */
+static uint64_t axvcpu_i_x86_sign(uint64_t value, uint32_t bits)
+{
+    uint64_t sign = UINT64_C(1) << (bits - 1);
+
+    return ((value & (sign | (sign - 1))) ^ sign) - sign;
+}
+
+static uint64_t axvcpu_i_x86_take_signed(struct axvcpu_i_x86_reader *r, uint32_t n)
+{
+    return n == 0 ? 0 : axvcpu_i_x86_sign(axvcpu_i_x86_take(r, n), 8 * n);
+}
+
+/* In 64-bit mode the overrides of ES, CS, SS and DS are ignored (SDM 2, 2.1.1). */
+static void axvcpu_i_x86_override(struct axvcpu_i_x86_reader *r, uint8_t segment)
+{
+    if (r->bits != 64 || segment >= AXVCPU_X86_FS)
+        r->segment = segment;
+}
+
+static bool axvcpu_i_x86_prefix(struct axvcpu_i_x86_reader *r, uint8_t byte)
+{
+    switch (byte) {
+    case 0x26: axvcpu_i_x86_override(r, AXVCPU_X86_ES); return true;
+    case 0x2e: axvcpu_i_x86_override(r, AXVCPU_X86_CS); return true;
+    case 0x36: axvcpu_i_x86_override(r, AXVCPU_X86_SS); return true;
+    case 0x3e: axvcpu_i_x86_override(r, AXVCPU_X86_DS); return true;
+    case 0x64: axvcpu_i_x86_override(r, AXVCPU_X86_FS); return true;
+    case 0x65: axvcpu_i_x86_override(r, AXVCPU_X86_GS); return true;
+    case 0x66: r->operand = true; return true;
+    case 0x67: r->address = true; return true;
+    case 0xf0: r->lock = true; return true;
+    case 0xf2:
+    case 0xf3: r->repeat = byte; return true;
+    default: return r->bits == 64 && (byte & 0xf0) == 0x40;
+    }
+}
+
+/* The first byte that is no prefix. A REX counts only right before it (SDM 2, 2.2.1). */
+static uint8_t axvcpu_i_x86_prefixes(struct axvcpu_i_x86_reader *r)
+{
+    uint8_t byte = (uint8_t)axvcpu_i_x86_take(r, 1);
+
+    while (!r->over && axvcpu_i_x86_prefix(r, byte)) {
+        r->rex = r->bits == 64 && (byte & 0xf0) == 0x40 ? byte : 0;
+        byte = (uint8_t)axvcpu_i_x86_take(r, 1);
+    }
+    return byte;
+}
+
+static uint8_t axvcpu_i_x86_address_width(const struct axvcpu_i_x86_reader *r)
+{
+    static const uint8_t width[3][2] = { { 2, 4 }, { 4, 2 }, { 8, 4 } }; /* SDM 1, 3.6 */
+
+    return width[r->bits / 32][r->address];
+}
+
+static uint8_t axvcpu_i_x86_operand_width(const struct axvcpu_i_x86_reader *r)
+{
+    if ((r->rex & 8) != 0)
+        return 8;
+    return (r->bits == 16) != r->operand ? 2 : 4;
+}
+
+/* SDM 2, table 2-1 */
+static void axvcpu_i_x86_address16(struct axvcpu_i_x86_reader *r, struct axvcpu_x86_insn *i, uint8_t modrm)
+{
+    static const uint8_t base[8] = { AXVCPU_X86_RBX, AXVCPU_X86_RBX, AXVCPU_X86_RBP, AXVCPU_X86_RBP,
+                                     AXVCPU_X86_RSI, AXVCPU_X86_RDI, AXVCPU_X86_RBP, AXVCPU_X86_RBX };
+    static const uint8_t index[4] = { AXVCPU_X86_RSI, AXVCPU_X86_RDI, AXVCPU_X86_RSI, AXVCPU_X86_RDI };
+    uint32_t mod = modrm >> 6, rm = modrm & 7u;
+
+    if (mod == 0 && rm == 6) {
+        i->disp = axvcpu_i_x86_take_signed(r, 2);
+        return;
+    }
+    i->base = base[rm];
+    i->index = rm < 4 ? index[rm] : AXVCPU_X86_NO_REG;
+    i->disp = axvcpu_i_x86_take_signed(r, mod);
+}
+
+/* SDM 2, tables 2-2 and 2-3 */
+static void axvcpu_i_x86_sib(struct axvcpu_i_x86_reader *r, struct axvcpu_x86_insn *i, uint32_t mod)
+{
+    uint32_t sib = (uint32_t)axvcpu_i_x86_take(r, 1);
+    uint32_t index = (sib >> 3 & 7u) | (r->rex & 2u) << 2, base = (sib & 7u) | (r->rex & 1u) << 3;
+
+    i->scale = (uint8_t)(sib >> 6);
+    if (index != AXVCPU_X86_RSP)
+        i->index = (uint8_t)index;
+    if (mod != 0 || (sib & 7u) != AXVCPU_X86_RBP)
+        i->base = (uint8_t)base;
+    else
+        i->disp = axvcpu_i_x86_take_signed(r, 4);
+}
+
+static void axvcpu_i_x86_address32(struct axvcpu_i_x86_reader *r, struct axvcpu_x86_insn *i, uint8_t modrm)
+{
+    uint32_t mod = modrm >> 6, rm = modrm & 7u;
+
+    if (rm == AXVCPU_X86_RSP) {
+        axvcpu_i_x86_sib(r, i, mod);
+    } else if (mod == 0 && rm == AXVCPU_X86_RBP) {
+        i->base = r->bits == 64 ? AXVCPU_X86_RIP : AXVCPU_X86_NO_REG;
+        i->disp = axvcpu_i_x86_take_signed(r, 4);
+    } else {
+        i->base = (uint8_t)(rm | (r->rex & 1u) << 3);
+    }
+    if (mod != 0)
+        i->disp = axvcpu_i_x86_take_signed(r, mod == 1 ? 1 : 4);
+}
+
+/* Stack addresses are in SS (SDM 1, table 3-5). */
+static void axvcpu_i_x86_address(struct axvcpu_i_x86_reader *r, struct axvcpu_x86_insn *i, uint8_t modrm)
+{
+    if (i->address_width == 2)
+        axvcpu_i_x86_address16(r, i, modrm);
+    else
+        axvcpu_i_x86_address32(r, i, modrm);
+    if (r->segment == AXVCPU_X86_NO_REG && (i->base == AXVCPU_X86_RSP || i->base == AXVCPU_X86_RBP))
+        i->segment = AXVCPU_X86_SS;
+}
+
+static const struct axvcpu_i_x86_opcode *axvcpu_i_x86_find(uint32_t map, uint8_t opcode)
+{
+    size_t i;
+
+    for (i = 0; i < sizeof(axvcpu_i_x86_opcodes) / sizeof(axvcpu_i_x86_opcodes[0]); i++)
+        if (axvcpu_i_x86_opcodes[i].map == map &&
+            (opcode & axvcpu_i_x86_opcodes[i].mask) == axvcpu_i_x86_opcodes[i].opcode)
+            return &axvcpu_i_x86_opcodes[i];
+    return NULL;
+}
+
+static void axvcpu_i_x86_widths(const struct axvcpu_i_x86_reader *r, struct axvcpu_x86_insn *i,
+                                const struct axvcpu_i_x86_opcode *o, uint8_t opcode)
+{
+    uint8_t operand = axvcpu_i_x86_operand_width(r);
+
+    if ((o->width & AXVCPU_I_X86_BIG) != 0 && operand == 2)
+        operand = 4;
+    i->reg_width = operand;
+    if ((o->width & AXVCPU_I_X86_EXTEND) != 0)
+        i->width = (opcode & 1) == 0 ? 1 : 2;
+    else if ((o->width & AXVCPU_I_X86_DWORD) != 0)
+        i->width = operand == 2 ? 2 : 4;
+    else
+        i->reg_width = i->width = (o->width & AXVCPU_I_X86_WORD) != 0 || (opcode & 1) != 0 ? operand : 1;
+}
+
+/* Without REX, byte registers 4 to 7 are the second bytes of 0 to 3 (SDM 2, table 3-1). */
+static void axvcpu_i_x86_register(const struct axvcpu_i_x86_reader *r, struct axvcpu_x86_insn *i, uint8_t modrm)
+{
+    i->reg = (uint8_t)((modrm >> 3 & 7u) | (r->rex & 4u) << 1);
+    if (i->reg_width == 1 && r->rex == 0 && i->reg >= 4) {
+        i->reg = (uint8_t)(i->reg - 4);
+        i->flags |= AXVCPU_X86_INSN_HIGH;
+    }
+}
+
+static void axvcpu_i_x86_immediate(struct axvcpu_i_x86_reader *r, struct axvcpu_x86_insn *i, uint32_t size)
+{
+    i->flags |= AXVCPU_X86_INSN_IMM;
+    i->imm = axvcpu_i_x86_take_signed(r, size < 4 ? size : 4);
+}
+
+static void axvcpu_i_x86_string(const struct axvcpu_i_x86_reader *r, struct axvcpu_x86_insn *i)
+{
+    i->base = i->op == AXVCPU_X86_OP_STOS ? AXVCPU_X86_RDI : AXVCPU_X86_RSI;
+    if (i->op == AXVCPU_X86_OP_STOS)
+        i->segment = AXVCPU_X86_ES; /* no override (SDM 1, 7.3.9.1) */
+    i->reg = i->op == AXVCPU_X86_OP_MOVS ? AXVCPU_X86_NO_REG : AXVCPU_X86_RAX;
+    if (i->op == AXVCPU_X86_OP_LODS)
+        i->flags |= AXVCPU_X86_INSN_TO_REG;
+    if (r->repeat != 0)
+        i->flags |= AXVCPU_X86_INSN_REP;
+}
+
+static void axvcpu_i_x86_moffs(struct axvcpu_i_x86_reader *r, struct axvcpu_x86_insn *i)
+{
+    i->disp = axvcpu_i_x86_take(r, i->address_width);
+    i->reg = AXVCPU_X86_RAX;
+}
+
+static void axvcpu_i_x86_operands(struct axvcpu_i_x86_reader *r, struct axvcpu_x86_insn *i, uint8_t form, uint8_t modrm)
+{
+    switch (form) {
+    case AXVCPU_I_X86_GE: i->flags |= AXVCPU_X86_INSN_TO_REG; /* fall through */
+    case AXVCPU_I_X86_EG: axvcpu_i_x86_register(r, i, modrm); break;
+    case AXVCPU_I_X86_EI: axvcpu_i_x86_immediate(r, i, i->width); break;
+    case AXVCPU_I_X86_EB: axvcpu_i_x86_immediate(r, i, 1); break;
+    case AXVCPU_I_X86_AO: i->flags |= AXVCPU_X86_INSN_TO_REG; /* fall through */
+    case AXVCPU_I_X86_OA: axvcpu_i_x86_moffs(r, i); break;
+    case AXVCPU_I_X86_STR: axvcpu_i_x86_string(r, i); break;
+    default:
+        if (i->op == AXVCPU_X86_OP_TEST)
+            axvcpu_i_x86_immediate(r, i, i->width);
+        break;
+    }
+}
+
+/* What each does to memory when that is the destination. */
+#define AXVCPU_I_X86_RW (AXVCPU_ACCESS_READ | AXVCPU_ACCESS_WRITE)
+static const uint8_t axvcpu_i_x86_accesses[AXVCPU_X86_OPS] = {
+    AXVCPU_I_X86_RW, AXVCPU_I_X86_RW, AXVCPU_I_X86_RW, AXVCPU_I_X86_RW, AXVCPU_I_X86_RW, AXVCPU_I_X86_RW,
+    AXVCPU_I_X86_RW, AXVCPU_ACCESS_READ, AXVCPU_ACCESS_READ, AXVCPU_I_X86_RW, AXVCPU_I_X86_RW, AXVCPU_I_X86_RW,
+    AXVCPU_I_X86_RW, AXVCPU_I_X86_RW, AXVCPU_ACCESS_READ, AXVCPU_I_X86_RW, AXVCPU_I_X86_RW, AXVCPU_I_X86_RW,
+    AXVCPU_ACCESS_WRITE, AXVCPU_ACCESS_READ, AXVCPU_ACCESS_READ, AXVCPU_ACCESS_WRITE, AXVCPU_ACCESS_READ,
+    AXVCPU_I_X86_RW
+};
+
+/* LOCK is for what reads and then writes one operand; else it is #UD (SDM 2, LOCK). */
+static bool axvcpu_i_x86_lockable(const struct axvcpu_x86_insn *i)
+{
+    return i->access == AXVCPU_I_X86_RW && i->op != AXVCPU_X86_OP_MOVS;
+}
+
+static bool axvcpu_i_x86_body(struct axvcpu_i_x86_reader *r, struct axvcpu_x86_insn *i,
+                              const struct axvcpu_i_x86_opcode *o, uint8_t opcode)
+{
+    bool has_modrm = o->form < AXVCPU_I_X86_AO;
+    uint8_t modrm = has_modrm ? (uint8_t)axvcpu_i_x86_take(r, 1) : 0;
+
+    if (has_modrm && modrm >> 6 == 3)
+        return false;
+    i->op = o->op[(o->mask & 0x38) == 0 ? opcode >> 3 & 7 : modrm >> 3 & 7];
+    if (i->op >= AXVCPU_X86_OPS)
+        return false;
+    i->address_width = axvcpu_i_x86_address_width(r);
+    i->segment = r->segment == AXVCPU_X86_NO_REG ? (uint8_t)AXVCPU_X86_DS : r->segment;
+    axvcpu_i_x86_widths(r, i, o, opcode);
+    if (has_modrm)
+        axvcpu_i_x86_address(r, i, modrm);
+    axvcpu_i_x86_operands(r, i, o->form, modrm);
+    i->access = (i->flags & AXVCPU_X86_INSN_TO_REG) != 0 ? (uint8_t)AXVCPU_ACCESS_READ : axvcpu_i_x86_accesses[i->op];
+    if (r->lock)
+        i->flags |= AXVCPU_X86_INSN_LOCK;
+    return !r->lock || axvcpu_i_x86_lockable(i);
+}
+
+AXVCPU_API bool axvcpu_x86_decode(const uint8_t *bytes, uint32_t size, uint32_t bits, struct axvcpu_x86_insn *insn)
+{
+    struct axvcpu_i_x86_reader r = axvcpu_i_x86_reader(bytes, size, bits);
+    const struct axvcpu_i_x86_opcode *o;
+    uint8_t opcode = axvcpu_i_x86_prefixes(&r);
+    uint32_t map = opcode == 0x0f ? opcode : 0;
+
+    AXVCPU_MEMSET(insn, 0, sizeof(*insn));
+    insn->base = insn->index = insn->reg = AXVCPU_X86_NO_REG;
+    if (map != 0)
+        opcode = (uint8_t)axvcpu_i_x86_take(&r, 1);
+    o = axvcpu_i_x86_find(map, opcode);
+    if (o == NULL || r.over || (o->width & (bits == 64 ? AXVCPU_I_X86_NOT64 : AXVCPU_I_X86_ONLY64)) != 0 ||
+        !axvcpu_i_x86_body(&r, insn, o, opcode) || r.over)
+        return false;
+    insn->length = (uint8_t)r.at;
+    return true;
+}
+
+/* Instructions that exit for their own sake: opcode, and how many bytes follow it. */
+struct axvcpu_i_x86_system { uint8_t map, opcode, mask, rest; };
+#define AXVCPU_I_X86_MODRM 0xffu
+static const struct axvcpu_i_x86_system axvcpu_i_x86_systems[] = {
+    { 0x00, 0xf4, 0xff, 0 }, /* HLT */
+    { 0x00, 0x6c, 0xfc, 0 }, /* INS, OUTS */
+    { 0x00, 0xe4, 0xfc, 1 }, /* IN, OUT imm8 */
+    { 0x00, 0xec, 0xfc, 0 }, /* IN, OUT DX */
+    { 0x00, 0x90, 0xff, 0 }, /* PAUSE */
+    { 0x00, 0xcc, 0xff, 0 }, /* INT3 */
+    { 0x00, 0xce, 0xff, 0 }, /* INTO */
+    { 0x00, 0xcd, 0xff, 1 }, /* INT n */
+    { 0x00, 0xf1, 0xff, 0 }, /* INT1 */
+    { 0x0f, 0x00, 0xfe, AXVCPU_I_X86_MODRM }, /* SLDT..., VMCALL, XSETBV, SVM's, INVLPG, SMSW, LMSW, RDTSCP */
+    { 0x0f, 0x06, 0xff, 0 }, /* CLTS */
+    { 0x0f, 0x08, 0xfe, 0 }, /* INVD, WBINVD */
+    { 0x0f, 0x20, 0xfc, 1 }, /* MOV to and from CR and DR: always registers */
+    { 0x0f, 0x30, 0xfc, 0 }, /* WRMSR, RDTSC, RDMSR, RDPMC */
+    { 0x0f, 0xa2, 0xff, 0 }, /* CPUID */
+    { 0x0f, 0xaa, 0xff, 0 }, /* RSM */
+    { 0x0f, 0xc7, 0xff, AXVCPU_I_X86_MODRM }, /* RDRAND, RDSEED, VMPTRLD, XSAVES */
+    { 0x0f, 0x78, 0xfe, AXVCPU_I_X86_MODRM }, /* VMREAD, VMWRITE */
+};
+
+static void axvcpu_i_x86_skip_modrm(struct axvcpu_i_x86_reader *r)
+{
+    struct axvcpu_x86_insn scratch;
+    uint8_t modrm = (uint8_t)axvcpu_i_x86_take(r, 1);
+
+    scratch.address_width = axvcpu_i_x86_address_width(r);
+    scratch.base = AXVCPU_X86_NO_REG;
+    if (modrm >> 6 != 3)
+        axvcpu_i_x86_address(r, &scratch, modrm);
+}
+
+AXVCPU_API uint32_t axvcpu_x86_length(const uint8_t *bytes, uint32_t size, uint32_t bits)
+{
+    struct axvcpu_i_x86_reader r = axvcpu_i_x86_reader(bytes, size, bits);
+    uint8_t opcode = axvcpu_i_x86_prefixes(&r);
+    uint32_t map = opcode == 0x0f ? opcode : 0;
+    size_t i;
+
+    if (map != 0)
+        opcode = (uint8_t)axvcpu_i_x86_take(&r, 1);
+    for (i = 0; i < sizeof(axvcpu_i_x86_systems) / sizeof(axvcpu_i_x86_systems[0]); i++) {
+        const struct axvcpu_i_x86_system *s = &axvcpu_i_x86_systems[i];
+
+        if (s->map != map || (opcode & s->mask) != s->opcode)
+            continue;
+        if (s->rest == AXVCPU_I_X86_MODRM)
+            axvcpu_i_x86_skip_modrm(&r);
+        else
+            (void)axvcpu_i_x86_take(&r, s->rest);
+        return r.over ? 0 : r.at;
+    }
+    return 0;
+}
+
+/* >>decode guest memory */
+
+AXVCPU_API uint32_t axvcpu_x86_bits(uint64_t cr0, uint64_t efer, uint64_t rflags, uint32_t cs_access)
+{
+    if ((cr0 & AXVCPU_X86_CR0_PE) == 0 || (rflags & AXVCPU_X86_FLAG_VM) != 0)
+        return 16;
+    if ((efer & AXVCPU_X86_EFER_LMA) != 0 && (cs_access & AXVCPU_X86_AR_L) != 0)
+        return 64;
+    return (cs_access & AXVCPU_X86_AR_DB) != 0 ? 32 : 16;
+}
+
+/* How the tables of a paging mode look: SDM 3, table 4-1. */
+struct axvcpu_i_x86_paging {
+    uint32_t levels, index_bits, entry_size;
+};
+
+static struct axvcpu_i_x86_paging axvcpu_i_x86_paging(const struct axvcpu_x86_space *s)
+{
+    struct axvcpu_i_x86_paging p = { 2, 10, 4 };
+
+    if ((s->cr4 & AXVCPU_X86_CR4_PAE) != 0) {
+        p.levels = (s->efer & AXVCPU_X86_EFER_LMA) == 0 ? 3 : (s->cr4 & AXVCPU_X86_CR4_LA57) != 0 ? 5 : 4;
+        p.index_bits = 9;
+        p.entry_size = 8;
+    }
+    return p;
+}
+
+static uint64_t axvcpu_i_x86_entry(void *at, uint32_t size)
+{
+    return size == 4 ? AXVCPU_ATOMIC_LOAD((uint32_t *)at) : AXVCPU_ATOMIC_LOAD((uint64_t *)at);
+}
+
+
+/* What a walk gathers on its way down. */
+struct axvcpu_i_x86_walk {
+    uint64_t table;       /* the next one */
+    uint64_t rights;      /* RW and US that all levels have; XD that one has */
+    uint64_t entry, at;   /* the last one, and where it is */
+    uint32_t level;
+};
+
+/* Accessed and dirty bits, set as the hardware does: other CPUs may be at it. */
+static void axvcpu_i_x86_mark(const struct axvcpu_x86_space *s, const struct axvcpu_i_x86_paging *p,
+                              const struct axvcpu_i_x86_walk *w, uint32_t bits)
+{
+    void *at = (w->entry & bits) == bits ? NULL : s->ptr(s->arg, w->at, p->entry_size, true);
+
+    if (at != NULL && p->entry_size == 4)
+        (void)AXVCPU_ATOMIC_FETCH_OR((uint32_t *)at, bits);
+    else if (at != NULL)
+        (void)AXVCPU_ATOMIC_FETCH_OR((uint64_t *)at, (uint64_t)bits);
+}
+
+static bool axvcpu_i_x86_is_leaf(const struct axvcpu_x86_space *s, const struct axvcpu_i_x86_paging *p,
+                                 const struct axvcpu_i_x86_walk *w)
+{
+    if (w->level == 1)
+        return true;
+    if ((w->entry & AXVCPU_X86_PTE_PS) == 0)
+        return false;
+    return p->entry_size == 4 ? (s->cr4 & AXVCPU_X86_CR4_PSE) != 0 : w->level == 2 || (w->level == 3 && p->levels >= 4);
+}
+
+/* Bits that must be zero: beyond the physical addresses, XD without NXE, and PS where no page is that large
+   (SDM 3, 4.4.2 and 4.5.4). */
+static bool axvcpu_i_x86_reserved(const struct axvcpu_x86_space *s, const struct axvcpu_i_x86_paging *p,
+                                  const struct axvcpu_i_x86_walk *w, bool leaf)
+{
+    uint64_t low = leaf && w->level > 1 ? (UINT64_C(1) << (12 + 9 * (w->level - 1))) - 1 - 0x1fff : 0;
+
+    if (p->entry_size == 4)
+        return false;
+    if ((w->entry & 0x000ffffffffff000u & (~s->physical_mask | low)) != 0)
+        return true;
+    if (p->levels == 3 && w->level == 3)
+        return (w->entry & 0xfff00000000001e6u) != 0;
+    if (p->levels == 3 && (w->entry & 0x7ff0000000000000u) != 0)
+        return true;
+    if ((w->entry & AXVCPU_X86_PTE_XD) != 0 && (s->efer & AXVCPU_X86_EFER_NXE) == 0)
+        return true;
+    return !leaf && w->level >= 4 && (w->entry & AXVCPU_X86_PTE_PS) != 0;
+}
+
+/* SDM 3, 4.6.1 */
+static bool axvcpu_i_x86_allowed(const struct axvcpu_x86_space *s, uint64_t rights, uint64_t rflags, uint32_t access)
+{
+    bool user = s->cpl == 3, user_page = (rights & AXVCPU_X86_PTE_US) != 0;
+    bool fetch = (access & AXVCPU_ACCESS_EXEC) != 0;
+
+    if (user && !user_page)
+        return false;
+    if (fetch && ((rights & AXVCPU_X86_PTE_XD) != 0 || (!user && user_page && (s->cr4 & AXVCPU_X86_CR4_SMEP) != 0)))
+        return false;
+    if (!fetch && !user && user_page && (s->cr4 & AXVCPU_X86_CR4_SMAP) != 0 && (rflags & AXVCPU_X86_FLAG_AC) == 0)
+        return false;
+    return (access & AXVCPU_ACCESS_WRITE) == 0 || (rights & AXVCPU_X86_PTE_RW) != 0 ||
+           (!user && (s->cr0 & AXVCPU_X86_CR0_WP) == 0);
+}
+
+/* PDPTEs of PAE paging have no rights of their own. */
+static void axvcpu_i_x86_gather(const struct axvcpu_i_x86_paging *p, struct axvcpu_i_x86_walk *w)
+{
+    uint64_t both = AXVCPU_X86_PTE_RW | AXVCPU_X86_PTE_US;
+
+    if (p->levels != 3 || w->level != 3)
+        w->rights = (w->rights & (w->entry | ~both)) | (p->entry_size == 8 ? w->entry & AXVCPU_X86_PTE_XD : 0);
+}
+
+/* Down to the leaf. `*error` gets what #PF's error code says of the entry. */
+static enum axvcpu_x86_walk axvcpu_i_x86_descend(const struct axvcpu_x86_space *s, const struct axvcpu_i_x86_paging *p,
+                                                 uint64_t linear, struct axvcpu_i_x86_walk *w, uint32_t *error)
+{
+    uint64_t mask = (UINT64_C(1) << p->index_bits) - 1;
+
+    for (w->level = p->levels;; w->level--) {
+        uint64_t index = linear >> (12 + p->index_bits * (w->level - 1)) & mask;
+        void *ptr;
+        bool leaf;
+
+        w->at = (w->table + index * p->entry_size) & s->physical_mask;
+        ptr = s->ptr == NULL ? NULL : s->ptr(s->arg, w->at, p->entry_size, false);
+        if (ptr == NULL)
+            return AXVCPU_X86_WALK_LOST;
+        w->entry = axvcpu_i_x86_entry(ptr, p->entry_size);
+        leaf = axvcpu_i_x86_is_leaf(s, p, w);
+        *error = (w->entry & AXVCPU_X86_PTE_P) == 0 ? 0 :
+                 axvcpu_i_x86_reserved(s, p, w, leaf) ? AXVCPU_X86_PF_P | AXVCPU_X86_PF_RESERVED : AXVCPU_X86_PF_P;
+        if (*error != AXVCPU_X86_PF_P)
+            return AXVCPU_X86_WALK_FAULT;
+        axvcpu_i_x86_gather(p, w);
+        if (leaf)
+            return AXVCPU_X86_WALK_OK;
+        if (p->levels != 3 || w->level != 3)
+            axvcpu_i_x86_mark(s, p, w, AXVCPU_X86_PTE_A);
+        w->table = w->entry & 0x000ffffffffff000u & s->physical_mask;
+    }
+}
+
+/* The page's address, and the linear address's bits within it. PSE-36 has address bits 39-32 in 20-13 of a
+   large page (SDM 3, table 4-4). */
+static uint64_t axvcpu_i_x86_within(const struct axvcpu_x86_space *s, const struct axvcpu_i_x86_paging *p,
+                                    const struct axvcpu_i_x86_walk *w, uint64_t linear)
+{
+    uint64_t low = (UINT64_C(1) << (12 + p->index_bits * (w->level - 1))) - 1;
+    uint64_t page = w->entry & 0x000ffffffffff000u & ~low;
+
+    if (p->entry_size == 4 && w->level == 2)
+        page |= (w->entry >> 13 & 0xffu) << 32;
+    return (page & s->physical_mask) | (linear & low);
+}
+
+static uint32_t axvcpu_i_x86_error(const struct axvcpu_x86_space *s, uint32_t access, uint32_t entry)
+{
+    bool fetches = (access & AXVCPU_ACCESS_EXEC) != 0 && /* SDM 3, 4.7: I/D */
+                   ((s->cr4 & AXVCPU_X86_CR4_SMEP) != 0 ||
+                    ((s->cr4 & AXVCPU_X86_CR4_PAE) != 0 && (s->efer & AXVCPU_X86_EFER_NXE) != 0));
+
+    return entry | ((access & AXVCPU_ACCESS_WRITE) != 0 ? AXVCPU_X86_PF_WRITE : 0) |
+           (s->cpl == 3 ? AXVCPU_X86_PF_USER : 0) | (fetches ? AXVCPU_X86_PF_FETCH : 0);
+}
+
+AXVCPU_API enum axvcpu_x86_walk axvcpu_x86_walk(const struct axvcpu_x86_space *s, uint64_t rflags, uint64_t linear,
+                                                uint32_t access, uint64_t *gpa, uint32_t *error)
+{
+    struct axvcpu_i_x86_paging p = axvcpu_i_x86_paging(s);
+    struct axvcpu_i_x86_walk w = { s->cr3 & (p.levels == 3 ? 0xffffffe0u : p.levels == 2 ? 0xfffff000u :
+                                                                              0x000ffffffffff000u) & s->physical_mask,
+                                   AXVCPU_X86_PTE_RW | AXVCPU_X86_PTE_US, 0, 0, 0 };
+    uint32_t mark = AXVCPU_X86_PTE_A | ((access & AXVCPU_ACCESS_WRITE) != 0 ? AXVCPU_X86_PTE_D : 0);
+    enum axvcpu_x86_walk result;
+
+    *error = 0;
+    *gpa = linear;
+    if ((s->cr0 & AXVCPU_X86_CR0_PG) == 0)
+        return AXVCPU_X86_WALK_OK;
+    result = axvcpu_i_x86_descend(s, &p, linear, &w, error);
+    if (result == AXVCPU_X86_WALK_OK && !axvcpu_i_x86_allowed(s, w.rights, rflags, access))
+        result = AXVCPU_X86_WALK_FAULT;
+    *error = axvcpu_i_x86_error(s, access, *error);
+    if (result != AXVCPU_X86_WALK_OK)
+        return result;
+    axvcpu_i_x86_mark(s, &p, &w, mark);
+    *gpa = axvcpu_i_x86_within(s, &p, &w, linear);
+    return AXVCPU_X86_WALK_OK;
+}
+
+/* Addresses outside 64-bit mode have 32 bits (SDM 1, 3.3.7). */
+static uint64_t axvcpu_i_x86_linear(const struct axvcpu_x86_space *s, uint32_t segment, uint64_t offset)
+{
+    if (s->bits != 64)
+        return (s->base[segment] + offset) & UINT32_MAX;
+    return segment >= AXVCPU_X86_FS ? s->base[segment] + offset : offset;
+}
+
+/* SDM 1, 3.3.7.1 */
+static bool axvcpu_i_x86_canonical(uint64_t linear, uint64_t cr4)
+{
+    return axvcpu_i_x86_sign(linear, (cr4 & AXVCPU_X86_CR4_LA57) != 0 ? 57 : 48) == linear;
+}
+
+/* Bytes from `linear` to the end of its page, at most n. */
+static uint32_t axvcpu_i_x86_in_page(uint64_t linear, uint32_t n)
+{
+    uint32_t left = 0x1000u - ((uint32_t)linear & 0xfffu);
+
+    return left < n ? left : n;
+}
+
+AXVCPU_API uint32_t axvcpu_x86_fetch(const struct axvcpu_x86_space *s, const struct axvcpu_x86_regs *r,
+                                     uint8_t bytes[AXVCPU_X86_INSN_MAX])
+{
+    uint64_t linear = axvcpu_i_x86_linear(s, AXVCPU_X86_CS, r->rip), gpa;
+    uint32_t got = 0, n, error;
+    const void *from;
+
+    while (got < AXVCPU_X86_INSN_MAX) {
+        n = axvcpu_i_x86_in_page(linear + got, AXVCPU_X86_INSN_MAX - got);
+        if (axvcpu_x86_walk(s, r->rflags, linear + got, AXVCPU_ACCESS_EXEC, &gpa, &error) != AXVCPU_X86_WALK_OK)
+            break;
+        from = s->ptr(s->arg, gpa, n, false);
+        if (from == NULL)
+            break;
+        AXVCPU_MEMCPY(bytes + got, from, n);
+        got += n;
+    }
+    return got;
+}
+
+/* >>decode execution: values, flags, registers */
+
+static uint64_t axvcpu_i_x86_bytes(uint32_t n)
+{
+    return n >= 8 ? UINT64_MAX : (UINT64_C(1) << (8 * n)) - 1;
+}
+
+static uint64_t axvcpu_i_x86_get(const struct axvcpu_x86_regs *r, const struct axvcpu_x86_insn *i)
+{
+    uint64_t value = r->gpr[i->reg] >> ((i->flags & AXVCPU_X86_INSN_HIGH) != 0 ? 8 : 0);
+
+    return value & axvcpu_i_x86_bytes(i->reg_width);
+}
+
+/* As the CPU writes a register: 4 bytes clear the rest, fewer keep it (SDM 1, 3.4.1.1). */
+static uint64_t axvcpu_i_x86_merge(uint64_t old, uint64_t value, uint32_t width)
+{
+    uint64_t mask = axvcpu_i_x86_bytes(width);
+
+    return (value & mask) | (width < 4 ? old & ~mask : 0);
+}
+
+static void axvcpu_i_x86_set(struct axvcpu_x86_regs *r, const struct axvcpu_x86_insn *i, uint64_t value)
+{
+    uint64_t *reg = &r->gpr[i->reg];
+
+    if ((i->flags & AXVCPU_X86_INSN_HIGH) != 0)
+        *reg = (*reg & ~UINT64_C(0xff00)) | (value & 0xff) << 8;
+    else
+        *reg = axvcpu_i_x86_merge(*reg, value, i->reg_width);
+}
+
+/* SDM 1, 3.4.3.1 */
+static uint64_t axvcpu_i_x86_parity(uint64_t value)
+{
+    uint32_t fold = (uint32_t)((value ^ value >> 4) & 0xfu);
+
+    return (0x9669u >> fold & 1u) != 0 ? AXVCPU_X86_FLAG_PF : 0;
+}
+
+static uint64_t axvcpu_i_x86_result_flags(uint64_t value, uint32_t width)
+{
+    uint64_t flags = axvcpu_i_x86_parity(value);
+
+    flags |= (value & axvcpu_i_x86_bytes(width)) == 0 ? AXVCPU_X86_FLAG_ZF : 0;
+    return flags | ((value >> (8 * width - 1) & 1u) != 0 ? AXVCPU_X86_FLAG_SF : 0);
+}
+
+/* Carries out of each bit of r = a + b + carry, or borrows of a - b - carry, give CF, AF and OF. */
+static uint64_t axvcpu_i_x86_carry_flags(uint64_t a, uint64_t b, uint64_t r, uint32_t width, bool minus)
+{
+    uint64_t out = minus ? (~a & b) | (~(a ^ b) & r) : (a & b) | ((a | b) & ~r);
+    uint64_t over = minus ? (a ^ b) & (a ^ r) : (a ^ r) & (b ^ r);
+    uint32_t top = 8 * width - 1;
+
+    return ((out >> top & 1u) != 0 ? AXVCPU_X86_FLAG_CF : 0) | ((out >> 3 & 1u) != 0 ? AXVCPU_X86_FLAG_AF : 0) |
+           ((over >> top & 1u) != 0 ? AXVCPU_X86_FLAG_OF : 0);
+}
+
+#define AXVCPU_I_X86_ARITHMETIC                                                                            \
+    (AXVCPU_X86_FLAG_CF | AXVCPU_X86_FLAG_PF | AXVCPU_X86_FLAG_AF | AXVCPU_X86_FLAG_ZF | AXVCPU_X86_FLAG_SF | AXVCPU_X86_FLAG_OF)
+
+static uint64_t axvcpu_i_x86_logic(uint64_t result, uint32_t width, uint64_t *flags)
+{
+    *flags = (*flags & ~(uint64_t)AXVCPU_I_X86_ARITHMETIC) | axvcpu_i_x86_result_flags(result, width);
+    return result;
+}
+
+/* `keep`: flags that stay. */
+static uint64_t axvcpu_i_x86_sum(uint64_t a, uint64_t b, uint64_t carry, bool minus, uint32_t width, uint64_t keep,
+                                 uint64_t *flags)
+{
+    uint64_t r = minus ? a - b - carry : a + b + carry;
+    uint64_t set = axvcpu_i_x86_carry_flags(a, b, r, width, minus) | axvcpu_i_x86_result_flags(r, width);
+
+    keep |= ~(uint64_t)AXVCPU_I_X86_ARITHMETIC;
+    *flags = (*flags & keep) | (set & ~keep);
+    return r;
+}
+
+/* The bit's old value is CF; the other flags are undefined, and CPUs leave them (SDM 2, BT). */
+static uint64_t axvcpu_i_x86_bit(uint32_t op, uint64_t a, uint64_t b, uint32_t width, uint64_t *flags)
+{
+    uint64_t bit = UINT64_C(1) << (b & (8 * width - 1));
+
+    *flags = (*flags & ~(uint64_t)AXVCPU_X86_FLAG_CF) | ((a & bit) != 0 ? AXVCPU_X86_FLAG_CF : 0);
+    return op == AXVCPU_X86_OP_BTS ? a | bit : op == AXVCPU_X86_OP_BTR ? a & ~bit : op == AXVCPU_X86_OP_BTC ? a ^ bit : a;
+}
+
+/* What `op` makes of its destination `a` and source `b`. */
+static uint64_t axvcpu_i_x86_compute(uint32_t op, uint64_t a, uint64_t b, uint32_t width, uint64_t *flags)
+{
+    uint64_t carry = *flags & AXVCPU_X86_FLAG_CF;
+
+    switch (op) {
+    case AXVCPU_X86_OP_ADD: return axvcpu_i_x86_sum(a, b, 0, false, width, 0, flags);
+    case AXVCPU_X86_OP_ADC: return axvcpu_i_x86_sum(a, b, carry, false, width, 0, flags);
+    case AXVCPU_X86_OP_SBB: return axvcpu_i_x86_sum(a, b, carry, true, width, 0, flags);
+    case AXVCPU_X86_OP_CMP:
+    case AXVCPU_X86_OP_SUB: return axvcpu_i_x86_sum(a, b, 0, true, width, 0, flags);
+    case AXVCPU_X86_OP_NEG: return axvcpu_i_x86_sum(0, a, 0, true, width, 0, flags);
+    case AXVCPU_X86_OP_INC: return axvcpu_i_x86_sum(a, 1, 0, false, width, AXVCPU_X86_FLAG_CF, flags);
+    case AXVCPU_X86_OP_DEC: return axvcpu_i_x86_sum(a, 1, 0, true, width, AXVCPU_X86_FLAG_CF, flags);
+    case AXVCPU_X86_OP_OR: return axvcpu_i_x86_logic(a | b, width, flags);
+    case AXVCPU_X86_OP_XOR: return axvcpu_i_x86_logic(a ^ b, width, flags);
+    case AXVCPU_X86_OP_TEST:
+    case AXVCPU_X86_OP_AND: return axvcpu_i_x86_logic(a & b, width, flags);
+    case AXVCPU_X86_OP_NOT: return ~a;
+    case AXVCPU_X86_OP_BT:
+    case AXVCPU_X86_OP_BTS:
+    case AXVCPU_X86_OP_BTR:
+    case AXVCPU_X86_OP_BTC: return axvcpu_i_x86_bit(op, a, b, width, flags);
+    default: return b; /* the moves, XCHG */
+    }
+}
+
+/* >>decode MMIO */
+
+enum axvcpu_i_x86_phase { AXVCPU_I_X86_READING, AXVCPU_I_X86_WRITING };
+
+/* What the two halves of an access work on. */
+struct axvcpu_i_x86_mmio {
+    struct axvcpu_x86_mmio *m;
+    struct axvcpu_x86_regs *r;
+    const struct axvcpu_x86_space *s;
+    struct axvcpu_exit *x;
+};
+
+/* Bit offsets in a register reach beyond the operand (SDM 2, BT). */
+static uint64_t axvcpu_i_x86_bit_offset(const struct axvcpu_x86_insn *i, const struct axvcpu_x86_regs *r)
+{
+    uint64_t bit;
+
+    if (i->op < AXVCPU_X86_OP_BT || i->op > AXVCPU_X86_OP_BTC || (i->flags & AXVCPU_X86_INSN_IMM) != 0)
+        return 0;
+    bit = axvcpu_i_x86_sign(r->gpr[i->reg], 8u * i->width) & ~(uint64_t)(8u * i->width - 1);
+    return axvcpu_i_x86_sign(bit >> 3, 61);
+}
+
+AXVCPU_API uint64_t axvcpu_x86_address(const struct axvcpu_x86_insn *i, const struct axvcpu_x86_regs *r,
+                                       const struct axvcpu_x86_space *s)
+{
+    uint64_t offset = i->disp + axvcpu_i_x86_bit_offset(i, r);
+
+    if (i->base == AXVCPU_X86_RIP)
+        offset += r->rip + i->length;
+    else if (i->base != AXVCPU_X86_NO_REG)
+        offset += r->gpr[i->base];
+    if (i->index != AXVCPU_X86_NO_REG)
+        offset += r->gpr[i->index] << i->scale;
+    return axvcpu_i_x86_linear(s, i->segment, offset & axvcpu_i_x86_bytes(i->address_width));
+}
+
+static enum axvcpu_x86_mmio_step axvcpu_i_x86_undecodable(const uint8_t *bytes, uint32_t size, uint64_t gpa, bool write,
+                                                          struct axvcpu_exit *x)
+{
+    x->kind = AXVCPU_EXIT_UNDECODED;
+    x->undecoded.addr = gpa;
+    x->undecoded.syndrome = write ? AXVCPU_ACCESS_WRITE : AXVCPU_ACCESS_READ;
+    x->undecoded.insn_len = size < AXVCPU_X86_INSN_MAX ? size : AXVCPU_X86_INSN_MAX;
+    AXVCPU_MEMSET(x->undecoded.insn, 0, sizeof(x->undecoded.insn));
+    AXVCPU_MEMCPY(x->undecoded.insn, bytes, x->undecoded.insn_len);
+    return AXVCPU_X86_MMIO_UNDECODED;
+}
+
+/* A register takes the value as it is only of a plain load, and AH to BH are no register of their own. */
+static bool axvcpu_i_x86_plain(const struct axvcpu_x86_insn *i)
+{
+    return i->op >= AXVCPU_X86_OP_MOV && i->op <= AXVCPU_X86_OP_MOVSX && (i->flags & AXVCPU_X86_INSN_HIGH) == 0;
+}
+
+static enum axvcpu_x86_mmio_step axvcpu_i_x86_ask(const struct axvcpu_i_x86_mmio *c)
+{
+    const struct axvcpu_x86_insn *i = &c->m->insn;
+    bool plain = axvcpu_i_x86_plain(i);
+
+    c->m->phase = AXVCPU_I_X86_READING;
+    c->x->kind = AXVCPU_EXIT_MMIO_READ;
+    c->x->mmio.addr = c->m->gpa;
+    c->x->mmio.data = 0;
+    c->x->mmio.width = i->width;
+    c->x->mmio.reg = plain ? i->reg : AXVCPU_REG_NONE;
+    c->x->mmio.reg_width = plain ? i->reg_width : i->width;
+    c->x->mmio.sign_extend = i->op == AXVCPU_X86_OP_MOVSX;
+    return AXVCPU_X86_MMIO_ACCESS;
+}
+
+static enum axvcpu_x86_mmio_step axvcpu_i_x86_tell(const struct axvcpu_i_x86_mmio *c, uint64_t value)
+{
+    const struct axvcpu_x86_insn *i = &c->m->insn;
+
+    c->m->phase = AXVCPU_I_X86_WRITING;
+    c->x->kind = AXVCPU_EXIT_MMIO_WRITE;
+    c->x->mmio.addr = c->m->gpa;
+    c->x->mmio.data = value & axvcpu_i_x86_bytes(i->width);
+    c->x->mmio.width = i->width;
+    c->x->mmio.reg = axvcpu_i_x86_plain(i) && i->reg != AXVCPU_X86_NO_REG ? i->reg : AXVCPU_REG_NONE;
+    c->x->mmio.reg_width = i->width;
+    c->x->mmio.sign_extend = false;
+    return AXVCPU_X86_MMIO_ACCESS;
+}
+
+static uint64_t axvcpu_i_x86_source(const struct axvcpu_x86_insn *i, const struct axvcpu_x86_regs *r)
+{
+    if ((i->flags & AXVCPU_X86_INSN_IMM) != 0)
+        return i->imm & axvcpu_i_x86_bytes(i->width);
+    return i->reg == AXVCPU_X86_NO_REG ? 0 : axvcpu_i_x86_get(r, i);
+}
+
+/* A string's registers move on; the instruction is over when its count is (SDM 2, REP). */
+static void axvcpu_i_x86_advance_string(const struct axvcpu_x86_insn *i, struct axvcpu_x86_regs *r, bool *over)
+{
+    uint64_t step = (r->rflags & AXVCPU_X86_FLAG_DF) != 0 ? 0 - (uint64_t)i->width : i->width;
+    uint64_t *rsi = &r->gpr[AXVCPU_X86_RSI], *rdi = &r->gpr[AXVCPU_X86_RDI], *rcx = &r->gpr[AXVCPU_X86_RCX];
+
+    if (i->op != AXVCPU_X86_OP_STOS)
+        *rsi = axvcpu_i_x86_merge(*rsi, *rsi + step, i->address_width);
+    if (i->op != AXVCPU_X86_OP_LODS)
+        *rdi = axvcpu_i_x86_merge(*rdi, *rdi + step, i->address_width);
+    if ((i->flags & AXVCPU_X86_INSN_REP) == 0)
+        return;
+    *rcx = axvcpu_i_x86_merge(*rcx, *rcx - 1, i->address_width);
+    *over = (*rcx & axvcpu_i_x86_bytes(i->address_width)) == 0;
+}
+
+AXVCPU_API void axvcpu_x86_advance(struct axvcpu_x86_regs *r, uint32_t length, uint32_t bits)
+{
+    r->rip = (r->rip + length) & (bits == 64 ? UINT64_MAX : UINT32_MAX);
+    r->rflags &= ~(uint64_t)AXVCPU_X86_FLAG_RF;
+}
+
+/* All accesses are done: registers, flags, RIP. */
+static enum axvcpu_x86_mmio_step axvcpu_i_x86_finish(const struct axvcpu_i_x86_mmio *c)
+{
+    const struct axvcpu_x86_insn *i = &c->m->insn;
+    uint64_t source = axvcpu_i_x86_source(i, c->r);
+    bool over = true;
+
+    if ((i->flags & AXVCPU_X86_INSN_TO_REG) != 0) {
+        uint64_t result = axvcpu_i_x86_compute(i->op, source, c->m->value, i->width, &c->r->rflags);
+
+        if (i->op != AXVCPU_X86_OP_CMP)
+            axvcpu_i_x86_set(c->r, i, result);
+    } else {
+        (void)axvcpu_i_x86_compute(i->op, c->m->value, source, i->width, &c->r->rflags);
+    }
+    if (i->op == AXVCPU_X86_OP_XCHG)
+        axvcpu_i_x86_set(c->r, i, c->m->value);
+    if (i->op >= AXVCPU_X86_OP_STOS)
+        axvcpu_i_x86_advance_string(i, c->r, &over);
+    if (over)
+        axvcpu_x86_advance(c->r, i->length, c->s->bits);
+    return AXVCPU_X86_MMIO_DONE;
+}
+
+static enum axvcpu_x86_mmio_step axvcpu_i_x86_throw(struct axvcpu_x86_mmio *m, uint8_t vector, uint32_t error, uint64_t cr2)
+{
+    m->vector = vector;
+    m->error = error;
+    m->cr2 = cr2;
+    return AXVCPU_X86_MMIO_FAULT;
+}
+
+/* Where movs' other operand is: MMIO if *ptr is NULL then. Within one page, or it is not for us. */
+static enum axvcpu_x86_mmio_step axvcpu_i_x86_reach(const struct axvcpu_i_x86_mmio *c, uint64_t linear, bool write,
+                                                    uint64_t *gpa, void **ptr)
+{
+    uint32_t error, width = c->m->insn.width;
+
+    if (c->s->bits == 64 && !axvcpu_i_x86_canonical(linear, c->s->cr4))
+        return axvcpu_i_x86_throw(c->m, 13, 0, 0);
+    if (axvcpu_i_x86_in_page(linear, width) != width)
+        return AXVCPU_X86_MMIO_UNDECODED;
+    switch (axvcpu_x86_walk(c->s, c->r->rflags, linear, write ? AXVCPU_ACCESS_WRITE : AXVCPU_ACCESS_READ, gpa, &error)) {
+    case AXVCPU_X86_WALK_OK: break;
+    case AXVCPU_X86_WALK_FAULT: return axvcpu_i_x86_throw(c->m, 14, error, linear);
+    default: return AXVCPU_X86_MMIO_UNDECODED;
+    }
+    *ptr = c->s->ptr == NULL ? NULL : c->s->ptr(c->s->arg, *gpa, width, write);
+    return AXVCPU_X86_MMIO_DONE;
+}
+
+static uint64_t axvcpu_i_x86_destination(const struct axvcpu_i_x86_mmio *c)
+{
+    uint64_t offset = c->r->gpr[AXVCPU_X86_RDI] & axvcpu_i_x86_bytes(c->m->insn.address_width);
+
+    return axvcpu_i_x86_linear(c->s, AXVCPU_X86_ES, offset);
+}
+
+/* The value that movs has read goes to memory, or to a device by a further exit. */
+static enum axvcpu_x86_mmio_step axvcpu_i_x86_movs_out(const struct axvcpu_i_x86_mmio *c)
+{
+    void *to = NULL;
+    enum axvcpu_x86_mmio_step step = axvcpu_i_x86_reach(c, c->m->linear, true, &c->m->gpa, &to);
+
+    if (step != AXVCPU_X86_MMIO_DONE)
+        return step;
+    if (to == NULL)
+        return axvcpu_i_x86_tell(c, c->m->value);
+    AXVCPU_MEMCPY(to, &c->m->value, c->m->insn.width);
+    return axvcpu_i_x86_finish(c);
+}
+
+/* movs faulted on its source, or on its destination after it had read memory. A destination that faults
+   must do so before a device is read. */
+static enum axvcpu_x86_mmio_step axvcpu_i_x86_movs(const struct axvcpu_i_x86_mmio *c, bool write)
+{
+    uint64_t gpa, linear = write ? axvcpu_x86_address(&c->m->insn, c->r, c->s) : c->m->linear;
+    void *ptr = NULL;
+    enum axvcpu_x86_mmio_step step = axvcpu_i_x86_reach(c, linear, !write, &gpa, &ptr);
+
+    if (step != AXVCPU_X86_MMIO_DONE)
+        return step;
+    if (!write)
+        return axvcpu_i_x86_ask(c);
+    if (ptr == NULL)
+        return AXVCPU_X86_MMIO_UNDECODED;
+    AXVCPU_MEMCPY(&c->m->value, ptr, c->m->insn.width);
+    return axvcpu_i_x86_tell(c, c->m->value);
+}
+
+/* The bytes may have changed since the CPU read them, and a fault may be about the second page of an access:
+   what does not fit is not ours. */
+static bool axvcpu_i_x86_fits(const struct axvcpu_i_x86_mmio *c, bool write)
+{
+    const struct axvcpu_x86_insn *i = &c->m->insn;
+    uint64_t linear = write && i->op == AXVCPU_X86_OP_MOVS ? c->m->linear : axvcpu_x86_address(i, c->r, c->s);
+
+    if (((linear ^ c->m->gpa) & 0xfff) != 0 || axvcpu_i_x86_in_page(linear, i->width) != i->width)
+        return false;
+    return (i->access & (write ? AXVCPU_ACCESS_WRITE : AXVCPU_ACCESS_READ)) != 0;
+}
+
+AXVCPU_API enum axvcpu_x86_mmio_step axvcpu_x86_mmio_begin(struct axvcpu_x86_mmio *m, struct axvcpu_x86_regs *r,
+                                                           const struct axvcpu_x86_space *s, const uint8_t *bytes,
+                                                           uint32_t size, uint64_t gpa, bool write,
+                                                           struct axvcpu_exit *x)
+{
+    struct axvcpu_i_x86_mmio c = { m, r, s, x };
+    enum axvcpu_x86_mmio_step step;
+
+    m->gpa = gpa;
+    m->value = 0;
+    if (!axvcpu_x86_decode(bytes, size, s->bits, &m->insn))
+        return axvcpu_i_x86_undecodable(bytes, size, gpa, write, x);
+    m->linear = axvcpu_i_x86_destination(&c);
+    if (!axvcpu_i_x86_fits(&c, write))
+        step = AXVCPU_X86_MMIO_UNDECODED;
+    else if (m->insn.op == AXVCPU_X86_OP_MOVS)
+        step = axvcpu_i_x86_movs(&c, write);
+    else if ((m->insn.access & AXVCPU_ACCESS_READ) != 0)
+        step = axvcpu_i_x86_ask(&c);
+    else
+        step = axvcpu_i_x86_tell(&c, axvcpu_i_x86_source(&m->insn, r));
+    return step == AXVCPU_X86_MMIO_UNDECODED ? axvcpu_i_x86_undecodable(bytes, size, gpa, write, x) : step;
+}
+
+/* The answer as a load has it: all ones if it was refused, and extended for movzx and movsx. */
+static uint64_t axvcpu_i_x86_answer(const struct axvcpu_x86_insn *i, const struct axvcpu_answer *a)
+{
+    struct axvcpu_answer whole = *a;
+
+    whole.width = i->width;
+    whole.reg_width = 8;
+    whole.sign_extend = i->op == AXVCPU_X86_OP_MOVSX;
+    return axvcpu_access_result(&whole, 0);
+}
+
+AXVCPU_API enum axvcpu_x86_mmio_step axvcpu_x86_mmio_commit(struct axvcpu_x86_mmio *m, struct axvcpu_x86_regs *r,
+                                                            const struct axvcpu_x86_space *s,
+                                                            const struct axvcpu_answer *a, struct axvcpu_exit *x)
+{
+    struct axvcpu_i_x86_mmio c = { m, r, s, x };
+    uint64_t flags = r->rflags;
+
+    if (m->phase == AXVCPU_I_X86_WRITING)
+        return axvcpu_i_x86_finish(&c);
+    m->value = axvcpu_i_x86_answer(&m->insn, a);
+    if (m->insn.op == AXVCPU_X86_OP_MOVS)
+        return axvcpu_i_x86_movs_out(&c);
+    if ((m->insn.access & AXVCPU_ACCESS_WRITE) == 0)
+        return axvcpu_i_x86_finish(&c);
+    return axvcpu_i_x86_tell(&c, axvcpu_i_x86_compute(m->insn.op, m->value, axvcpu_i_x86_source(&m->insn, r),
+                                                      m->insn.width, &flags));
+}
+
+/* >>decode exits */
+
+static void axvcpu_i_x86_event(struct axvcpu_x86_event *e, uint64_t info, uint64_t error, uint32_t length)
+{
+    e->info = (info & AXVCPU_X86_EVENT_VALID) != 0 ? (uint32_t)info & 0x80000fffu : 0;
+    e->error = (e->info & AXVCPU_X86_EVENT_ERROR) != 0 ? (uint32_t)error : 0;
+    e->length = AXVCPU_X86_EVENT_TYPE(e->info) >= AXVCPU_X86_EVENT_SOFTWARE ? length : 0;
+}
+
+/* >>decode exits: SVM (APM 2, appendix C) */
+
+/* What an exit code means, first to last, and whether it is an instruction that the PC must pass. */
+struct axvcpu_i_x86_svm_code {
+    uint16_t first, last;
+    uint8_t cause;
+    bool insn;
+};
+static const struct axvcpu_i_x86_svm_code axvcpu_i_x86_svm_codes[] = {
+    { 0x000, 0x01f, AXVCPU_X86_CAUSE_CR, true },
+    { 0x020, 0x03f, AXVCPU_X86_CAUSE_DR, true },
+    { 0x040, 0x05f, AXVCPU_X86_CAUSE_EXCEPTION, false },
+    { 0x060, 0x060, AXVCPU_X86_CAUSE_INTERRUPT, false },
+    { 0x061, 0x061, AXVCPU_X86_CAUSE_HOST_NMI, false },
+    { 0x062, 0x062, AXVCPU_X86_CAUSE_SMI, false },
+    { 0x063, 0x063, AXVCPU_X86_CAUSE_INIT, false },
+    { 0x064, 0x064, AXVCPU_X86_CAUSE_WINDOW, false },
+    { 0x065, 0x065, AXVCPU_X86_CAUSE_CR, true }, /* a selective write of CR0 */
+    { 0x066, 0x06d, AXVCPU_X86_CAUSE_TABLES, true },
+    { 0x06e, 0x06e, AXVCPU_X86_CAUSE_RDTSC, true },
+    { 0x06f, 0x06f, AXVCPU_X86_CAUSE_RDPMC, true },
+    { 0x072, 0x072, AXVCPU_X86_CAUSE_CPUID, true },
+    { 0x073, 0x073, AXVCPU_X86_CAUSE_UNDEFINED, false }, /* RSM, outside SMM */
+    { 0x074, 0x074, AXVCPU_X86_CAUSE_NMI_WINDOW, false }, /* IRET, before it executes */
+    { 0x076, 0x076, AXVCPU_X86_CAUSE_CACHE, true },
+    { 0x077, 0x077, AXVCPU_X86_CAUSE_PAUSE, true },
+    { 0x078, 0x078, AXVCPU_X86_CAUSE_HLT, true },
+    { 0x079, 0x079, AXVCPU_X86_CAUSE_INVLPG, true },
+    { 0x07a, 0x07a, AXVCPU_X86_CAUSE_UNDEFINED, false }, /* INVLPGA */
+    { 0x07b, 0x07b, AXVCPU_X86_CAUSE_IO, true },
+    { 0x07c, 0x07c, AXVCPU_X86_CAUSE_RDMSR, true },
+    { 0x07d, 0x07d, AXVCPU_X86_CAUSE_TASK, false },
+    { 0x07f, 0x07f, AXVCPU_X86_CAUSE_SHUTDOWN, false },
+    { 0x080, 0x080, AXVCPU_X86_CAUSE_UNDEFINED, false }, /* VMRUN */
+    { 0x081, 0x081, AXVCPU_X86_CAUSE_HYPERCALL, true },
+    { 0x082, 0x086, AXVCPU_X86_CAUSE_UNDEFINED, false }, /* VMLOAD, VMSAVE, STGI, CLGI, SKINIT */
+    { 0x087, 0x087, AXVCPU_X86_CAUSE_RDTSCP, true },
+    { 0x089, 0x089, AXVCPU_X86_CAUSE_CACHE, true },
+    { 0x08a, 0x08a, AXVCPU_X86_CAUSE_MONITOR, true },
+    { 0x08b, 0x08c, AXVCPU_X86_CAUSE_MWAIT, true },
+    { 0x08d, 0x08d, AXVCPU_X86_CAUSE_XSETBV, true },
+    { 0x08e, 0x08e, AXVCPU_X86_CAUSE_UNDEFINED, false }, /* RDPRU */
+    { 0x0a0, 0x0a4, AXVCPU_X86_CAUSE_UNDEFINED, false }, /* INVLPGB, INVPCID, MCOMMIT, TLBSYNC */
+    { 0x400, 0x400, AXVCPU_X86_CAUSE_MEMORY, false },
+};
+
+/* Behind the prefixes of MOV CR, CLTS, LMSW or SMSW (SDM 2): operand registers are in ModRM. */
+static bool axvcpu_i_x86_svm_cr_bytes(const struct axvcpu_x86_svm_raw *v, struct axvcpu_x86_cr *cr)
+{
+    struct axvcpu_i_x86_reader r = axvcpu_i_x86_reader(v->bytes, v->size, v->bits);
+    uint8_t opcode, modrm;
+
+    if (axvcpu_i_x86_prefixes(&r) != 0x0f)
+        return false;
+    opcode = (uint8_t)axvcpu_i_x86_take(&r, 1);
+    modrm = opcode == 0x06 ? 0 : (uint8_t)axvcpu_i_x86_take(&r, 1);
+    cr->reg = (uint8_t)((modrm & 7u) | (r.rex & 1u) << 3);
+    cr->memory = opcode == 0x01 && modrm >> 6 != 3;
+    switch (opcode) {
+    case 0x20: case 0x21: cr->op = AXVCPU_X86_CR_FROM; break;
+    case 0x22: case 0x23: cr->op = AXVCPU_X86_CR_TO; break;
+    case 0x06: cr->op = AXVCPU_X86_CR_CLTS; break;
+    case 0x01: cr->op = (modrm >> 3 & 7u) == 6 ? AXVCPU_X86_CR_LMSW : AXVCPU_X86_CR_SMSW; break;
+    default: return false;
+    }
+    return !r.over;
+}
+
+/* Decode assists say which register (APM 2, 15.8.1), but not what else than MOV it was. */
+static bool axvcpu_i_x86_svm_cr(const struct axvcpu_x86_svm_raw *v, struct axvcpu_x86_left *l)
+{
+    bool mov = v->assists && (l->cause == AXVCPU_X86_CAUSE_DR || (v->info1 >> 63) != 0);
+
+    l->cr.nr = v->code == 0x065 ? 0 : (uint8_t)(v->code & 0xf);
+    l->cr.reg = (uint8_t)(v->info1 & 0xf);
+    l->cr.op = (v->code & 0x10) != 0 ? AXVCPU_X86_CR_TO : AXVCPU_X86_CR_FROM;
+    if (mov && v->code != 0x065)
+        return true;
+    if (v->size == 0)
+        return false;
+    if (!axvcpu_i_x86_svm_cr_bytes(v, &l->cr))
+        l->cause = AXVCPU_X86_CAUSE_RAW;
+    return true;
+}
+
+/* APM 2, 15.10.2 */
+static void axvcpu_i_x86_svm_io(const struct axvcpu_x86_svm_raw *v, struct axvcpu_x86_left *l)
+{
+    uint32_t i = (uint32_t)v->info1;
+
+    l->io.port = (uint16_t)(i >> 16);
+    l->io.width = (uint8_t)(i >> 4 & 7u);
+    l->io.flags = (uint8_t)((i & 1u) | ((i & 4u) != 0 ? AXVCPU_X86_IO_STRING : 0) | ((i & 8u) != 0 ? AXVCPU_X86_IO_REP : 0));
+    l->io.address_width = (uint8_t)((i >> 7 & 7u) * 2);
+    l->io.segment = (i & 1u) != 0 ? (uint8_t)AXVCPU_X86_ES : (uint8_t)(v->assists ? i >> 10 & 7u : (uint32_t)AXVCPU_X86_DS);
+    l->length = (uint32_t)(v->info2 - v->rip);
+}
+
+/* APM 2, 15.25.6: the error code is a page fault's, of a user access; bit 32: the final address, 33: a table. */
+static void axvcpu_i_x86_svm_memory(const struct axvcpu_x86_svm_raw *v, struct axvcpu_x86_left *l)
+{
+    l->gpa = v->info2;
+    l->access = (v->info1 & AXVCPU_X86_PF_FETCH) != 0 ? AXVCPU_ACCESS_EXEC :
+                (v->info1 & AXVCPU_X86_PF_WRITE) != 0 ? AXVCPU_ACCESS_WRITE :
+                                                        AXVCPU_ACCESS_READ;
+    if ((v->info1 >> 33 & 1u) != 0)
+        l->access |= AXVCPU_ACCESS_WALK;
+    if ((v->info1 & AXVCPU_X86_PF_RESERVED) != 0)
+        l->cause = AXVCPU_X86_CAUSE_MISCONFIG;
+}
+
+/* Those with an error code: SDM 3, table 6-1; APM 2, 8.2. */
+#define AXVCPU_I_X86_WITH_ERROR (1u << 8 | 0x1fu << 10 | 1u << 17 | 1u << 21 | 1u << 29 | 1u << 30)
+
+static void axvcpu_i_x86_svm_exception(const struct axvcpu_x86_svm_raw *v, struct axvcpu_x86_left *l)
+{
+    uint32_t vector = (uint32_t)v->code - 0x40;
+
+    l->event.info = AXVCPU_X86_EVENT(EXCEPTION, vector);
+    if ((AXVCPU_I_X86_WITH_ERROR >> vector & 1u) != 0)
+        l->event.info |= AXVCPU_X86_EVENT_ERROR;
+    l->event.error = (l->event.info & AXVCPU_X86_EVENT_ERROR) != 0 ? (uint32_t)v->info1 : 0;
+    l->has_linear = vector == 14;
+    l->linear = vector == 14 ? v->info2 : 0;
+}
+
+static uint32_t axvcpu_i_x86_svm_length(const struct axvcpu_x86_svm_raw *v)
+{
+    if (v->nrip && v->next_rip - v->rip <= AXVCPU_X86_INSN_MAX)
+        return (uint32_t)(v->next_rip - v->rip);
+    return axvcpu_x86_length(v->bytes, v->size, v->bits);
+}
+
+static bool axvcpu_i_x86_svm_details(const struct axvcpu_x86_svm_raw *v, struct axvcpu_x86_left *l)
+{
+    switch (l->cause) {
+    case AXVCPU_X86_CAUSE_CR:
+    case AXVCPU_X86_CAUSE_DR: return axvcpu_i_x86_svm_cr(v, l);
+    case AXVCPU_X86_CAUSE_IO: axvcpu_i_x86_svm_io(v, l); break;
+    case AXVCPU_X86_CAUSE_RDMSR: l->cause = (v->info1 & 1u) != 0 ? AXVCPU_X86_CAUSE_WRMSR : AXVCPU_X86_CAUSE_RDMSR; break;
+    case AXVCPU_X86_CAUSE_MEMORY: axvcpu_i_x86_svm_memory(v, l); break;
+    case AXVCPU_X86_CAUSE_EXCEPTION: axvcpu_i_x86_svm_exception(v, l); break;
+    case AXVCPU_X86_CAUSE_INVLPG: l->has_linear = v->assists; l->linear = v->info1; break;
+    case AXVCPU_X86_CAUSE_INTERRUPT: l->vector = AXVCPU_NO_VECTOR; break;
+    default: break;
+    }
+    return true;
+}
+
+static const struct axvcpu_i_x86_svm_code *axvcpu_i_x86_svm_find(uint64_t code)
+{
+    size_t i;
+
+    for (i = 0; i < sizeof(axvcpu_i_x86_svm_codes) / sizeof(axvcpu_i_x86_svm_codes[0]); i++)
+        if (code >= axvcpu_i_x86_svm_codes[i].first && code <= axvcpu_i_x86_svm_codes[i].last)
+            return &axvcpu_i_x86_svm_codes[i];
+    return NULL;
+}
+
+AXVCPU_API bool axvcpu_x86_svm_left(const struct axvcpu_x86_svm_raw *v, struct axvcpu_x86_left *l)
+{
+    const struct axvcpu_i_x86_svm_code *c = axvcpu_i_x86_svm_find(v->code);
+
+    AXVCPU_MEMSET(l, 0, sizeof(*l));
+    l->raw = v->code;
+    axvcpu_i_x86_event(&l->under_way, v->int_info, v->int_info >> 32, 0);
+    if (v->code >= UINT64_MAX - 1) {
+        l->cause = AXVCPU_X86_CAUSE_INVALID;
+        l->fail = v->code == UINT64_MAX ? AXVCPU_X86_FAIL_STATE : AXVCPU_X86_FAIL_BUSY;
+        return true;
+    }
+    l->cause = c == NULL ? (uint32_t)AXVCPU_X86_CAUSE_RAW : c->cause;
+    if (!axvcpu_i_x86_svm_details(v, l))
+        return false;
+    if (c == NULL || !c->insn || l->length != 0)
+        return true;
+    l->length = axvcpu_i_x86_svm_length(v);
+    return l->length != 0 || v->size != 0;
+}
+
+/* >>decode exits: VMX (SDM 3, appendix C) */
+
+#define AXVCPU_I_X86_VMX_REASONS 76
+struct axvcpu_i_x86_vmx_reason { uint8_t cause, needs; };
+#define AXVCPU_I_X86_INSN(cause, needs) { AXVCPU_X86_CAUSE_##cause, AXVCPU_X86_NEEDS_LENGTH | (needs) }
+#define AXVCPU_I_X86_EVENT_(cause, needs) { AXVCPU_X86_CAUSE_##cause, needs }
+#define AXVCPU_I_X86_UD { AXVCPU_X86_CAUSE_UNDEFINED, 0 }
+static const struct axvcpu_i_x86_vmx_reason axvcpu_i_x86_vmx_reasons[AXVCPU_I_X86_VMX_REASONS] = {
+    [0] = AXVCPU_I_X86_EVENT_(EXCEPTION, AXVCPU_X86_NEEDS_INTERRUPTION | AXVCPU_X86_NEEDS_QUALIFICATION | AXVCPU_X86_NEEDS_IDT),
+    [1] = AXVCPU_I_X86_EVENT_(INTERRUPT, AXVCPU_X86_NEEDS_INTERRUPTION),
+    [2] = AXVCPU_I_X86_EVENT_(SHUTDOWN, 0),
+    [3] = AXVCPU_I_X86_EVENT_(INIT, 0),
+    [4] = AXVCPU_I_X86_EVENT_(STARTUP, AXVCPU_X86_NEEDS_QUALIFICATION),
+    [5] = AXVCPU_I_X86_EVENT_(SMI, 0),
+    [6] = AXVCPU_I_X86_EVENT_(SMI, 0),
+    [7] = AXVCPU_I_X86_EVENT_(WINDOW, 0),
+    [8] = AXVCPU_I_X86_EVENT_(NMI_WINDOW, 0),
+    [9] = AXVCPU_I_X86_EVENT_(TASK, AXVCPU_X86_NEEDS_QUALIFICATION | AXVCPU_X86_NEEDS_IDT | AXVCPU_X86_NEEDS_LENGTH),
+    [10] = AXVCPU_I_X86_INSN(CPUID, 0),
+    [11] = AXVCPU_I_X86_UD, /* GETSEC */
+    [12] = AXVCPU_I_X86_INSN(HLT, 0),
+    [13] = AXVCPU_I_X86_INSN(CACHE, 0), /* INVD */
+    [14] = AXVCPU_I_X86_INSN(INVLPG, AXVCPU_X86_NEEDS_QUALIFICATION),
+    [15] = AXVCPU_I_X86_INSN(RDPMC, 0),
+    [16] = AXVCPU_I_X86_INSN(RDTSC, 0),
+    [17] = AXVCPU_I_X86_UD, /* RSM */
+    [18] = AXVCPU_I_X86_INSN(HYPERCALL, 0),
+    [19] = AXVCPU_I_X86_UD, [20] = AXVCPU_I_X86_UD, [21] = AXVCPU_I_X86_UD, /* VMCLEAR, VMLAUNCH, VMPTRLD, */
+    [22] = AXVCPU_I_X86_UD, [23] = AXVCPU_I_X86_UD, [24] = AXVCPU_I_X86_UD, /* VMPTRST, VMREAD, VMRESUME, */
+    [25] = AXVCPU_I_X86_UD, [26] = AXVCPU_I_X86_UD, [27] = AXVCPU_I_X86_UD, /* VMWRITE, VMXOFF, VMXON */
+    [28] = AXVCPU_I_X86_INSN(CR, AXVCPU_X86_NEEDS_QUALIFICATION),
+    [29] = AXVCPU_I_X86_INSN(DR, AXVCPU_X86_NEEDS_QUALIFICATION),
+    [30] = AXVCPU_I_X86_INSN(IO, AXVCPU_X86_NEEDS_QUALIFICATION), /* of strings the information, too */
+    [31] = AXVCPU_I_X86_INSN(RDMSR, 0),
+    [32] = AXVCPU_I_X86_INSN(WRMSR, 0),
+    [33] = AXVCPU_I_X86_EVENT_(INVALID, AXVCPU_X86_NEEDS_QUALIFICATION),
+    [34] = AXVCPU_I_X86_EVENT_(INVALID, AXVCPU_X86_NEEDS_QUALIFICATION),
+    [36] = AXVCPU_I_X86_INSN(MWAIT, 0),
+    [37] = AXVCPU_I_X86_EVENT_(STEP, 0),
+    [39] = AXVCPU_I_X86_INSN(MONITOR, 0),
+    [40] = AXVCPU_I_X86_INSN(PAUSE, 0),
+    [41] = AXVCPU_I_X86_EVENT_(INVALID, 0),
+    [45] = AXVCPU_I_X86_EVENT_(EOI, AXVCPU_X86_NEEDS_QUALIFICATION),
+    [46] = AXVCPU_I_X86_INSN(TABLES, 0),
+    [47] = AXVCPU_I_X86_INSN(TABLES, 0),
+    [48] = AXVCPU_I_X86_EVENT_(MEMORY, AXVCPU_X86_NEEDS_QUALIFICATION | AXVCPU_X86_NEEDS_GPA | AXVCPU_X86_NEEDS_IDT),
+    [49] = AXVCPU_I_X86_EVENT_(MISCONFIG, AXVCPU_X86_NEEDS_GPA | AXVCPU_X86_NEEDS_IDT),
+    [50] = AXVCPU_I_X86_UD, /* INVEPT */
+    [51] = AXVCPU_I_X86_INSN(RDTSCP, 0),
+    [52] = AXVCPU_I_X86_EVENT_(TIMER, 0),
+    [53] = AXVCPU_I_X86_UD, /* INVVPID */
+    [54] = AXVCPU_I_X86_INSN(CACHE, 0),
+    [55] = AXVCPU_I_X86_INSN(XSETBV, 0),
+    [57] = AXVCPU_I_X86_UD, [58] = AXVCPU_I_X86_UD, [59] = AXVCPU_I_X86_UD, /* RDRAND, INVPCID, VMFUNC, */
+    [60] = AXVCPU_I_X86_UD, [61] = AXVCPU_I_X86_UD, /* ENCLS, RDSEED: only where they are not enabled */
+    [63] = AXVCPU_I_X86_UD, [64] = AXVCPU_I_X86_UD, /* XSAVES, XRSTORS */
+    [67] = AXVCPU_I_X86_UD, [68] = AXVCPU_I_X86_UD, /* UMWAIT, TPAUSE */
+};
+
+static const struct axvcpu_i_x86_vmx_reason *axvcpu_i_x86_vmx_find(uint64_t reason)
+{
+    static const struct axvcpu_i_x86_vmx_reason none = { AXVCPU_X86_CAUSE_RAW, 0 };
+
+    reason &= 0xffff;
+    return reason < AXVCPU_I_X86_VMX_REASONS ? &axvcpu_i_x86_vmx_reasons[reason] : &none;
+}
+
+AXVCPU_API uint32_t axvcpu_x86_vmx_needs(uint64_t reason)
+{
+    return axvcpu_i_x86_vmx_find(reason)->needs;
+}
+
+/* SDM 3, table 28-3 */
+static void axvcpu_i_x86_vmx_cr(const struct axvcpu_x86_vmx_raw *v, struct axvcpu_x86_left *l)
+{
+    static const uint8_t op[4] = { AXVCPU_X86_CR_TO, AXVCPU_X86_CR_FROM, AXVCPU_X86_CR_CLTS, AXVCPU_X86_CR_LMSW };
+
+    l->cr.nr = (uint8_t)(v->qualification & 0xf);
+    l->cr.op = op[v->qualification >> 4 & 3u];
+    l->cr.memory = (v->qualification >> 6 & 1u) != 0;
+    l->cr.reg = (uint8_t)(v->qualification >> 8 & 0xf);
+    l->cr.source = (uint16_t)(v->qualification >> 16);
+}
+
+/* SDM 3, table 28-4 */
+static void axvcpu_i_x86_vmx_dr(const struct axvcpu_x86_vmx_raw *v, struct axvcpu_x86_left *l)
+{
+    l->cr.nr = (uint8_t)(v->qualification & 7);
+    l->cr.op = (v->qualification >> 4 & 1u) != 0 ? AXVCPU_X86_CR_FROM : AXVCPU_X86_CR_TO;
+    l->cr.reg = (uint8_t)(v->qualification >> 8 & 0xf);
+}
+
+/* SDM 3, tables 28-5 and 28-9 */
+static void axvcpu_i_x86_vmx_io(const struct axvcpu_x86_vmx_raw *v, struct axvcpu_x86_left *l)
+{
+    uint32_t q = (uint32_t)v->qualification;
+
+    l->io.port = (uint16_t)(q >> 16);
+    l->io.width = (uint8_t)((q & 7u) + 1);
+    l->io.flags = (uint8_t)(((q & 8u) != 0 ? AXVCPU_X86_IO_IN : 0) | ((q & 0x10u) != 0 ? AXVCPU_X86_IO_STRING : 0) |
+                            ((q & 0x20u) != 0 ? AXVCPU_X86_IO_REP : 0));
+    l->io.address_width = (uint8_t)(2u << (v->info >> 7 & 3u));
+    l->io.segment = (q & 8u) != 0 ? (uint8_t)AXVCPU_X86_ES : (uint8_t)(v->info >> 15 & 7u);
+}
+
+/* SDM 3, table 28-7. A table is read, or written for its accessed and dirty bits. */
+static void axvcpu_i_x86_vmx_memory(const struct axvcpu_x86_vmx_raw *v, struct axvcpu_x86_left *l)
+{
+    uint32_t q = (uint32_t)v->qualification;
+
+    l->gpa = v->gpa;
+    l->linear = v->linear;
+    l->has_linear = (q & 0x80u) != 0;
+    l->access = (q & 4u) != 0 ? AXVCPU_ACCESS_EXEC : (q & 2u) != 0 ? AXVCPU_ACCESS_WRITE : AXVCPU_ACCESS_READ;
+    if ((q & 0x80u) != 0 && (q & 0x100u) == 0)
+        l->access |= AXVCPU_ACCESS_WALK;
+    l->unblock = (q & 0x1000u) != 0 && (v->idt_info & AXVCPU_X86_EVENT_VALID) == 0;
+}
+
+static void axvcpu_i_x86_vmx_exception(const struct axvcpu_x86_vmx_raw *v, struct axvcpu_x86_left *l)
+{
+    uint32_t vector = v->int_info & AXVCPU_X86_EVENT_VECTOR;
+
+    axvcpu_i_x86_event(&l->event, v->int_info, v->int_error, v->length);
+    if (AXVCPU_X86_EVENT_TYPE(v->int_info) == AXVCPU_X86_EVENT_NMI)
+        l->cause = AXVCPU_X86_CAUSE_HOST_NMI;
+    l->has_linear = vector == 14 || vector == 1;
+    l->linear = v->qualification;
+    /* SDM 3, 28.2.3: not for a double fault, nor while delivering something */
+    l->unblock = (v->int_info & 0x1000u) != 0 && vector != 8 && (v->idt_info & AXVCPU_X86_EVENT_VALID) == 0;
+}
+
+static uint32_t axvcpu_i_x86_vmx_fail(uint64_t reason)
+{
+    reason &= 0xffff;
+    return reason == 33 ? AXVCPU_X86_FAIL_STATE : reason == 34 ? AXVCPU_X86_FAIL_MSRS : AXVCPU_X86_FAIL_MACHINE_CHECK;
+}
+
+static void axvcpu_i_x86_vmx_details(const struct axvcpu_x86_vmx_raw *v, struct axvcpu_x86_left *l)
+{
+    switch (l->cause) {
+    case AXVCPU_X86_CAUSE_CR: axvcpu_i_x86_vmx_cr(v, l); break;
+    case AXVCPU_X86_CAUSE_DR: axvcpu_i_x86_vmx_dr(v, l); break;
+    case AXVCPU_X86_CAUSE_IO: axvcpu_i_x86_vmx_io(v, l); break;
+    case AXVCPU_X86_CAUSE_MEMORY: axvcpu_i_x86_vmx_memory(v, l); break;
+    case AXVCPU_X86_CAUSE_MISCONFIG: l->gpa = v->gpa; break;
+    case AXVCPU_X86_CAUSE_EXCEPTION: axvcpu_i_x86_vmx_exception(v, l); break;
+    case AXVCPU_X86_CAUSE_INTERRUPT:
+        l->vector = (v->int_info & AXVCPU_X86_EVENT_VALID) != 0 ? v->int_info & AXVCPU_X86_EVENT_VECTOR : AXVCPU_NO_VECTOR;
+        break;
+    case AXVCPU_X86_CAUSE_STARTUP:
+    case AXVCPU_X86_CAUSE_EOI: l->vector = (uint32_t)v->qualification & 0xffu; break;
+    case AXVCPU_X86_CAUSE_INVLPG: l->linear = v->qualification; l->has_linear = true; break;
+    case AXVCPU_X86_CAUSE_INVALID: l->fail = axvcpu_i_x86_vmx_fail(v->reason); break;
+    default: break;
+    }
+}
+
+AXVCPU_API void axvcpu_x86_vmx_left(const struct axvcpu_x86_vmx_raw *v, struct axvcpu_x86_left *l)
+{
+    const struct axvcpu_i_x86_vmx_reason *e = axvcpu_i_x86_vmx_find(v->reason);
+
+    AXVCPU_MEMSET(l, 0, sizeof(*l));
+    l->raw = v->reason;
+    l->cause = e->cause;
+    if ((e->needs & AXVCPU_X86_NEEDS_LENGTH) != 0)
+        l->length = v->length;
+    if ((e->needs & AXVCPU_X86_NEEDS_IDT) != 0)
+        axvcpu_i_x86_event(&l->under_way, v->idt_info, v->idt_error, v->length);
+    axvcpu_i_x86_vmx_details(v, l);
 }
 
 #if AXVCPU_I_ARCH == AXVCPU_I_ARCH_X86
