@@ -906,7 +906,7 @@ static void axvcpu_i_x86_immediate(struct axvcpu_i_x86_reader *r, struct axvcpu_
     i->imm = axvcpu_i_x86_take_signed(r, size < 4 ? size : 4);
 }
 
-static void axvcpu_i_x86_string(const struct axvcpu_i_x86_reader *r, struct axvcpu_x86_insn *i)
+static void axvcpu_i_x86_string_operands(const struct axvcpu_i_x86_reader *r, struct axvcpu_x86_insn *i)
 {
     i->base = i->op == AXVCPU_X86_OP_STOS ? AXVCPU_X86_RDI : AXVCPU_X86_RSI;
     if (i->op == AXVCPU_X86_OP_STOS)
@@ -933,7 +933,7 @@ static void axvcpu_i_x86_operands(struct axvcpu_i_x86_reader *r, struct axvcpu_x
     case AXVCPU_I_X86_EB: axvcpu_i_x86_immediate(r, i, 1); break;
     case AXVCPU_I_X86_AO: i->flags |= AXVCPU_X86_INSN_TO_REG; /* fall through */
     case AXVCPU_I_X86_OA: axvcpu_i_x86_moffs(r, i); break;
-    case AXVCPU_I_X86_STR: axvcpu_i_x86_string(r, i); break;
+    case AXVCPU_I_X86_STR: axvcpu_i_x86_string_operands(r, i); break;
     default:
         if (i->op == AXVCPU_X86_OP_TEST)
             axvcpu_i_x86_immediate(r, i, i->width);
