@@ -735,6 +735,8 @@ AXVCPU_I_INLINE struct axvcpu_answer *axvcpu_access(struct axvcpu *);
 AXVCPU_I_INLINE void axvcpu_await(struct axvcpu *, const struct axvcpu_exit *);
 /* Anything but a clear attention word? */
 AXVCPU_I_INLINE bool axvcpu_attention(const struct axvcpu *);
+/* At the end of a leaf_run that awaits nothing and has left the state alone: the compiler may know it, too. */
+AXVCPU_I_INLINE void axvcpu_undisturbed(const struct axvcpu *);
 /* Serve it: a kick makes *x CANCELED and *done true, else what is to be injected is, and the guest may be
    entered again. */
 AXVCPU_API int axvcpu_attend(struct axvcpu *, struct axvcpu_exit *x, bool *done);
@@ -882,6 +884,11 @@ AXVCPU_API uint64_t axvcpu_fake_delivered(const struct axvcpu *, uint32_t vector
 /* Whether the backend itself keeps a vCPU of this VM from running until another one starts it. */
 #ifndef AXVM_LEAF_STARTS_CPUS
 #define AXVM_LEAF_STARTS_CPUS(vm) false
+#endif
+/* How `run` looks at the attention word. Who cannot be interrupted until he is in the guest, where a kick's
+   interrupt then finds him, needs no order here, if his leaf_bind ends with a full barrier. */
+#ifndef AXVCPU_LEAF_LOOK
+#define AXVCPU_LEAF_LOOK(p) AXVCPU_ATOMIC_LOAD(p)
 #endif
 #ifndef AXVCPU_LEAF_ANSWER
 #define AXVCPU_LEAF_ANSWER(v) (&(v)->access.value)
@@ -1171,6 +1178,12 @@ AXVCPU_I_INLINE uint32_t axvcpu_i_word(const struct axvcpu *v)
 #endif
 }
 
+AXVCPU_I_INLINE void axvcpu_undisturbed(const struct axvcpu *v)
+{
+    if (axvcpu_i_word(v) != AXVCPU_I_WORD(RUNNING))
+        __builtin_unreachable();
+}
+
 /* The one place that changes a state word, from what the caller has just read. Only the owner changes it,
    with a plain store (atomic for get_state elsewhere); but anybody may wake a Blocked vCPU, so into and out
    of Blocked it is a compare-and-swap, and a full barrier: barrier BLOCK_STATE in, barrier WAKE_CAS out.
@@ -1283,7 +1296,7 @@ AXVCPU_I_INLINE int axvcpu_run(struct axvcpu *v, struct axvcpu_exit *x)
     if (AXVCPU_I_LIKELY(v != NULL && x != NULL && axvcpu_i_mine_and_idle(v))) {
         AXVCPU_CURRENT_SET(v);
         AXVCPU_TRACE(v, AXVCPU_TRACE_RUN_CURRENT, 0, 0);
-        if (AXVCPU_I_LIKELY(((AXVCPU_ATOMIC_LOAD(&v->attn) ^ axvcpu_i_word(v)) & ~(AXVCPU_LEAF_RUN_COMMITS ? AXVCPU_I_DUE : 0u)) == 0)) {
+        if (AXVCPU_I_LIKELY(((AXVCPU_LEAF_LOOK(&v->attn) ^ axvcpu_i_word(v)) & ~(AXVCPU_LEAF_RUN_COMMITS ? AXVCPU_I_DUE : 0u)) == 0)) {
             axvcpu_i_change(v, AXVCPU_I_WORD(READY), AXVCPU_I_WORD(RUNNING));
             return axvcpu_i_enter(v, x);
         }

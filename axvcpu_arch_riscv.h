@@ -179,6 +179,7 @@ AXVCPU_API bool axvcpu_riscv_csr_write(uint32_t insn, const uint64_t gpr[32], ui
 #define AXVCPU_LEAF_RETURN_GPR AXVCPU_RISCV_A0
 #define AXVCPU_LEAF_VECTORS 64
 #define AXVCPU_LEAF_VECTOR_OK(n) ((n) == AXVCPU_RISCV_IRQ_SOFT || (n) == AXVCPU_RISCV_IRQ_TIMER || (n) == AXVCPU_RISCV_IRQ_EXT)
+#define AXVCPU_LEAF_LOOK(p) AXVCPU_ATOMIC_LOAD_RELAXED(p)
 #define AXVM_LEAF_UP_OK 0
 #define AXVM_LEAF_UP_ALREADY ((uint64_t)AXVCPU_RISCV_SBI_ALREADY_AVAILABLE)
 #define AXVM_LEAF_UP_INVALID ((uint64_t)AXVCPU_RISCV_SBI_INVALID_PARAM)
@@ -292,7 +293,7 @@ struct axvcpu_i_riscv_left {
      at bind, unbind  AXVCPU_RISCV_STATE, vstimecmp; hgatp, hedeleg; of the host: scounteren, senvcfg, hstatus
      on demand        f0-f31, fcsr */
 #define AXVCPU_I_RISCV_AT(field) [field] "i"(offsetof(struct axvcpu_arch, field))
-AXVCPU_I_INLINE void axvcpu_i_riscv_switch(struct axvcpu_arch *arch, struct axvcpu_i_riscv_left *left)
+AXVCPU_I_INLINE struct axvcpu_arch *axvcpu_i_riscv_switch(struct axvcpu_arch *arch, struct axvcpu_i_riscv_left *left)
 {
     register struct axvcpu_arch *a0 __asm__("a0") = arch;
     register uint64_t a1 __asm__("a1"), a2 __asm__("a2"), a3 __asm__("a3"), a4 __asm__("a4"), a5 __asm__("a5");
@@ -357,6 +358,7 @@ AXVCPU_I_INLINE void axvcpu_i_riscv_switch(struct axvcpu_arch *arch, struct axvc
     left->pc = pc;
     left->a[0] = first, left->a[1] = a1, left->a[2] = a2, left->a[3] = a3;
     left->a[4] = a4, left->a[5] = a5, left->a[6] = a6, left->a[7] = a7;
+    return a0; /* where it was all the time: the caller's own copy is on its stack */
 }
 
 /* A call of a firmware extension, which for the guest we are, is the common exit. It goes from its registers
@@ -365,17 +367,22 @@ AXVCPU_I_INLINE int axvcpu_leaf_run(struct axvcpu *v, struct axvcpu_exit *x)
 {
     struct axvcpu_arch *a = axvcpu_arch(v);
     struct axvcpu_i_riscv_left left;
+    uint64_t other;
 
-    axvcpu_i_riscv_switch(a, &left);
-    if (AXVCPU_I_UNLIKELY(left.cause != AXVCPU_RISCV_CAUSE_ECALL_VS || left.a[7] >> 24 != AXVCPU_RISCV_SBI_EXT_FIRMWARE >> 24))
+    a = axvcpu_i_riscv_switch(a, &left);
+    /* The cause and the extensions' upper byte are both 10; the subtraction is hidden from the compiler, so
+       that it has the cause in its register and not as one more constant. */
+    __asm__("addi %0, %1, %2" : "=r"(other) : "r"(left.cause), "i"(-AXVCPU_RISCV_CAUSE_ECALL_VS));
+    if (AXVCPU_I_UNLIKELY(other != 0) || AXVCPU_I_UNLIKELY(left.a[7] >> 24 != left.cause))
         return axvcpu_i_riscv_left(v, x, left.cause, left.pc);
     a->pc = left.pc + 4;
     x->kind = AXVCPU_EXIT_HYPERCALL;
     x->flags = 0;
     x->raw = left.cause;
-    x->hypercall.nr = AXVCPU_RISCV_SBI_NR(left.a[7], left.a[6]);
+    x->hypercall.nr = left.a[6] << 32 | left.a[7]; /* that is AXVCPU_RISCV_SBI_NR; a7's upper half is 0 */
     x->hypercall.args[0] = left.a[0], x->hypercall.args[1] = left.a[1], x->hypercall.args[2] = left.a[2];
     x->hypercall.args[3] = left.a[3], x->hypercall.args[4] = left.a[4], x->hypercall.args[5] = left.a[5];
+    axvcpu_undisturbed(v);
     return AXVCPU_OK;
 }
 
@@ -1023,6 +1030,8 @@ AXVCPU_API enum axvcpu_riscv_action axvcpu_riscv_sbi_call(const struct axvcpu_ri
 
 #if AXVCPU_I_ARCH == AXVCPU_I_ARCH_RISCV && !defined(AXVCPU_KVM)
 
+_Static_assert(AXVCPU_RISCV_SBI_EXT_FIRMWARE >> 24 == AXVCPU_RISCV_CAUSE_ECALL_VS, "axvcpu_leaf_run");
+
 /* >>registers */
 
 #define AXVCPU_I_RISCV_CSR(name, number, guest)                                                            \
@@ -1288,6 +1297,7 @@ AXVCPU_API int axvcpu_i_riscv_load(struct axvcpu *v)
     cpu->loaded = v;
     cpu->held = a;
     a->home = a->cpu;
+    __asm__ volatile("fence rw, rw" : : : "memory"); /* for AXVCPU_LEAF_LOOK: the owner word is out before it */
     return AXVCPU_OK;
 }
 
@@ -1644,7 +1654,7 @@ AXVCPU_API int axvcpu_i_riscv_left(struct axvcpu *v, struct axvcpu_exit *x, uint
             again = axvcpu_i_riscv_trapped(v, x, cause);
         if (err != 0 || !again)
             return err;
-        axvcpu_i_riscv_switch(a, &left);
+        (void)axvcpu_i_riscv_switch(a, &left);
         cause = left.cause;
         pc = left.pc;
     }

@@ -45,17 +45,18 @@
     bnez x4, 8f
     j 7f
 8:  li a0, 0
-7:  li a7, OWN + 1
+7:  li a7, OWN + 2
     li a6, 0
     ecall
     .endm
 
+    .macro ecall_guest name, call
     .balign 16
-    .globl guest_ecall
-guest_ecall:
+    .globl \name
+\name:
     begin
 1:  fill 17, 16, 0
-    li a7, OWN
+    li a7, \call
     li a6, 0
     csrr x5, instret
     ecall
@@ -67,6 +68,9 @@ guest_ecall:
     addi x4, x4, -1
     bnez x4, 1b
     finish
+    .endm
+    ecall_guest guest_ecall, OWN
+    ecall_guest guest_ecall_beside, OWN + 1
 
     .balign 16
     .globl guest_mmio
