@@ -207,14 +207,67 @@ AXVCPU_I_INLINE void axvcpu_i_arm64_arguments(struct axvcpu_exit *x, const uint6
 
 #if AXVCPU_I_ARCH == AXVCPU_I_ARCH_ARM64
 
-#if defined(AXVCPU_KVM)
-#error "axvcpu_arch_arm64.h: the KVM backend is not there yet; define AXVCPU_ARCH_FAKE, or bring a backend by AXVCPU_ARCH_HEADER"
-#endif
-
 /* ---------------------------------------------------------------------------------------------------- */
 /* >>leaves                                                                                             */
 /* ---------------------------------------------------------------------------------------------------- */
 
+/* What bare metal and KVM have in common, so that one source serves both. What the kernel decides by itself
+   there (tables, VMID, FP) is not looked at. */
+
+#define AXVCPU_LEAF_GPRS 32
+#define AXVCPU_LEAF_RETURN_GPR 0
+#define AXVCPU_LEAF_VECTORS 1020
+#define AXVCPU_LEAF_VECTOR_OK(n) true
+#define AXVM_LEAF_UP_OK ((uint64_t)AXVCPU_ARM64_PSCI_SUCCESS)
+#define AXVM_LEAF_UP_ALREADY ((uint64_t)AXVCPU_ARM64_PSCI_ALREADY_ON)
+#define AXVM_LEAF_UP_INVALID ((uint64_t)AXVCPU_ARM64_PSCI_INVALID_PARAMETERS)
+#define AXVM_LEAF_UP_ANSWERS true
+#define AXVM_LEAF_PAGE 4096u
+
+/* FP and SIMD: loaded when the guest first uses them; at bind; or never, because one vCPU has them always. */
+enum axvcpu_arm64_fp { AXVCPU_ARM64_FP_LAZY, AXVCPU_ARM64_FP_EAGER, AXVCPU_ARM64_FP_OWNED };
+
+#ifdef AXVCPU_KVM
+/* A GIC in the kernel. AUTO: version 2 if gicc is given, else none. */
+enum axvm_arm64_gic { AXVM_ARM64_GIC_AUTO, AXVM_ARM64_GIC_NONE, AXVM_ARM64_GIC_V2, AXVM_ARM64_GIC_V3 };
+
+/* Who answers SMCCC calls, PSCI among them. AUTO: as on bare metal, where the kernel lets us (Linux 6.4), else
+   the kernel, which then starts CPUs by itself and keeps every call of a guest for itself. */
+enum axvm_arm64_calls { AXVM_ARM64_CALLS_AUTO, AXVM_ARM64_CALLS_KERNEL, AXVM_ARM64_CALLS_EXIT };
+#endif
+
+struct axvcpu_arch_create {
+    uint64_t mpidr; /* 0: made of vcpu_id, 16 CPUs to an Aff1 */
+#ifdef AXVCPU_KVM
+    uint64_t features; /* 1 << KVM_ARM_VCPU_*, besides PSCI and pointer authentication */
+    int vm_fd;         /* without axvm: a KVM VM of yours; 0: one of its own */
+#endif
+};
+
+struct axvcpu_arch_setup {
+    uint64_t vtcr; /* of the host's own tables in `root`; 0: ours */
+    uint32_t vmid; /* ... and theirs; 0: the VM's */
+    uint32_t fp;   /* AXVCPU_ARM64_FP_* */
+};
+
+struct axvm_arch_desc {
+    axvcpu_gpa_t gicc; /* GICv2: where the guests find their CPU interface; 0: nowhere */
+#ifdef AXVCPU_KVM
+    axvcpu_gpa_t gicd; /* the distributor. 0: yours; the kernel's is out of sight, lets every interrupt through,
+                          and axvcpu_inject_interrupt(v, n) is for v, as on bare metal */
+    axvcpu_gpa_t gicr; /* GICv3: the redistributors, 128 KiB for each vCPU; 0: out of sight */
+    uint32_t gic;      /* enum axvm_arm64_gic */
+    uint32_t irqs;     /* interrupts are below this: a multiple of 32, up to 992, which is also 0 */
+    uint32_t calls;    /* enum axvm_arm64_calls */
+    uint32_t ipa_bits; /* of guest-physical addresses; 0: 40 */
+    int vm_fd;         /* a KVM VM of yours; it stays open. 0: a new one */
+#endif
+};
+
+#if defined(AXVCPU_KVM)
+#error "axvcpu_arch_arm64.h: the KVM backend is not there yet; define AXVCPU_ARCH_FAKE, or bring a backend by AXVCPU_ARCH_HEADER"
+#endif
+#ifndef AXVCPU_KVM
 /* The bare-metal backend: the host is at EL2 without E2H, with an identity or other mapping of its own.
 
    What is saved, and when (DDI 0487, D1 "Exceptions", for the first row):
@@ -239,15 +292,6 @@ AXVCPU_I_INLINE void axvcpu_i_arm64_arguments(struct axvcpu_exit *x, const uint6
                                    axvcpu_host_exception() of yours. It may change the frame. */
 
 #define AXVCPU_LEAF_NAME "arm64 EL2"
-#define AXVCPU_LEAF_GPRS 32
-#define AXVCPU_LEAF_RETURN_GPR 0
-#define AXVCPU_LEAF_VECTORS 1020
-#define AXVCPU_LEAF_VECTOR_OK(n) true
-#define AXVM_LEAF_UP_OK ((uint64_t)AXVCPU_ARM64_PSCI_SUCCESS)
-#define AXVM_LEAF_UP_ALREADY ((uint64_t)AXVCPU_ARM64_PSCI_ALREADY_ON)
-#define AXVM_LEAF_UP_INVALID ((uint64_t)AXVCPU_ARM64_PSCI_INVALID_PARAMETERS)
-#define AXVM_LEAF_UP_ANSWERS true
-#define AXVM_LEAF_PAGE 4096u
 
 /* What EL1 and EL0 own besides the general registers: how it is read and written at EL2, its name for
    AXVCPU_REG_SYS, and its value after reset. SCTLR_EL1: its RES1 bits, MMU and caches off. */
@@ -265,19 +309,7 @@ AXVCPU_I_INLINE void axvcpu_i_arm64_arguments(struct axvcpu_exit *x, const uint6
 #define AXVCPU_I_ENUM_ARM64_REG(name, op0, op1, crn, crm, op2, reset) AXVCPU_ARM64_##name,
 enum axvcpu_arm64_reg { AXVCPU_ARM64_EL1_REGS(AXVCPU_I_ENUM_ARM64_REG) AXVCPU_ARM64_REG_COUNT };
 
-/* FP and SIMD: loaded when the guest first uses them; at bind; or never, because one vCPU has them always. */
-enum axvcpu_arm64_fp { AXVCPU_ARM64_FP_LAZY, AXVCPU_ARM64_FP_EAGER, AXVCPU_ARM64_FP_OWNED };
 #define AXVCPU_ARM64_LRS 16 /* list registers that we use, of those that there are */
-
-struct axvcpu_arch_create {
-    uint64_t mpidr; /* 0: made of vcpu_id, 16 CPUs to an Aff1 */
-};
-
-struct axvcpu_arch_setup {
-    uint64_t vtcr; /* of the host's own tables in `root`; 0: ours */
-    uint32_t vmid; /* ... and theirs; 0: the VM's */
-    uint32_t fp;   /* AXVCPU_ARM64_FP_* */
-};
 
 struct axvcpu_arch {
     uint64_t x[31], pc, pstate; /* known to the assembly */
@@ -301,10 +333,6 @@ struct axvcpu_arch_percpu {
     uint64_t vbar, hcr, cptr, mdcr, cnthctl; /* the host's */
     uint64_t stamp;
     uint32_t cpu_id, lrs;
-};
-
-struct axvm_arch_desc {
-    axvcpu_gpa_t gicc; /* GICv2: where the guests find their CPU interface; 0: nowhere */
 };
 
 struct axvm_arch {
@@ -386,6 +414,7 @@ AXVCPU_I_INLINE int axvcpu_leaf_run(struct axvcpu *v, struct axvcpu_exit *x)
     return err;
 }
 
+#endif /* bare metal */
 #endif /* the selected backend */
 
 AXVCPU_I_C_END
@@ -855,6 +884,7 @@ AXVCPU_API void axvcpu_arm64_take(struct axvcpu_arm64_el1 *s, uint64_t esr, uint
 }
 
 #if AXVCPU_I_ARCH == AXVCPU_I_ARCH_ARM64
+#ifndef AXVCPU_KVM
 
 /* ---------------------------------------------------------------------------------------------------- */
 /* >>registers                                                                                          */
@@ -1972,6 +2002,8 @@ AXVCPU_API int axvm_leaf_irq_line(struct axvm *vm, uint32_t line, bool level)
 {
     return axvcpu_set_irq(axvm_vcpu(vm, 0), line, level);
 }
+
+#endif /* bare metal */
 
 AXVCPU_API bool axvm_leaf_is_target(const struct axvcpu *v, uint64_t target)
 {

@@ -164,9 +164,7 @@ AXVCPU_API bool axvcpu_riscv_csr_write(uint32_t insn, const uint64_t gpr[32], ui
 
 #if AXVCPU_I_ARCH == AXVCPU_I_ARCH_RISCV
 
-#if defined(AXVCPU_KVM)
-#error "axvcpu_arch_riscv.h: the KVM backend is not there yet; define AXVCPU_ARCH_FAKE, or bring a backend by AXVCPU_ARCH_HEADER"
-#elif !defined(__riscv) || __riscv_xlen != 64
+#if !defined(__riscv) || __riscv_xlen != 64
 #error "axvcpu_arch_riscv.h: AXVCPU_ARCH_RISCV needs a compiler for RV64"
 #else
 
@@ -174,7 +172,9 @@ AXVCPU_API bool axvcpu_riscv_csr_write(uint32_t insn, const uint64_t gpr[32], ui
 /* >>leaves                                                                                             */
 /* ---------------------------------------------------------------------------------------------------- */
 
-#define AXVCPU_LEAF_NAME "riscv"
+/* What bare metal and KVM have in common, so that one source serves both. What the kernel decides by itself
+   there (tables, VMID, delegation) is not looked at. */
+
 #define AXVCPU_LEAF_GPRS 32
 #define AXVCPU_LEAF_RETURN_GPR AXVCPU_RISCV_A0
 #define AXVCPU_LEAF_VECTORS 64
@@ -185,6 +185,28 @@ AXVCPU_API bool axvcpu_riscv_csr_write(uint32_t insn, const uint64_t gpr[32], ui
 #define AXVM_LEAF_UP_INVALID ((uint64_t)AXVCPU_RISCV_SBI_INVALID_PARAM)
 #define AXVM_LEAF_UP_ANSWERS true
 #define AXVM_LEAF_PAGE 4096u
+
+struct axvcpu_arch_create {
+#ifdef AXVCPU_KVM
+    int vm_fd; /* without axvm: a KVM VM of yours; 0: one of its own */
+#else
+    uint32_t none;
+#endif
+};
+
+/* All zero: full virtualization. */
+struct axvcpu_arch_setup {
+    uint64_t hedeleg_clear;      /* exceptions that shall not go to the guest by themselves; 3 becomes DEBUG */
+    uint32_t mode, vmid;         /* of the host's own tables: hgatp's mode, 0: Sv39x4; a vCPU of a VM has its VM's */
+    struct axvcpu_riscv_sbi sbi; /* what the guest's SBI says of the machine */
+};
+
+struct axvm_arch_desc {
+    uint32_t mode; /* hgatp's: 0 is Sv39x4 */
+#ifdef AXVCPU_KVM
+    int vm_fd;     /* a KVM VM of yours; it stays open. 0: a new one */
+#endif
+};
 
 /* sstatus and vsstatus (priv 4.1.1), hstatus (priv 8.2.1), hgatp (priv 8.2.10), henvcfg (priv 8.2.5) */
 #define AXVCPU_RISCV_SSTATUS_SIE (UINT64_C(1) << 1)
@@ -209,6 +231,12 @@ AXVCPU_API bool axvcpu_riscv_csr_write(uint32_t insn, const uint64_t gpr[32], ui
 #define AXVCPU_RISCV_HENVCFG_CBCFE (UINT64_C(1) << 6)
 #define AXVCPU_RISCV_HENVCFG_CBIE_FLUSH (UINT64_C(1) << 4)
 
+#if defined(AXVCPU_KVM)
+#error "axvcpu_arch_riscv.h: the KVM backend is not there yet; define AXVCPU_ARCH_FAKE, or bring a backend by AXVCPU_ARCH_HEADER"
+#endif
+#ifndef AXVCPU_KVM
+#define AXVCPU_LEAF_NAME "riscv"
+
 /* What belongs to the guest beside its registers: the CSR that has it while the vCPU is loaded, and the one
    that the guest takes it for (axvcpu_get_reg by AXVCPU_REG_SYS). hie and hvip have their bits one higher. */
 #define AXVCPU_RISCV_STATE(X)                                                                              \
@@ -220,15 +248,6 @@ AXVCPU_API bool axvcpu_riscv_csr_write(uint32_t insn, const uint64_t gpr[32], ui
     X(hideleg, 0x603, 0) X(hcounteren, 0x606, 0) X(hgeie, 0x607, 0) X(henvcfg, 0x60a, 0)                   \
     X(htimedelta, 0x605, 0) X(htval, 0x643, 0) X(htinst, 0x64a, 0) X(hgatp, 0x680, 0) X(vstimecmp, 0x24d, 0x14d) \
     X(time, 0xc01, 0) X(fcsr, 0x003, 0)
-
-struct axvcpu_arch_create { uint32_t none; };
-
-/* All zero: full virtualization. */
-struct axvcpu_arch_setup {
-    uint64_t hedeleg_clear;      /* exceptions that shall not go to the guest by themselves; 3 becomes DEBUG */
-    uint32_t mode, vmid;         /* of the host's own tables: hgatp's mode, 0: Sv39x4; a vCPU of a VM has its VM's */
-    struct axvcpu_riscv_sbi sbi; /* what the guest's SBI says of the machine */
-};
 
 /* Register n is at offset 8n; the offsets of the rest are the world switch's own business. */
 struct axvcpu_arch {
@@ -258,7 +277,6 @@ struct axvcpu_arch_percpu {
     uint64_t hedeleg, hideleg, hcounteren, henvcfg; /* the host's */
     uint32_t levels, vmid_bits, sstc;
 };
-struct axvm_arch_desc { uint32_t mode; }; /* hgatp's: 0 is Sv39x4 */
 struct axvm_arch {
     axvcpu_hpa_t root;
     uint32_t mode, vmid;
@@ -408,6 +426,7 @@ AXVCPU_I_INLINE enum axvm_answer axvm_leaf_answer(struct axvm *vm, struct axvcpu
     return axvcpu_i_riscv_answer_exit(vm, v, x);
 }
 
+#endif /* bare metal */
 #endif
 #endif /* the selected backend */
 
@@ -1028,7 +1047,8 @@ AXVCPU_API enum axvcpu_riscv_action axvcpu_riscv_sbi_call(const struct axvcpu_ri
     return axvcpu_i_riscv_unsupported(&c);
 }
 
-#if AXVCPU_I_ARCH == AXVCPU_I_ARCH_RISCV && !defined(AXVCPU_KVM)
+#if AXVCPU_I_ARCH == AXVCPU_I_ARCH_RISCV
+#ifndef AXVCPU_KVM
 
 _Static_assert(AXVCPU_RISCV_SBI_EXT_FIRMWARE >> 24 == AXVCPU_RISCV_CAUSE_ECALL_VS, "axvcpu_leaf_run");
 
@@ -2222,6 +2242,7 @@ AXVCPU_API enum axvm_answer axvcpu_i_riscv_answer_exit(struct axvm *vm, struct a
     }
 }
 
+#endif /* bare metal */
 #endif /* the selected backend */
 
 AXVCPU_I_C_END
