@@ -3608,7 +3608,9 @@ static void axvm_i_tell_asker(struct axvm *vm, const struct axvcpu_exit *x, uint
 {
     uint32_t i;
 
-    for (i = 0; AXVM_LEAF_UP_ANSWERS && i < vm->vcpu_count; i++) {
+    if (!AXVM_LEAF_UP_ANSWERS)
+        return;
+    for (i = 0; i < vm->vcpu_count; i++) {
         struct axvcpu *v = axvm_i_at(vm, i);
 
         if (AXVCPU_ATOMIC_LOAD_ACQUIRE(&v->vm.asked) == x) {
@@ -3834,14 +3836,15 @@ static int axvm_i_copy(struct axvm *vm, const char *call, uint64_t gpa, uint8_t 
     while (len != 0) {
         struct axvm_mapping m = axvm_i_behind(vm, gpa);
         uint64_t n = m.size < len ? m.size : len;
+        void *at = n == 0 ? NULL : axvm_i_address(&m);
 
-        if (n == 0 || (from != NULL && (m.flags & AXVM_MAP_WRITE) == 0))
+        if (at == NULL || (from != NULL && (m.flags & AXVM_MAP_WRITE) == 0))
             return axvm_i_complain(vm, call, AXVCPU_EFAULT, NULL);
         if (move && from != NULL) {
-            AXVCPU_MEMCPY(axvm_i_address(&m), from, n);
+            AXVCPU_MEMCPY(at, from, n);
             from += n;
-        } else if (move) {
-            AXVCPU_MEMCPY(to, axvm_i_address(&m), n);
+        } else if (move && to != NULL) {
+            AXVCPU_MEMCPY(to, at, n);
             to += n;
         }
         gpa += n;
