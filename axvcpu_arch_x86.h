@@ -582,7 +582,7 @@ struct axvcpu_arch_create {
 
 struct axvm_arch_desc {
     int vm_fd;        /* a KVM VM of yours, without vCPUs yet; it stays open. 0: a new one */
-    uint32_t irqchip; /* enum axvm_x86_irqchip */
+    uint32_t irqchip; /* enum axvm_x86_irqchip; one that your VM has already is fine */
     bool pit;         /* with the full controller: a timer */
     bool own_apic;    /* your devices do the local APIC: its ICR makes no SEND_IPI and CPU_UP exits */
     const struct axvcpu_x86_cpuid *cpuid; /* of all vCPUs; NULL: the host's, made sane */
@@ -2877,20 +2877,77 @@ static int axvcpu_i_x86_reserve(int vm)
     return AXVCPU_I_KVM(vm, KVM_SET_TSS_ADDR, (void *)(uintptr_t)(identity + 0x1000), "it comes before the first vCPU");
 }
 
-static int axvcpu_i_x86_irqchip(int vm, const struct axvm_arch_desc *desc)
+static int axvcpu_i_x86_split(int vm)
 {
-    static const char before[] = "it comes before the first vCPU, and once; leave irqchip 0 for a VM that has one";
-    struct kvm_pit_config pit;
-    int err = AXVCPU_OK;
+    struct kvm_enable_cap cap;
 
-    if (desc->irqchip == AXVM_X86_IRQCHIP_SPLIT)
-        return AXVCPU_I_KVM_ENABLE(vm, KVM_CAP_SPLIT_IRQCHIP, 24, before);
-    if (desc->irqchip == AXVM_X86_IRQCHIP_FULL)
-        err = AXVCPU_I_KVM(vm, KVM_CREATE_IRQCHIP, NULL, before);
-    if (err != 0 || !desc->pit)
-        return err;
+    AXVCPU_MEMSET(&cap, 0, sizeof(cap));
+    cap.cap = KVM_CAP_SPLIT_IRQCHIP;
+    cap.args[0] = 24; /* pins of the IOAPIC that is not there */
+    return axvcpu_i_kvm_ioctl(vm, KVM_ENABLE_CAP, &cap);
+}
+
+static int axvcpu_i_x86_full(int vm)
+{
+    return axvcpu_i_kvm_ioctl(vm, KVM_CREATE_IRQCHIP, NULL);
+}
+
+static int axvcpu_i_x86_pit(int vm)
+{
+    struct kvm_pit_config pit;
+
     AXVCPU_MEMSET(&pit, 0, sizeof(pit));
-    return AXVCPU_I_KVM(vm, KVM_CREATE_PIT2, &pit, "it needs AXVM_X86_IRQCHIP_FULL");
+    return axvcpu_i_kvm_ioctl(vm, KVM_CREATE_PIT2, &pit);
+}
+
+/* What is to be created, in this order. A VM of the caller's may have it already. */
+static const struct axvcpu_i_x86_chip {
+    bool split, full, pit; /* with which it is created */
+    uint32_t capability;
+    int (*create)(int vm);
+    const char *call, *missing;
+} axvcpu_i_x86_chips[] = {
+    { true, false, false, KVM_CAP_SPLIT_IRQCHIP, axvcpu_i_x86_split, "KVM_ENABLE_CAP of KVM_CAP_SPLIT_IRQCHIP",
+      "KVM_CAP_SPLIT_IRQCHIP is missing; use Linux 4.4 or newer, or AXVM_X86_IRQCHIP_FULL" },
+    { false, true, false, KVM_CAP_IRQCHIP, axvcpu_i_x86_full, "KVM_CREATE_IRQCHIP",
+      "KVM_CAP_IRQCHIP is missing; use AXVM_X86_IRQCHIP_NONE" },
+    { false, false, true, KVM_CAP_PIT2, axvcpu_i_x86_pit, "KVM_CREATE_PIT2",
+      "KVM_CAP_PIT2 is missing; do without pit" },
+};
+
+/* EEXIST is also what the split controller says to a VM with vCPUs and no controller. The line is none that
+   could be there. */
+static bool axvcpu_i_x86_has_irqchip(int vm)
+{
+    struct kvm_irq_level irq;
+
+    AXVCPU_MEMSET(&irq, 0, sizeof(irq));
+    irq.irq = UINT32_MAX;
+    return errno == EEXIST && axvcpu_i_kvm_ioctl(vm, KVM_IRQ_LINE, &irq) >= 0;
+}
+
+static int axvcpu_i_x86_irqchip(const struct axvcpu_kvm_vm *vm, const struct axvm_arch_desc *desc)
+{
+    size_t i;
+    int code;
+
+    for (i = 0; i < sizeof(axvcpu_i_x86_chips) / sizeof(axvcpu_i_x86_chips[0]); i++) {
+        const struct axvcpu_i_x86_chip *chip = &axvcpu_i_x86_chips[i];
+
+        if (!(chip->split && desc->irqchip == AXVM_X86_IRQCHIP_SPLIT) &&
+            !(chip->full && desc->irqchip == AXVM_X86_IRQCHIP_FULL) && !(chip->pit && desc->pit))
+            continue;
+        if (axvcpu_i_kvm_has(vm->fd, chip->capability) <= 0)
+            return axvcpu_i_kvm_say(AXVCPU_ENOSUPPORT, chip->missing);
+        if (chip->create(vm->fd) >= 0)
+            continue;
+        code = errno;
+        if (vm->adopted && axvcpu_i_x86_has_irqchip(vm->fd))
+            continue;
+        errno = code;
+        return axvcpu_i_kvm_refused(chip->call, "it comes before the first vCPU, and once");
+    }
+    return AXVCPU_OK;
 }
 
 /* MSRs that the kernel does not know, refuses, or was told to hand over exit (api.rst: 7.21 and 4.97). */
@@ -2929,6 +2986,8 @@ static int axvcpu_i_kvm_init_vm(struct axvm_arch *vm, const struct axvm_arch_des
     if (desc->irqchip > AXVM_X86_IRQCHIP_FULL || (desc->cpuid == NULL) != (desc->cpuid_count == 0) ||
         (desc->msrs == NULL) != (desc->msrs_count == 0))
         return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_init: no such irqchip, or a table without its count");
+    if (desc->pit && desc->irqchip != AXVM_X86_IRQCHIP_FULL)
+        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_init: pit needs AXVM_X86_IRQCHIP_FULL");
     vm->cpuid = desc->cpuid;
     vm->cpuid_count = desc->cpuid_count;
     vm->own_apic = desc->own_apic;
@@ -2936,7 +2995,7 @@ static int axvcpu_i_kvm_init_vm(struct axvm_arch *vm, const struct axvm_arch_des
     if (!vm->kvm.adopted)
         err = axvcpu_i_x86_reserve(fd);
     if (err == 0)
-        err = axvcpu_i_x86_irqchip(fd, desc);
+        err = axvcpu_i_x86_irqchip(&vm->kvm, desc);
     if (err == 0)
         err = axvcpu_i_x86_msr_exits(fd, desc);
     if (err == 0 && calls > 0)
@@ -3059,13 +3118,13 @@ struct axvcpu_i_x86_origin {
 /* In the order of restoring: the local APIC before the MSRs, or its deadline timer dies; XCR0 before the
    state that it governs. Absent where the kernel has no such thing. */
 struct axvcpu_i_x86_part {
-    const char *name;
-    unsigned long get, set;
+    const char *name[2]; /* of get and set */
+    unsigned long request[2];
     uint32_t offset;
     int capability; /* 0: always there; -1: with an in-kernel local APIC */
 };
 #define AXVCPU_I_X86_PART(NAME, member, capability)                                                        \
-    { "KVM_GET/SET_" #NAME, KVM_GET_##NAME, KVM_SET_##NAME,                                               \
+    { { "KVM_GET_" #NAME, "KVM_SET_" #NAME }, { KVM_GET_##NAME, KVM_SET_##NAME },                         \
       (uint32_t)offsetof(struct axvcpu_i_x86_origin, member), capability }
 static const struct axvcpu_i_x86_part axvcpu_i_x86_parts[] = {
     AXVCPU_I_X86_PART(SREGS, sregs, 0),
@@ -3135,8 +3194,8 @@ static int axvcpu_i_x86_move_state(struct axvcpu *v, bool restore)
         char *at = (char *)v->arch.origin + part->offset;
 
         if (axvcpu_i_x86_has_part(v, part) &&
-            axvcpu_i_kvm_ioctl(v->arch.kvm.fd, restore ? part->set : part->get, at) < 0)
-            return axvcpu_i_kvm_refused(part->name, NULL);
+            axvcpu_i_kvm_ioctl(v->arch.kvm.fd, part->request[restore], at) < 0)
+            return axvcpu_i_kvm_refused(part->name[restore], NULL);
     }
     return AXVCPU_OK;
 }

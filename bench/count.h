@@ -92,7 +92,7 @@ static int count_program(const char *program, struct count *out, int max)
 }
 
 // Lines "row impl ceiling design"; a ceiling of "-" is none.
-static int ceilings_read(const char *path, struct ceiling *out, int max)
+__attribute__((unused)) static int ceilings_read(const char *path, struct ceiling *out, int max)
 {
     char line[256], held[16];
     int n = 0;
