@@ -1629,7 +1629,7 @@ AXVCPU_API int axvm_leaf_init(struct axvm *vm, const struct axvm_arch_desc *desc
         return AXVCPU_ENOSUPPORT;
     m->levels = 4 - axvcpu_i_arm64_start_level(bits);
     m->vtcr = axvcpu_i_arm64_vtcr(bits);
-    m->root = AXVCPU_ALLOC_FRAME(pages, (size_t)pages * AXVM_LEAF_PAGE).addr; /* side by side they are aligned as one */
+    m->root = AXVCPU_ALLOC_FRAME(pages, pages * AXVM_LEAF_PAGE).addr; /* side by side they are aligned as one */
     if (m->root == 0)
         return AXVCPU_ENOMEM;
     m->vmid = axvcpu_i_arm64_take_vmid();
@@ -1638,7 +1638,7 @@ AXVCPU_API int axvm_leaf_init(struct axvm *vm, const struct axvm_arch_desc *desc
         return AXVCPU_ENOMEM;
     }
     if (desc->gicc.addr != 0)
-        err = axvcpu_i_arm64_fill(m, desc->gicc.addr, AXVCPU_GICV(), UINT64_C(2) * AXVM_LEAF_PAGE,
+        err = axvcpu_i_arm64_fill(m, desc->gicc.addr, AXVCPU_GICV(), 2 * AXVM_LEAF_PAGE,
                                   axvcpu_i_arm64_attributes(AXVM_MAP_READ | AXVM_MAP_WRITE | AXVM_MAP_DEVICE));
     if (err != 0)
         axvcpu_i_arm64_free_vm(m);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Instructions per round of every row of a benchmark program, by callgrind: (Ir(2N) - Ir(N)) / N. And the
-// file of ceilings. For the driver and for the test that holds the ceilings.
+// Instructions per round of every row of a benchmark program, by callgrind: (Ir(2N) - Ir(N)) / N. The rows
+// that guest programs print. And the file of ceilings. For the driver and for the tests that hold the ceilings.
 #ifndef BENCH_COUNT_H
 #define BENCH_COUNT_H
 
@@ -14,21 +14,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { COUNT_MAX = 64, CEILING_MAX = 64 };
+#include "bench/result.h"
 
-struct count {
-    char row[32], impl[16];
-    int n;
-    double ir;
-};
+enum { CEILING_MAX = 128 };
 
 struct ceiling {
-    char row[32], impl[16];
-    double held, design; // held < 0: measured, not held
+    char bench[48], impl[16], arch[16];
+    unsigned n;
+    double held, design; // negative: it has none
 };
 
 // Runs argv, its output to /dev/null; its exit code.
-static int count_spawn(char *const argv[])
+static inline int count_spawn(char *const argv[])
 {
     int status = -1;
     pid_t pid;
@@ -47,35 +44,38 @@ static int count_spawn(char *const argv[])
 }
 
 // Every row has left two dumps in the file, of N and of 2N rounds: a line with its name, later the sum.
-static int count_parse(FILE *in, struct count *out, int max)
+static inline int count_parse(FILE *in, const char *arch, struct results *out)
 {
-    char line[512];
-    struct count c = {"", "", 0, 0};
-    uint64_t ir = 0, before = 0;
+    char line[512], last[96] = "";
+    uint64_t ir = 0, before = 0, rounds = 0;
+    struct result row = result_none;
     bool in_dump = false;
     int counts = 0;
-    while (counts < max && fgets(line, sizeof line, in)) {
-        struct count named = {"", "", 0, 0};
-        if (sscanf(line, "desc: Trigger: Client Request: %31s %15s %d", named.row, named.impl, &named.n) == 3) {
-            before = strcmp(named.row, c.row) == 0 && strcmp(named.impl, c.impl) == 0 ? ir : 0;
-            c = named;
+    while (out->n < RESULTS_MAX && fgets(line, sizeof line, in)) {
+        if (sscanf(line, "desc: Trigger: Client Request: %47s %15s %u %" SCNu64, row.bench, row.impl, &row.n, &rounds) == 4) {
+            before = strncmp(line, last, sizeof last - 1) == 0 ? ir : 0;
+            snprintf(last, sizeof last, "%.*s", (int)sizeof last - 1, line);
             in_dump = true;
         } else if (in_dump && sscanf(line, "totals: %" SCNu64, &ir) == 1) {
             in_dump = false;
-            c.ir = (double)(ir - before) / c.n;
-            if (before != 0)
-                out[counts++] = c;
+            if (before == 0)
+                continue;
+            row.ir = (double)(ir - before) / (double)rounds;
+            snprintf(row.arch, sizeof row.arch, "%s", arch);
+            out->row[out->n++] = row;
+            last[0] = 0;
+            counts++;
         }
     }
     return counts;
 }
 
-// How many rows, or -1: no callgrind, or no such program.
-static int count_program(const char *program, struct count *out, int max)
+// Adds the rows of the program; how many, or -1: no callgrind, or no such program.
+static inline int count_program(const char *program, const char *arch, struct results *out)
 {
     char file[64], option[96], path[128];
     char *argv[] = {(char[]){"valgrind"}, (char[]){"--tool=callgrind"}, (char[]){"--combine-dumps=yes"},
-                    option, path, NULL};
+                    (char[]){"--instr-atstart=no"}, option, path, NULL};
     int counts = -1;
     FILE *in;
     snprintf(file, sizeof file, "build/bench/callgrind.%ld", (long)getpid());
@@ -84,27 +84,49 @@ static int count_program(const char *program, struct count *out, int max)
     unlink(file); // callgrind appends
     in = count_spawn(argv) == 0 ? fopen(file, "r") : NULL;
     if (in != NULL) {
-        counts = count_parse(in, out, max);
+        counts = count_parse(in, arch, out);
         fclose(in);
     }
     unlink(file);
     return counts > 0 ? counts : -1;
 }
 
-// Lines "row impl ceiling design"; a ceiling of "-" is none.
-__attribute__((unused)) static int ceilings_read(const char *path, struct ceiling *out, int max)
+// Adds the rows that a guest program prints, lines "# cost {...}"; how many, or -1: it failed.
+static inline int count_guest(const char *command, struct results *out)
 {
-    char line[256], held[16];
+    char line[1024];
+    int counts = 0;
+    FILE *in;
+    fflush(stdout);
+    in = popen(command, "r");
+    while (in != NULL && fgets(line, sizeof line, in))
+        if (strncmp(line, "# cost {", 8) == 0 && out->n < RESULTS_MAX && result_parse(line, &out->row[out->n]))
+            out->n++, counts++;
+    return in != NULL && pclose(in) == 0 ? counts : -1;
+}
+
+static inline double ceiling_number(const char *text)
+{
+    double value = -1;
+    return sscanf(text, "%lf", &value) == 1 ? value : -1;
+}
+
+// Lines "bench[@n] impl arch ceiling design"; "-" is no number.
+static inline int ceilings_read(const char *path, struct ceiling *out, int max)
+{
+    char line[256], name[48], held[16], limit[16];
     int n = 0;
     FILE *in = fopen(path, "r");
     if (in == NULL)
         return -1;
     while (n < max && fgets(line, sizeof line, in)) {
         struct ceiling *c = &out[n];
-        if (line[0] == '#' || sscanf(line, "%31s %15s %15s %lf", c->row, c->impl, held, &c->design) != 4)
+        if (line[0] == '#' || sscanf(line, "%47s %15s %15s %15s %15s", name, c->impl, c->arch, held, limit) != 5)
             continue;
-        if (sscanf(held, "%lf", &c->held) != 1)
-            c->held = -1;
+        c->n = 1;
+        (void)sscanf(name, "%47[^@]@%u", c->bench, &c->n);
+        c->held = ceiling_number(held);
+        c->design = ceiling_number(limit);
         n++;
     }
     fclose(in);

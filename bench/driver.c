@@ -1,242 +1,465 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Runs the benchmark programs, counts by callgrind and by the clock, and writes what came out: one JSON line
-// per row to build/bench/results.jsonl, a table for people, and with --readme the table of README.md.
+// Runs the benchmark programs, counts and times them, and writes what came out: one JSON line per row to
+// build/bench/results.jsonl, tables for people, and the table of README.md.
+//
+//     driver GUESTS             everything
+//     driver --check GUESTS     counts twice; the two must be the same
+//     driver --only NAME        counts and times of one program, as a table; nothing is written
+//
+// GUESTS is a file with the lines "name: ELF: command" of the programs that count in a guest.
 #define _GNU_SOURCE
-#include <stdlib.h>
+#include <limits.h>
+#include <time.h>
 
 #include "bench/count.h"
 
-enum { RESULTS = 128 };
-#define RESULTS_FILE "build/bench/results.jsonl"
 #define BEGIN "<!-- bench:begin -->"
 #define END "<!-- bench:end -->"
 
-static const char *const programs[] = {"build/bench/host-same", "build/bench/host-other", "build/bench/hand"};
+static const struct program {
+    const char *path, *arch;
+    bool counted; // else the clock alone
+} programs[] = {
+    {"build/bench/host-same", "minimal", true}, {"build/bench/host-other", "minimal", true},
+    {"build/bench/vm", "minimal", true},        {"build/bench/hand", "minimal", true},
+    {"build/bench/scale", "minimal", true},     {"build/bench/threads", "minimal", false},
+    {"build/bench/kvm-axvcpu", "x86-kvm", true}, {"build/bench/kvm-ioctl", "x86-kvm", true},
+    {"build/bench/kvm-ioctls", "x86-kvm", false},
+};
 enum { PROGRAMS = sizeof programs / sizeof programs[0] };
 
-// The columns of the tables, and the rows: a name for people and what the Rust axvcpu 0.3.0 needs, counted
-// in the same way (opt-level 3, fat LTO); 0: it has no such thing.
-static const struct column {
-    const char *impl, *title;
-} columns[] = {
-    {"same", "same file"}, {"other", "other file"},
-    {"bare", "in the loop"}, {"direct", "called"}, {"pointer", "by pointer"},
-};
-enum { COLUMNS = sizeof columns / sizeof columns[0] };
-
-static const struct line {
-    const char *row, *title;
-    double rust;
-} lines[] = {
-    {"run_halt", "run to HALT", 49},
-    {"run_dispatch", "run + dispatch over 8 kinds", 68.9},
-    {"bind_unbind", "bind + unbind", 36},
-    {"transitions", "two transitions", 23},
-    {"with_current", "with_current, empty function", 12},
-    {"with_current_seen", "with_current, one that looks", 0},
-    {"get_state", "get_state", 8},
-    {"current", "current", 6},
-    {"init_unbind", "init, setup, bind, unbind", 157},
-    {"lookup_last", "device lookup, last hit", 0},
-    {"lookup_16", "device lookup among 16", 0},
-    {"lookup_1024", "device lookup among 1024", 0},
-};
-enum { LINES = sizeof lines / sizeof lines[0] };
-
-struct result {
-    struct count count;
-    double ns[3]; // per round: min, median, p90
-    const char *cc, *flags;
-};
+// Who executes a guest's round, in the order in which split prints them.
+static const char *const parts[] = {"asm", "decode", "core", "dispatch"};
+enum { PARTS = sizeof parts / sizeof parts[0] };
 
 static struct {
-    struct result results[RESULTS];
-    int n;
+    struct results results;
     struct ceiling ceilings[CEILING_MAX];
     int ceilings_n;
-    char cc[PROGRAMS][64], flags[PROGRAMS][64], rev[64];
+    char rev[64];
+    double started;
 } bench;
 
-static void die(const char *what)
+__attribute__((noreturn)) static void die(const char *what, const char *which)
 {
-    fprintf(stderr, "bench: %s\n", what);
+    fprintf(stderr, "\nbench: %s%s\n", what, which);
     exit(1);
 }
 
-static void progress(const char *what, const char *program)
+static double seconds(void)
 {
-    if (isatty(2))
-        fprintf(stderr, "\r\033[K%s%s", what, program);
-    else if (*what != 0)
-        fprintf(stderr, "%s%s\n", what, program);
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-// The first line that a command prints, without its end.
+// One line that is written over on a terminal.
+static void progress(const char *what, const char *which)
+{
+    bool terminal = isatty(2);
+    if (terminal || *what != 0)
+        fprintf(stderr, "%s[%3.0f s] %s %s%s", terminal ? "\r\033[K" : "", seconds() - bench.started, what, which,
+                terminal ? "" : "\n");
+}
+
+// The first line that a command prints, without its end, fit for JSON.
 static void first_line(FILE *in, char *out, size_t size)
 {
     if (in == NULL || fgets(out, (int)size, in) == NULL)
         out[0] = 0;
     out[strcspn(out, "\n")] = 0;
+    for (; *out != 0; out++)
+        if (*out == '"' || *out == '\\')
+            *out = '\'';
 }
 
 static FILE *run(const char *program, const char *option)
 {
-    char command[128];
+    char command[256];
     snprintf(command, sizeof command, "%s %s", program, option);
     fflush(stdout);
     return popen(command, "r");
 }
 
-// ---- measuring
+// ---- programs of this machine
 
-static void count_all(int p)
+// Since `first`: they are the program's.
+static void describe(const struct program *p, int first)
 {
-    struct count counts[COUNT_MAX];
-    int n;
-    progress("counting ", programs[p]);
-    n = count_program(programs[p], counts, COUNT_MAX);
-    if (n < 0)
-        die("callgrind counted nothing; is valgrind installed, with its headers?");
-    for (int i = 0; i < n && bench.n < RESULTS; i++) {
-        struct result *r = &bench.results[bench.n++];
-        r->count = counts[i];
-        r->cc = bench.cc[p];
-        r->flags = bench.flags[p];
+    struct result about = result_none;
+    FILE *in = run(p->path, "-v");
+    first_line(in, about.cc, sizeof about.cc);
+    first_line(in, about.flags, sizeof about.flags);
+    if (in == NULL || pclose(in) != 0)
+        die("does not run: ", p->path);
+    for (int i = first; i < bench.results.n; i++) {
+        memcpy(bench.results.row[i].cc, about.cc, sizeof about.cc);
+        memcpy(bench.results.row[i].flags, about.flags, sizeof about.flags);
     }
 }
 
-static struct result *find(const char *row, const char *impl)
+static struct result *row_for(const char *name, const char *impl, const char *arch, unsigned n)
 {
-    for (int i = 0; i < bench.n; i++)
-        if (strcmp(bench.results[i].count.row, row) == 0 && strcmp(bench.results[i].count.impl, impl) == 0)
-            return &bench.results[i];
-    return NULL;
+    struct result *row = results_find(&bench.results, name, impl, arch, n);
+    if (row == NULL && bench.results.n < RESULTS_MAX) {
+        row = &bench.results.row[bench.results.n++];
+        *row = result_none;
+        snprintf(row->bench, sizeof row->bench, "%s", name);
+        snprintf(row->impl, sizeof row->impl, "%s", impl);
+        snprintf(row->arch, sizeof row->arch, "%s", arch);
+        row->n = n;
+    }
+    return row != NULL ? row : (die("too many rows at ", name), NULL);
 }
 
-static void time_all(int p)
+static void time_program(const struct program *p)
 {
-    char row[32], impl[16];
+    char name[48], impl[16];
     double ns[3];
-    FILE *in;
-    progress("timing ", programs[p]);
-    in = run(programs[p], "-t");
-    while (in != NULL && fscanf(in, "%31s %15s %lf %lf %lf", row, impl, &ns[0], &ns[1], &ns[2]) == 5) {
-        struct result *r = find(row, impl);
-        if (r != NULL)
-            memcpy(r->ns, ns, sizeof ns);
+    unsigned n;
+    FILE *in = run(p->path, "-t");
+    while (in != NULL && fscanf(in, "%47s %15s %u %lf %lf %lf", name, impl, &n, &ns[0], &ns[1], &ns[2]) == 6) {
+        struct result *row = row_for(name, impl, p->arch, n);
+        row->min_ns = ns[0];
+        row->med_ns = ns[1];
+        row->p90_ns = ns[2];
     }
     if (in == NULL || pclose(in) != 0)
-        die("a benchmark program failed");
+        die("failed: ", p->path);
 }
 
-static void measure(void)
+static void count_one(const struct program *p)
 {
-    FILE *in = popen("git describe --always --dirty 2>/dev/null", "r");
-    first_line(in, bench.rev, sizeof bench.rev);
+    progress("counting", p->path);
+    if (count_program(p->path, p->arch, &bench.results) < 0)
+        die("callgrind counted nothing (is valgrind installed, with its headers?): ", p->path);
+}
+
+static bool is_there(const struct program *p)
+{
+    return access(p->path, X_OK) == 0;
+}
+
+static void measure_programs(const char *only, bool timed)
+{
+    for (int i = 0; i < PROGRAMS; i++) {
+        const struct program *p = &programs[i];
+        int first = bench.results.n;
+        if (!is_there(p) || (only != NULL && strstr(p->path, only) == NULL))
+            continue;
+        if (p->counted)
+            count_one(p);
+        if (timed) {
+            progress("timing", p->path);
+            time_program(p);
+        }
+        describe(p, first);
+    }
+}
+
+// ---- guest programs
+
+struct guest {
+    char name[32], elf[256], command[1024];
+};
+
+// Compiler and options as the debug information has them.
+static void describe_guest(const struct guest *g, int first)
+{
+    char command[512], line[1024];
+    const char *options;
+    FILE *in;
+    snprintf(command, sizeof command,
+             "readelf -W --debug-dump=info '%s' 2>/dev/null | sed -n 's/.*DW_AT_producer.*: \\(GNU C[0-9]* .*\\)/\\1/p' | head -n 1",
+             g->elf);
+    in = popen(command, "r");
+    first_line(in, line, sizeof line);
     if (in != NULL)
         pclose(in);
-    bench.ceilings_n = ceilings_read("bench/ceilings", bench.ceilings, CEILING_MAX);
-    if (bench.ceilings_n < 0)
-        die("no bench/ceilings");
-    for (int p = 0; p < PROGRAMS; p++) {
-        in = run(programs[p], "-v");
-        first_line(in, bench.cc[p], sizeof bench.cc[p]);
-        first_line(in, bench.flags[p], sizeof bench.flags[p]);
-        if (in == NULL || pclose(in) != 0)
-            die("a benchmark program does not run");
-        count_all(p);
-        time_all(p);
+    options = strstr(line, " -");
+    for (int i = first; i < bench.results.n; i++) {
+        struct result *r = &bench.results.row[i];
+        snprintf(r->cc, sizeof r->cc, "%.*s", options != NULL ? (int)(options - line) : 60, line);
+        snprintf(r->flags, sizeof r->flags, "%s", options != NULL ? options + 1 : "");
     }
-    progress("", "");
 }
 
-// ---- results
-
-static void write_json(void)
+static void add_part(const struct result *whole, const char *part, double ir)
 {
-    FILE *out = fopen(RESULTS_FILE, "w");
-    if (out == NULL)
-        die("cannot write " RESULTS_FILE);
-    for (int i = 0; i < bench.n; i++) {
-        const struct result *r = &bench.results[i];
-        fprintf(out,
-                "{\"bench\":\"%s\",\"impl\":\"%s\",\"arch\":\"minimal\",\"n\":%d,\"ir\":%.3f,\"min_ns\":%.3f,"
-                "\"med_ns\":%.3f,\"p90_ns\":%.3f,\"cc\":\"%s\",\"flags\":\"%s\",\"rev\":\"%s\"}\n",
-                r->count.row, r->count.impl, r->count.n, r->count.ir, r->ns[0], r->ns[1], r->ns[2], r->cc, r->flags,
-                bench.rev);
-    }
-    if (fclose(out) != 0)
-        die("cannot write " RESULTS_FILE);
+    struct result row = *whole;
+    if (bench.results.n == RESULTS_MAX)
+        die("too many rows at ", whole->bench);
+    snprintf(row.bench, sizeof row.bench, "%.30s.%s", whole->bench, part);
+    row.ir = ir;
+    bench.results.row[bench.results.n++] = row;
 }
+
+// What the guest itself executes in a round is a few instructions; more is a split that does not go with the count.
+static void add_parts(const struct result *whole, const double of[PARTS])
+{
+    double sum = 0;
+    for (int i = 0; i < PARTS; i++)
+        sum += of[i];
+    if (whole->ir < sum || whole->ir - sum > 8) {
+        fprintf(stderr, "\nbench: %s of %s: %.1f instructions in the trace, %.1f counted; not split\n", whole->bench,
+                whole->arch, sum, whole->ir);
+        return;
+    }
+    for (int i = 0; i < PARTS; i++)
+        add_part(whole, parts[i], of[i]);
+    add_part(whole, "guest", whole->ir - sum);
+}
+
+// The same program again, every instruction of it traced.
+static void split_guest(const struct guest *g, int first)
+{
+    struct result rows[32];
+    char command[4096];
+    double of[PARTS], share;
+    int n = bench.results.n - first, used;
+    FILE *in;
+    if (n > 32)
+        die("too many rows: ", g->name);
+    memcpy(rows, &bench.results.row[first], (size_t)n * sizeof rows[0]);
+    used = snprintf(command, sizeof command,
+                    "(%s -smp 1 -singlestep -d exec,nochain -D /dev/stderr) 2>&1 >/dev/null </dev/null | build/bench/split '%s'",
+                    g->command, g->elf);
+    for (int i = 0; i < n; i++)
+        used += snprintf(command + used, sizeof command - (size_t)used, " %.3f", rows[i].ir);
+    in = popen(command, "r");
+    for (int i = 0; in != NULL && i < n; i++) {
+        if (fscanf(in, "%lf %lf %lf %lf %lf", &of[0], &of[1], &of[2], &of[3], &share) != 5)
+            break;
+        add_parts(&rows[i], of);
+    }
+    if (in == NULL || pclose(in) != 0)
+        fprintf(stderr, "\nbench: no split of %s\n", g->name);
+}
+
+static bool next_guest(FILE *in, struct guest *g)
+{
+    return in != NULL && fscanf(in, " %31[^:]: %255[^:]: %1023[^\n]", g->name, g->elf, g->command) == 3;
+}
+
+static void measure_guests(const char *list, bool split)
+{
+    struct guest g;
+    FILE *in = fopen(list, "r");
+    while (next_guest(in, &g)) {
+        int first = bench.results.n;
+        progress("counting", g.name);
+        if (count_guest(g.command, &bench.results) < 0)
+            die("failed: ", g.command);
+        if (bench.results.n == first)
+            continue;
+        describe_guest(&g, first);
+        if (split && strstr(g.command, "qemu") != NULL) {
+            progress("tracing", g.name);
+            split_guest(&g, first);
+        }
+    }
+    if (in == NULL)
+        die("cannot read ", list);
+    fclose(in);
+}
+
+// ---- two runs are the same
+
+static int compare(const struct results *before)
+{
+    int differ = 0;
+    for (int i = 0; i < before->n; i++) {
+        const struct result *b = &before->row[i];
+        double now = results_ir(&bench.results, b->bench, b->impl, b->arch, b->n);
+        if (now < b->ir || now > b->ir) {
+            printf("%s@%u (%s, %s): %.3f, then %.3f\n", b->bench, b->n, b->impl, b->arch, b->ir, now);
+            differ++;
+        }
+    }
+    return differ;
+}
+
+static int check(const char *guests)
+{
+    static struct results before;
+    int differ;
+    measure_programs(NULL, false);
+    measure_guests(guests, false);
+    before = bench.results;
+    bench.results.n = 0;
+    measure_programs(NULL, false);
+    measure_guests(guests, false);
+    progress("", "");
+    differ = compare(&before);
+    printf("%d rows counted twice, %d differ\n", before.n, differ);
+    return differ != 0 || before.n != bench.results.n;
+}
+
+// ---- numbers for people
 
 // 23 as "23", 30.25 as "30.2", nothing as "-"
 static const char *number(double value)
 {
-    static char text[8][16];
+    static char text[16][16];
     static unsigned next;
-    char *out = text[next++ % 8];
-    if (value <= 0)
+    char *out = text[next++ % 16];
+    if (value < 0)
         return "-";
     snprintf(out, sizeof text[0], value - (double)(long)value < 0.05 ? "%.0f" : "%.1f", value);
     return out;
 }
 
-static double design(const char *row)
+static double design(const char *name, const char *arch, unsigned n)
 {
-    for (int i = 0; i < bench.ceilings_n; i++)
-        if (strcmp(bench.ceilings[i].row, row) == 0)
-            return bench.ceilings[i].design;
-    return 0;
+    for (int i = 0; i < bench.ceilings_n; i++) {
+        const struct ceiling *c = &bench.ceilings[i];
+        if (strcmp(c->bench, name) == 0 && strcmp(c->arch, arch) == 0 && c->n == n)
+            return c->design;
+    }
+    return -1;
 }
 
-static double instructions(const char *row, const char *impl)
+static double ir(const char *name, const char *impl, const char *arch, unsigned n)
 {
-    const struct result *r = find(row, impl);
-    return r != NULL ? r->count.ir : 0;
+    return results_ir(&bench.results, name, impl, arch, n);
 }
 
-static void print_line(const struct line *l)
+// Host rows: a name for people and what the Rust axvcpu 0.3.0 needs, counted in the same way (opt-level 3, fat
+// LTO); -1: it has no such thing.
+static const struct line {
+    const char *row;
+    unsigned n;
+    const char *title;
+    double rust;
+} lines[] = {
+    {"run_halt", 1, "run to HALT", 49},
+    {"run_dispatch", 1, "run + dispatch over 8 kinds", 68.9},
+    {"bind_unbind", 1, "bind + unbind", 36},
+    {"transitions", 1, "two transitions", 23},
+    {"with_current", 1, "with_current, empty function", 12},
+    {"with_current_seen", 1, "with_current, one that looks", -1},
+    {"get_state", 1, "get_state", 8},
+    {"current", 1, "current", 6},
+    {"init_unbind", 1, "init, setup, bind, unbind", 157},
+    {"lookup_last", 16, "device lookup, last hit", -1},
+    {"lookup", 16, "device lookup among 16", -1},
+    {"lookup", 1024, "device lookup among 1024", -1},
+};
+enum { LINES = sizeof lines / sizeof lines[0] };
+
+static const struct column {
+    const char *impl, *title;
+} columns[] = {
+    {"same", "same file"}, {"other", "other file"}, {"vm", "axvm_run_vcpu"},
+    {"bare", "in the loop"}, {"direct", "called"}, {"pointer", "by pointer"},
+};
+enum { COLUMNS = sizeof columns / sizeof columns[0] };
+
+static void print_host(void)
 {
-    printf("%-28s %6s", l->title, number(design(l->row)));
+    printf("\ninstructions per operation, loop included\n\n%-29s %5s %36s %35s %7s %19s\n", "", "",
+           "------------- axvcpu.h ------------", "----- no checks, by hand -----", "Rust", "median ns");
+    printf("%-29s %5s", "", "must");
     for (int c = 0; c < COLUMNS; c++)
-        printf(" %11s", number(instructions(l->row, columns[c].impl)));
-    printf(" %7s   ", number(l->rust));
-    for (int c = 0; c < 2; c++) {
-        const struct result *r = find(l->row, columns[c].impl);
-        if (r != NULL)
-            printf("  %6.2f ns", r->ns[1]);
+        printf(c == 2 ? " %13s" : " %11s", columns[c].title);
+    printf(" %7s %9s %9s\n", "axvcpu", "same", "other");
+    for (int i = 0; i < LINES; i++) {
+        const struct line *l = &lines[i];
+        printf("%-29s %5s", l->title, number(design(l->row, "minimal", l->n)));
+        for (int c = 0; c < COLUMNS; c++)
+            printf(c == 2 ? " %13s" : " %11s", number(ir(l->row, columns[c].impl, "minimal", l->n)));
+        printf(" %7s", number(l->rust));
+        for (int c = 0; c < 2; c++) {
+            const struct result *r = results_find(&bench.results, l->row, columns[c].impl, "minimal", l->n);
+            if (r != NULL && r->med_ns >= 0)
+                printf(" %9.2f", r->med_ns);
+        }
+        putchar('\n');
+    }
+}
+
+// What scales: each name once, its sizes beside it.
+static void print_scaling(void)
+{
+    const char *last = "";
+    printf("\ninstructions per operation (and ns) against how many there are\n");
+    for (int i = 0; i < bench.results.n; i++) {
+        const struct result *r = &bench.results.row[i];
+        bool first = strcmp(r->bench, last) != 0;
+        if (strcmp(r->impl, "scale") != 0 && strcmp(r->impl, "threads") != 0)
+            continue;
+        for (int j = 0; j < i && first; j++)
+            first = strcmp(bench.results.row[j].bench, r->bench) != 0;
+        if (!first)
+            continue;
+        last = r->bench;
+        printf("\n%-13s", r->bench);
+        for (int j = i; j < bench.results.n; j++) {
+            const struct result *s = &bench.results.row[j];
+            if (strcmp(s->bench, r->bench) == 0)
+                printf("  %u: %s (%.1f)", s->n, number(s->ir), s->med_ns);
+        }
     }
     putchar('\n');
 }
 
-static void print_table(void)
+static bool is_guest(const struct result *r)
 {
-    printf("\ninstructions per operation, loop included; %s %s\n\n", bench.cc[0], bench.flags[0]);
-    printf("%-28s %6s %23s %35s %7s   %20s\n", "", "", "------- axvcpu.h ------",
-           "----- no checks, by hand -----", "Rust", "median time");
-    printf("%-28s %6s", "", "must");
-    for (int c = 0; c < COLUMNS; c++)
-        printf(" %11s", columns[c].title);
-    printf(" %7s   %20s\n", "axvcpu", "same      other");
-    for (int i = 0; i < LINES; i++)
-        print_line(&lines[i]);
-    printf("\n%s\n", RESULTS_FILE);
+    return strcmp(r->arch, "minimal") != 0 && strchr(r->bench, '.') == NULL;
+}
+
+static void print_guests(void)
+{
+    printf("\ninstructions per round trip, guest and host; the host's by part\n\n%-10s %-23s %-8s %5s %7s %6s %7s %6s %9s\n",
+           "", "", "", "must", "all", "asm", "decode", "core", "dispatch");
+    for (int i = 0; i < bench.results.n; i++) {
+        const struct result *r = &bench.results.row[i];
+        if (!is_guest(r))
+            continue;
+        printf("%-10s %-23s %-8s %5s %7s", r->arch, r->bench, r->impl, number(design(r->bench, r->arch, r->n)), number(r->ir));
+        for (int p = 0; p < PARTS; p++) {
+            char name[48];
+            snprintf(name, sizeof name, "%.30s.%s", r->bench, parts[p]);
+            printf(p == 3 ? " %9s" : p == 1 ? " %7s" : " %6s", number(ir(name, r->impl, r->arch, r->n)));
+        }
+        putchar('\n');
+    }
 }
 
 // ---- README.md
 
-static void readme_table(FILE *out)
+static void readme_host(FILE *out)
 {
-    fprintf(out, BEGIN "\n\n| | same file | other file | limit | by hand, unchecked | Rust axvcpu 0.3.0 |\n"
-                       "|---|---|---|---|---|---|\n");
+    fprintf(out, "| | same file | other file | in `axvm_run_vcpu` | limit | by hand, unchecked | Rust axvcpu 0.3.0 |\n"
+                 "|---|---|---|---|---|---|---|\n");
     for (int i = 0; i < LINES; i++) {
         const char *row = lines[i].row;
-        fprintf(out, "| %s | %s | %s | %s | %s | %s |\n", lines[i].title, number(instructions(row, "same")),
-                number(instructions(row, "other")), number(design(row)), number(instructions(row, "bare")),
-                number(lines[i].rust));
+        unsigned n = lines[i].n;
+        fprintf(out, "| %s | %s | %s | %s | %s | %s | %s |\n", lines[i].title, number(ir(row, "same", "minimal", n)),
+                number(ir(row, "other", "minimal", n)), number(ir(row, "vm", "minimal", n)),
+                number(design(row, "minimal", n)), number(ir(row, "bare", "minimal", n)), number(lines[i].rust));
     }
-    fprintf(out, "\n%s, `%s`. Written by `bench/run.sh --readme`.\n\n" END, bench.cc[0], bench.flags[0]);
+    fprintf(out, "\n![Host operations](bench/host.svg)\n\n![What grows with what](bench/scale.svg)\n\n");
+}
+
+static void readme_guests(FILE *out)
+{
+    fprintf(out, "A round trip, from the guest to the host's loop and back:\n\n"
+                 "| | | instructions | limit | asm | decode | core | dispatch |\n|---|---|---|---|---|---|---|---|\n");
+    for (int i = 0; i < bench.results.n; i++) {
+        const struct result *r = &bench.results.row[i];
+        if (!is_guest(r) || strcmp(r->impl, "axvcpu") != 0)
+            continue;
+        fprintf(out, "| %s | %s | %s | %s |", r->arch, r->bench, number(r->ir), number(design(r->bench, r->arch, r->n)));
+        for (int p = 0; p < PARTS; p++) {
+            char name[48];
+            snprintf(name, sizeof name, "%.30s.%s", r->bench, parts[p]);
+            fprintf(out, " %s |", number(ir(name, r->impl, r->arch, r->n)));
+        }
+        fputc('\n', out);
+    }
+    fprintf(out, "\n![Round trips](bench/guests.svg)\n\n");
 }
 
 static char *read_all(const char *path)
@@ -244,7 +467,7 @@ static char *read_all(const char *path)
     char *text = calloc(1, 1 << 20);
     FILE *in = fopen(path, "r");
     if (text == NULL || in == NULL || fread(text, 1, (1 << 20) - 1, in) == 0)
-        die("cannot read README.md");
+        die("cannot read ", path);
     fclose(in);
     return text;
 }
@@ -253,30 +476,68 @@ static void write_readme(void)
 {
     char *text = read_all("README.md");
     char *begin = strstr(text, BEGIN), *end = begin != NULL ? strstr(begin, END) : NULL;
+    const struct result *r = results_find(&bench.results, "run_halt", "same", "minimal", 1);
     FILE *out;
-    if (end == NULL)
-        die("README.md has no lines " BEGIN " and " END);
+    if (end == NULL || r == NULL)
+        die("README.md has no lines " BEGIN " and ", END);
     out = fopen("build/bench/README.md", "w");
     if (out == NULL)
-        die("cannot write build/bench/README.md");
+        die("cannot write ", "build/bench/README.md");
     fwrite(text, 1, (size_t)(begin - text), out);
-    readme_table(out);
+    fprintf(out, BEGIN "\n\n");
+    readme_host(out);
+    readme_guests(out);
+    fprintf(out, "%s, `%s`. Written by `make bench`.\n\n" END, r->cc, r->flags);
     fputs(end + strlen(END), out);
     if (fclose(out) != 0 || rename("build/bench/README.md", "README.md") != 0)
-        die("cannot write README.md");
+        die("cannot write ", "README.md");
     free(text);
-    printf("README.md\n");
+}
+
+// ---- all of it
+
+static void find_rev(void)
+{
+    FILE *in = popen("git describe --always --dirty 2>/dev/null", "r");
+    first_line(in, bench.rev, sizeof bench.rev);
+    if (in != NULL)
+        pclose(in);
+}
+
+static void everything(const char *guests)
+{
+    measure_programs(NULL, true);
+    measure_guests(guests, true);
+    progress("", "");
+    for (int i = 0; i < bench.results.n; i++)
+        memcpy(bench.results.row[i].rev, bench.rev, sizeof bench.rev);
+    if (!results_write(RESULTS_FILE, &bench.results))
+        die("cannot write ", RESULTS_FILE);
+    print_host();
+    print_scaling();
+    print_guests();
+    write_readme();
+    printf("\n" RESULTS_FILE ", README.md; %.0f s\n", seconds() - bench.started);
 }
 
 int main(int argc, char **argv)
 {
-    bool readme = argc == 2 && strcmp(argv[1], "--readme") == 0;
-    if (argc > 1 && !readme)
-        die("usage: bench/run.sh [--readme]");
-    measure();
-    write_json();
-    print_table();
-    if (readme)
-        write_readme();
+    bench.started = seconds();
+    bench.ceilings_n = ceilings_read("bench/ceilings", bench.ceilings, CEILING_MAX);
+    if (bench.ceilings_n < 0)
+        die("no ", "bench/ceilings");
+    find_rev();
+    if (argc == 3 && strcmp(argv[1], "--check") == 0)
+        return check(argv[2]);
+    if (argc == 3 && strcmp(argv[1], "--only") == 0) {
+        measure_programs(argv[2], true);
+        print_host();
+        print_scaling();
+        print_guests();
+        return 0;
+    }
+    if (argc != 2)
+        die("usage: driver [--check] GUESTS | --only PROGRAM", "");
+    everything(argv[1]);
     return 0;
 }

@@ -35,10 +35,11 @@ __attribute__((noinline)) static int copy_called(struct cpu *c, struct axvcpu_ex
     return copy(c, x);
 }
 
-static int prepare(void)
+static int prepare(unsigned none)
 {
+    (void)none;
     for (uint32_t i = 0; i < KINDS; i++)
-        cpus[i] = (struct cpu){copy_called, AXVCPU_EXIT_HALT + i, 0, 0, &cpus[(i + 1) % KINDS], NULL};
+        cpus[i] = (struct cpu){copy_called, AXVCPU_EXIT_HALT + i, 0, OPERAND(i), &cpus[(i + 1) % KINDS], NULL};
     return 0;
 }
 
@@ -106,14 +107,14 @@ static uint64_t get_state_bare(uint64_t n)
 }
 
 static const struct row rows[] = {
-    {"run_halt", "bare", prepare, run_halt_bare},
-    {"run_halt", "direct", prepare, run_halt_direct},
-    {"run_halt", "pointer", prepare, run_halt_pointer},
-    {"run_dispatch", "bare", prepare, run_dispatch_bare},
-    {"run_dispatch", "direct", prepare, run_dispatch_direct},
-    {"run_dispatch", "pointer", prepare, run_dispatch_pointer},
-    {"bind_unbind", "bare", prepare, bind_unbind_bare},
-    {"get_state", "bare", prepare, get_state_bare},
+    {"run_halt", "bare", 0, prepare, run_halt_bare, 0},
+    {"run_halt", "direct", 0, prepare, run_halt_direct, 0},
+    {"run_halt", "pointer", 0, prepare, run_halt_pointer, 0},
+    {"run_dispatch", "bare", 0, prepare, run_dispatch_bare, 0},
+    {"run_dispatch", "direct", 0, prepare, run_dispatch_direct, 0},
+    {"run_dispatch", "pointer", 0, prepare, run_dispatch_pointer, 0},
+    {"bind_unbind", "bare", 0, prepare, bind_unbind_bare, 0},
+    {"get_state", "bare", 0, prepare, get_state_bare, 0},
     {0},
 };
 

@@ -44,24 +44,26 @@ static int look(struct axvcpu *v, void *arg)
 }
 
 // Each vCPU has its own kind of exit, and the next one as its user pointer.
-static int make_free(void)
+static int make_free(unsigned none)
 {
     struct axvcpu_desc desc = {0};
     int err = AXVCPU_OK;
+    (void)none;
     for (uint32_t i = 0; i < KINDS && err == 0; i++) {
         desc.vcpu_id = i;
         desc.user = &vcpus[(i + 1) % KINDS];
         desc.arch.kind = kinds[i];
         err = axvcpu_init(&vcpus[i], &desc);
+        axvcpu_arch(&vcpus[i])->operand = OPERAND(i);
         if (err == 0)
             err = axvcpu_setup(&vcpus[i], axvcpu_gpa(0x1000), axvcpu_hpa(0x2000), NULL);
     }
     return err;
 }
 
-static int make_ready(void)
+static int make_ready(unsigned none)
 {
-    int err = make_free();
+    int err = make_free(none);
     for (uint32_t i = 0; i < KINDS && err == 0; i++)
         err = axvcpu_bind(&vcpus[i]);
     return err;
@@ -73,7 +75,7 @@ static enum axvm_answer device(struct axvm *vm, struct axvcpu *v, struct axvcpu_
     return AXVM_DONE;
 }
 
-static int make_devices(uint32_t count)
+static int make_devices(unsigned count)
 {
     struct axvm_desc desc = {0};
     int err;
@@ -82,19 +84,9 @@ static int make_devices(uint32_t count)
     desc.ranges = ranges;
     desc.max_ranges = DEVICES;
     err = axvm_init(&machine, &desc);
-    for (uint32_t i = 0; i < count && err == 0; i++)
+    for (unsigned i = 0; i < count && err == 0; i++)
         err = axvm_add_mmio(&machine, i * DEVICE_SIZE, DEVICE_SIZE, device, NULL);
     return err;
-}
-
-static int make_16(void)
-{
-    return make_devices(16);
-}
-
-static int make_1024(void)
-{
-    return make_devices(1024);
 }
 
 // ---- the rows
@@ -240,18 +232,18 @@ static uint64_t lookup_1024(uint64_t n)
 }
 
 static const struct row rows[] = {
-    {"run_halt", IMPL, make_ready, run_halt},
-    {"run_dispatch", IMPL, make_ready, run_dispatch},
-    {"bind_unbind", IMPL, make_free, bind_unbind},
-    {"transitions", IMPL, make_free, transitions},
-    {"with_current", IMPL, make_free, with_current},
-    {"with_current_seen", IMPL, make_free, with_current_seen},
-    {"get_state", IMPL, make_free, get_state},
-    {"current", IMPL, make_free, current},
-    {"init_unbind", IMPL, make_free, init_unbind},
-    {"lookup_last", IMPL, make_16, lookup_last},
-    {"lookup_16", IMPL, make_16, lookup_16},
-    {"lookup_1024", IMPL, make_1024, lookup_1024},
+    {"run_halt", IMPL, 0, make_ready, run_halt, 0},
+    {"run_dispatch", IMPL, 0, make_ready, run_dispatch, 0},
+    {"bind_unbind", IMPL, 0, make_free, bind_unbind, 0},
+    {"transitions", IMPL, 0, make_free, transitions, 0},
+    {"with_current", IMPL, 0, make_free, with_current, 0},
+    {"with_current_seen", IMPL, 0, make_free, with_current_seen, 0},
+    {"get_state", IMPL, 0, make_free, get_state, 0},
+    {"current", IMPL, 0, make_free, current, 0},
+    {"init_unbind", IMPL, 0, make_free, init_unbind, 0},
+    {"lookup_last", IMPL, 16, make_devices, lookup_last, 0},
+    {"lookup", IMPL, 16, make_devices, lookup_16, 0},
+    {"lookup", IMPL, 1024, make_devices, lookup_1024, 0},
     {0},
 };
 

@@ -3,9 +3,9 @@
 // What every benchmark program has in common: a table of rows, and how it is played:
 //
 //     PROGRAM            under callgrind: dumps the instructions of N and of 2N rounds of every row
-//     PROGRAM -t         times every row in batches: row, impl, min, median and p90 in ns per round
+//     PROGRAM -t         times every row in batches: bench, impl, n, then min, median and p90 in ns per round
 //     PROGRAM -v         compiler and flags
-//     PROGRAM ROW N      N rounds of one row, and the checksum
+//     PROGRAM ROW N      N rounds of one row, and the checksum; a row that scales is called ROW@SIZE
 #ifndef BENCH_ROW_H
 #define BENCH_ROW_H
 
@@ -21,8 +21,9 @@
 #include <valgrind/callgrind.h>
 #endif
 #endif
-#ifndef CALLGRIND_ZERO_STATS // then counts are refused, times still work
-#define CALLGRIND_ZERO_STATS ((void)0)
+#ifndef CALLGRIND_START_INSTRUMENTATION // then counts are refused, times still work
+#define CALLGRIND_START_INSTRUMENTATION ((void)0)
+#define CALLGRIND_STOP_INSTRUMENTATION ((void)0)
 #define CALLGRIND_DUMP_STATS_AT(name) ((void)(name))
 #endif
 
@@ -37,8 +38,10 @@
 
 struct row {
     const char *name, *impl;
-    int (*prepare)(void);       // before every play; 0 is good
-    uint64_t (*play)(uint64_t); // n > 0 rounds; returns a checksum
+    unsigned n;                       // how many of what it scales with; 0: it does not scale
+    int (*prepare)(unsigned n);       // before every play; 0 is good
+    uint64_t (*play)(uint64_t rounds); // rounds > 0, a multiple of n; returns a checksum
+    unsigned batch;                   // rounds between two looks at the clock; 0: ROW_BATCH
 };
 
 // From here on the compiler knows nothing of this value nor of any memory, as if all had just come from
@@ -65,39 +68,50 @@ struct row {
             __VA_ARGS__              \
         } while (--(n) != 0);        \
     } while (0)
+// What the i-th kind of exit brings, so that checksums tell one loop from another.
+#define OPERAND(i) (UINT64_C(0x9e3779b97f4a7c15) * ((i) + 1u))
 // The value must be there, in a register.
 #define USE(value) __asm__ volatile("" : : "r"(value))
 
 enum { ROW_COUNTED = 1024, ROW_BATCHES = 41, ROW_BATCH = 20000 };
 
-static uint64_t row_play(const struct row *r, uint64_t n)
+// At least so many rounds, each of the n as often as the others.
+static inline uint64_t row_rounds(const struct row *r, uint64_t least)
 {
-    if (r->prepare != NULL && r->prepare() != 0) {
-        fprintf(stderr, "bench: %s cannot be prepared\n", r->name);
+    uint64_t n = r->n != 0 ? r->n : 1;
+    return (least + n - 1) / n * n;
+}
+
+static inline void row_prepare(const struct row *r)
+{
+    if (r->prepare != NULL && r->prepare(r->n) != 0) {
+        fprintf(stderr, "bench: %s@%u cannot be prepared\n", r->name, r->n);
         exit(1);
     }
-    return r->play(n);
 }
 
 // Two dumps whose difference is N rounds and nothing else.
-static void row_count(const struct row *r)
+static inline void row_count(const struct row *r)
 {
+    uint64_t rounds = row_rounds(r, ROW_COUNTED);
     char name[96];
-    snprintf(name, sizeof name, "%s %s %d", r->name, r->impl, ROW_COUNTED);
+    snprintf(name, sizeof name, "%s %s %u %" PRIu64, r->name, r->impl, r->n != 0 ? r->n : 1, rounds);
     for (uint64_t times = 1; times <= 2; times++) {
-        CALLGRIND_ZERO_STATS;
-        (void)row_play(r, times * ROW_COUNTED);
+        row_prepare(r);
+        CALLGRIND_START_INSTRUMENTATION;
+        (void)r->play(times * rounds);
+        CALLGRIND_STOP_INSTRUMENTATION;
         CALLGRIND_DUMP_STATS_AT(name);
     }
 }
 
-static int row_by_value(const void *a, const void *b)
+static inline int row_by_value(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
-static double row_now(void)
+static inline double row_now(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -105,23 +119,41 @@ static double row_now(void)
 }
 
 // The clock is read twice per batch, never per round.
-static void row_time(const struct row *r)
+static inline void row_time(const struct row *r)
 {
+    uint64_t batch = row_rounds(r, r->batch != 0 ? r->batch : ROW_BATCH);
     double ns[ROW_BATCHES];
-    (void)row_play(r, ROW_BATCH); // warm
+    row_prepare(r);
+    (void)r->play(batch); // warm
     for (int i = 0; i < ROW_BATCHES; i++) {
         double start;
-        if (r->prepare != NULL)
-            (void)r->prepare();
+        row_prepare(r);
         start = row_now();
-        (void)r->play(ROW_BATCH);
-        ns[i] = (row_now() - start) / ROW_BATCH;
+        (void)r->play(batch);
+        ns[i] = (row_now() - start) / (double)batch;
     }
     qsort(ns, ROW_BATCHES, sizeof ns[0], row_by_value);
-    printf("%s %s %.3f %.3f %.3f\n", r->name, r->impl, ns[0], ns[ROW_BATCHES / 2], ns[ROW_BATCHES * 9 / 10]);
+    printf("%s %s %u %.3f %.3f %.3f\n", r->name, r->impl, r->n != 0 ? r->n : 1, ns[0], ns[ROW_BATCHES / 2],
+           ns[ROW_BATCHES * 9 / 10]);
+    fflush(stdout);
 }
 
-static int rows_main(const struct row *rows, int argc, char **argv)
+static inline int row_is(const struct row *r, const char *name)
+{
+    char full[64];
+    snprintf(full, sizeof full, r->n != 0 ? "%s@%u" : "%s", r->name, r->n);
+    return strcmp(full, name) == 0;
+}
+
+// One argument form for all: what two builds are compared with as processes.
+static inline int row_once(const struct row *r, uint64_t rounds)
+{
+    rounds = row_rounds(r, rounds);
+    row_prepare(r);
+    return printf("%s %" PRIu64 " checksum %" PRIu64 "\n", r->name, rounds, r->play(rounds)) < 0;
+}
+
+static inline int rows_main(const struct row *rows, int argc, char **argv)
 {
     uint64_t n = argc == 3 ? strtoull(argv[2], NULL, 0) : 0;
     if (argc == 2 && strcmp(argv[1], "-v") == 0)
@@ -131,8 +163,8 @@ static int rows_main(const struct row *rows, int argc, char **argv)
             row_count(r);
         else if (argc == 2 && strcmp(argv[1], "-t") == 0)
             row_time(r);
-        else if (n != 0 && strcmp(argv[1], r->name) == 0)
-            return printf("%s %s %" PRIu64 " %" PRIu64 "\n", r->name, r->impl, n, row_play(r, n)) < 0;
+        else if (n != 0 && row_is(r, argv[1]))
+            return row_once(r, n);
     }
     return argc > 2;
 }

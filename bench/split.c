@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Splits the rounds of a guest program's rows by who executes:
+//
+//     split ELF IR... <trace       one line per row: asm decode core dispatch, and how many of the rounds were
+//                                  exactly that, in per cent; IR is what the row itself says
+//
+// The trace is of QEMU's `-singlestep -d exec,nochain`: a line per instruction of the same program. Its debug
+// information says of which line of C each is: of axvcpu.h (core), of the architecture's header (decode; its
+// part >>switch, and what has no line, is asm), or of anything else (dispatch). memcpy and its like belong to
+// who called them. What lies outside of the program is the guest. See README.md.
+//
+// flags: -lm
+#define _GNU_SOURCE
+#include <inttypes.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum part { ASM, DECODE, CORE, DISPATCH, PARTS, CALLER = PARTS };
+enum { FILES = 64, LINES = 65536, PLAYS = 256, ROWS = 64 };
+
+// A source file: for each of its lines the part.
+static struct file {
+    char name[64];
+    uint8_t part[LINES];
+} files[FILES];
+
+// The instructions between two returns to dispatch, the guest's not counted.
+struct visit { uint32_t of[PARTS]; };
+struct play {
+    struct visit *visits;
+    size_t n, room;
+};
+
+static struct {
+    uint64_t base, size, play, play_size;
+    uint8_t *part; // by address
+    struct play plays[PLAYS];
+    int n;
+} program;
+
+static void die(const char *what)
+{
+    fprintf(stderr, "split: %s\n", what);
+    exit(1);
+}
+
+// ---- sources
+
+// The parts of an architecture's header by its >>markers.
+static void read_marks(struct file *f)
+{
+    char line[1024];
+    enum part part = DECODE;
+    FILE *in = fopen(f->name, "r");
+    for (int at = 1; in != NULL && at < LINES && fgets(line, sizeof line, in); at++) {
+        if (strncmp(line, "/* >>", 5) == 0)
+            part = strncmp(line + 5, "switch", 6) == 0 ? ASM : DECODE;
+        f->part[at] = (uint8_t)part;
+    }
+    if (in != NULL)
+        fclose(in);
+}
+
+static const struct file *file_of(const char *name)
+{
+    int i;
+    for (i = 0; i < FILES && files[i].name[0] != 0; i++)
+        if (strcmp(files[i].name, name) == 0)
+            return &files[i];
+    if (i == FILES || strlen(name) >= sizeof files[i].name)
+        die("too many files");
+    strcpy(files[i].name, name);
+    memset(files[i].part, strcmp(name, "axvcpu.h") == 0 ? CORE : DISPATCH, LINES);
+    if (strncmp(name, "axvcpu_arch_", 12) == 0)
+        read_marks(&files[i]);
+    return &files[i];
+}
+
+// ---- the program
+
+static FILE *readelf(const char *option, const char *elf)
+{
+    char command[512];
+    FILE *in;
+    snprintf(command, sizeof command, "readelf %s '%s' 2>/dev/null", option, elf);
+    in = popen(command, "r");
+    if (in == NULL)
+        die("no readelf");
+    return in;
+}
+
+// Executable sections, all taken as one stretch of asm until the lines say otherwise.
+static void read_sections(const char *elf)
+{
+    char line[512], flags[16];
+    uint64_t address, size, end = 0;
+    FILE *in = readelf("-SW", elf);
+    program.base = UINT64_MAX;
+    while (fgets(line, sizeof line, in)) {
+        const char *at = strchr(line, ']');
+        if (at == NULL || sscanf(at + 1, "%*s %*s %" SCNx64 " %*x %" SCNx64 " %*x %15s", &address, &size, flags) != 3 ||
+            strstr(flags, "AX") == NULL)
+            continue;
+        program.base = address < program.base ? address : program.base;
+        end = address + size > end ? address + size : end;
+    }
+    pclose(in);
+    program.size = end - program.base;
+    program.part = end > program.base ? calloc(program.size, 1) : NULL;
+    if (program.part == NULL)
+        die("no code");
+}
+
+static bool is_memory_function(const char *name)
+{
+    return strcmp(name, "memcpy") == 0 || strcmp(name, "memset") == 0 || strcmp(name, "memmove") == 0 ||
+           strcmp(name, "memcmp") == 0;
+}
+
+static void read_symbols(const char *elf)
+{
+    char line[512], name[128];
+    uint64_t address;
+    int64_t size; // readelf prints large ones in hexadecimal, with 0x
+    FILE *in = readelf("-sW", elf);
+    while (fgets(line, sizeof line, in)) {
+        if (sscanf(line, "%*d: %" SCNx64 " %" SCNi64 " FUNC %*s %*s %*s %127s", &address, &size, name) != 3 ||
+            address - program.base >= program.size)
+            continue;
+        if (strcmp(name, "play") == 0 || strncmp(name, "play.", 5) == 0)
+            program.play = address, program.play_size = (uint64_t)size;
+        if (is_memory_function(name))
+            memset(program.part + (address - program.base), CALLER, (size_t)size);
+    }
+    pclose(in);
+    if (program.play == 0)
+        die("the program has no function `play`");
+}
+
+static void read_lines(const char *elf)
+{
+    char line[1024], name[256], number[16];
+    uint64_t address, last = 0;
+    enum part part = ASM;
+    bool open = false;
+    FILE *in = readelf("-W --debug-dump=decodedline", elf);
+    while (fgets(line, sizeof line, in)) {
+        if (sscanf(line, "%255s %15s %" SCNx64, name, number, &address) != 3 || address < program.base ||
+            address - program.base > program.size)
+            continue;
+        for (uint64_t a = last; open && a < address; a++)
+            program.part[a - program.base] = (uint8_t)part;
+        open = number[0] != '-';
+        last = address;
+        if (open) {
+            long at = strtol(number, NULL, 10);
+            const char *slash = strrchr(name, '/');
+            part = (enum part)file_of(slash != NULL ? slash + 1 : name)->part[at < LINES ? at : 0];
+        }
+    }
+    pclose(in);
+}
+
+// ---- the trace
+
+static void visit_over(struct visit *v)
+{
+    struct play *p = &program.plays[program.n - 1];
+    if (p->n == p->room) {
+        p->room = p->room * 2 + 1024;
+        p->visits = realloc(p->visits, p->room * sizeof *p->visits);
+        if (p->visits == NULL)
+            die("no memory");
+    }
+    p->visits[p->n++] = *v;
+    memset(v, 0, sizeof *v);
+}
+
+// One instruction of the first CPU. A visit ends with the first of `play` itself after the guest.
+static void take(uint64_t pc)
+{
+    static struct visit now;
+    static bool guest;
+    static enum part part;
+    if (pc - program.base >= program.size) {
+        guest = true;
+        return;
+    }
+    if (pc == program.play) {
+        if (program.n == PLAYS)
+            die("too many plays");
+        program.n++;
+        memset(&now, 0, sizeof now);
+        guest = false;
+    }
+    if (program.part[pc - program.base] != CALLER)
+        part = (enum part)program.part[pc - program.base];
+    if (program.n > 0 && guest && part == DISPATCH && pc - program.play < program.play_size) {
+        guest = false;
+        visit_over(&now);
+    }
+    now.of[part]++;
+}
+
+// A line about a block that was not executed after all takes back the one before.
+static void read_trace(void)
+{
+    char line[512];
+    uint64_t pc, waiting = 0;
+    bool waits = false;
+    while (fgets(line, sizeof line, stdin)) {
+        if (sscanf(line, "Trace 0: %*s [%*x/%" SCNx64 "/", &pc) == 1) {
+            if (waits)
+                take(waiting);
+            waiting = pc;
+            waits = true;
+        } else if (strstr(line, "rewound execution") != NULL || strstr(line, "Stopped execution") != NULL) {
+            waits = false;
+        }
+    }
+}
+
+// ---- the rows
+
+static struct visit sum_of(const struct play *p, size_t first, size_t n)
+{
+    struct visit sum = {{0}};
+    for (size_t i = first; i < first + n; i++)
+        for (int part = 0; part < PARTS; part++)
+            sum.of[part] += p->visits[i].of[part];
+    return sum;
+}
+
+static uint32_t total(const struct visit *v)
+{
+    return v->of[ASM] + v->of[DECODE] + v->of[CORE] + v->of[DISPATCH];
+}
+
+static bool same(const struct visit *a, const struct visit *b)
+{
+    return memcmp(a, b, sizeof *a) == 0;
+}
+
+// The sum of `period` visits that was seen most often; the first and the last have the loop's ends in them.
+// Returns how often, of all.
+static double usual_sum(const struct play *p, size_t period, struct visit *best)
+{
+    size_t most = 0, all = (p->n - 2) / period;
+    for (size_t i = 0; i < all && i < 32; i++) {
+        struct visit one = sum_of(p, 1 + i * period, period);
+        size_t seen = 0;
+        for (size_t j = 0; j < all; j++) {
+            struct visit other = sum_of(p, 1 + j * period, period);
+            seen += same(&one, &other);
+        }
+        if (seen > most)
+            most = seen, *best = one;
+    }
+    return all != 0 ? (double)most / (double)all : 0;
+}
+
+// vCPUs that take turns make a period longer than a visit. A round of the row is as many visits as its count of
+// instructions says.
+static void print_row(const struct play *p, double ir)
+{
+    struct visit best = {{0}}, all = sum_of(p, 1, p->n - 2);
+    double share = 0, visits = ir * (double)(p->n - 2) / total(&all), scale;
+    size_t period = 0;
+    while (share < 0.9 && ++period < 8)
+        share = usual_sum(p, period, &best);
+    scale = (visits < 1 ? 1 : (double)lround(visits)) / (double)period;
+    printf("%.1f %.1f %.1f %.1f %.0f\n", best.of[ASM] * scale, best.of[DECODE] * scale, best.of[CORE] * scale,
+           best.of[DISPATCH] * scale, 100 * share);
+}
+
+int main(int argc, char **argv)
+{
+    int rows = argc - 2;
+    if (rows < 1)
+        die("usage: split ELF IR...");
+    read_sections(argv[1]);
+    read_lines(argv[1]);
+    read_symbols(argv[1]);
+    read_trace();
+    if (program.n < rows || program.n % rows != 0)
+        die("the calls of `play` do not go with the rows");
+    for (int i = 0; i < rows; i++) {
+        const struct play *p = &program.plays[(i + 1) * (program.n / rows) - 1];
+        if (p->n < 4)
+            die("a row has no rounds");
+        print_row(p, strtod(argv[i + 2], NULL));
+    }
+    return 0;
+}
