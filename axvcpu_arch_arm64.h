@@ -224,9 +224,21 @@ AXVCPU_I_INLINE void axvcpu_i_arm64_arguments(struct axvcpu_exit *x, const uint6
 #define AXVM_LEAF_UP_ANSWERS true
 #define AXVM_LEAF_PAGE 4096u
 
-/* FP and SIMD: loaded when the guest first uses them; at bind; or never, because one vCPU has them always. */
+/* The choices of a set-up. FP and SIMD: loaded when the guest first uses them; at bind; or never, because one
+   vCPU has them always. */
 enum axvcpu_arm64_fp { AXVCPU_ARM64_FP_LAZY, AXVCPU_ARM64_FP_EAGER, AXVCPU_ARM64_FP_OWNED };
-
+/* Interrupts: by list registers; by a controller that you emulate: any line or vector that is set is the
+   CPU's interrupt input (HCR_EL2.VI), a vector until axvcpu_set_irq(v, vector, false); or the physical ones go to
+   the guest, which has the controller: nothing can be injected and a kick waits for the next exit. */
+enum axvcpu_arm64_gic { AXVCPU_ARM64_GIC_LIST, AXVCPU_ARM64_GIC_EXTERNAL, AXVCPU_ARM64_GIC_PASSTHROUGH };
+/* The virtual timer is the guest's, and its interrupt injected, accesses to the physical one are exits; or the
+   guest has both, and their interrupts are EXTERNAL_INTERRUPTs or, with GIC_PASSTHROUGH, its own. */
+enum axvcpu_arm64_timer { AXVCPU_ARM64_TIMER_VIRTUAL, AXVCPU_ARM64_TIMER_PASSTHROUGH };
+/* What hcr_set and hcr_clear may change of HCR_EL2: PTW, FB, BSU, DC, TWI, TWE, TID0-TID3, TIDCP, TACR, TSW,
+   TPC, TPU, TTLB, TVM, TDZ, TRVM, TLOR, TERR, API and APK. Not what would let the guest out. */
+#define AXVCPU_ARM64_HCR_ALLOWED                                                                           \
+    (UINT64_C(1) << 2 | UINT64_C(0xf) << 9 | UINT64_C(0x3f) << 13 | UINT64_C(0x7f) << 20 | UINT64_C(1) << 28 | \
+     UINT64_C(1) << 30 | UINT64_C(3) << 35 | UINT64_C(3) << 40)
 #ifdef AXVCPU_KVM
 /* A GIC in the kernel. AUTO: version 2 if gicc is given, else none. */
 enum axvm_arm64_gic { AXVM_ARM64_GIC_AUTO, AXVM_ARM64_GIC_NONE, AXVM_ARM64_GIC_V2, AXVM_ARM64_GIC_V3 };
@@ -246,8 +258,12 @@ struct axvcpu_arch_create {
 
 struct axvcpu_arch_setup {
     uint64_t vtcr; /* of the host's own tables in `root`; 0: ours */
-    uint32_t vmid; /* ... and theirs; 0: the VM's */
-    uint32_t fp;   /* AXVCPU_ARM64_FP_* */
+    uint64_t hcr_set, hcr_clear;
+    uint64_t cntvoff; /* the virtual counter is so much behind the physical one */
+    uint32_t vmid;    /* given by the host, which has seen to it that no other VM has it; 0: the VM's own */
+    uint32_t fp;      /* AXVCPU_ARM64_FP_* */
+    uint32_t gic;     /* AXVCPU_ARM64_GIC_* */
+    uint32_t timer;   /* AXVCPU_ARM64_TIMER_* */
 };
 
 struct axvm_arch_desc {
@@ -271,25 +287,41 @@ struct axvm_arch_desc {
 /* The bare-metal backend: the host is at EL2 without E2H, with an identity or other mapping of its own.
 
    What is saved, and when (DDI 0487, D1 "Exceptions", for the first row):
-     each exit     x0-x30, PC, PSTATE and, from the hardware, ESR_EL2; FAR_EL2 and HPFAR_EL2 of an abort
-     unbind, put   the registers of AXVCPU_ARM64_EL1_REGS, the virtual CPU interface; FP and SIMD if the
-                   guest has used them since bind
-     bind, load    the same, but not those that are still there from the last time
+     each exit      x0-x30, PC, PSTATE and, from the hardware, ESR_EL2; of an abort FAR_EL2 and HPFAR_EL2, which
+                    no one else writes while the host does not fault
+     unbind, put,   AXVCPU_ARM64_EL1_REGS and AXVCPU_ARM64_KEYS (with pointer authentication); the virtual
+     another vCPU   CPU interface: VMCR, APR, the list registers in use; the virtual timer, which is stopped
+     ... if used    v0-v31, FPCR, FPSR: lazily, eagerly, or never (set-up choice `fp`)
+     bind, load     the same; but of AXVCPU_ARM64_EL1_REGS, _KEYS nothing when they are still there from the
+                    last time
+     once per CPU   VBAR_EL2 at enable, unless AXVCPU_OWN_VECTORS; back at disable
+     bind, unbind   the host's HCR_EL2, CPTR_EL2, MDCR_EL2, CNTHCTL_EL2; the guest's VTTBR_EL2, VTCR_EL2,
+                    CNTVOFF_EL2 and VSESR_EL2 just replace what was there
+     nobody's       the PMU, debug, SVE, SME, MTE and RAS registers: they trap
    While a vCPU is bound, the FP and SIMD registers are the guest's, and trap until it first uses them: the
-   host's code is built with -mgeneral-regs-only. HCR_EL2, CPTR_EL2, MDCR_EL2, CNTHCTL_EL2 and VTTBR_EL2 are
-   the guest's too; the host's come back with unbind. The host leaves EL1's and EL0's registers alone. Several
+   host's code is built with -mgeneral-regs-only. The host leaves EL1's and EL0's registers alone. Several
    vCPUs may be bound on a CPU: the one that runs has the hardware, and the others are as if put.
-   Not there yet: GICv3, the virtual timer's interrupt, hardware-linked interrupts, LOG_DIRTY, SError into
-   the guest, vectors of the host's own.
 
    Besides the hooks of axvcpu.h:
      AXVCPU_GICH(), AXVCPU_GICV()  where the GICv2's virtual interface control and virtual CPU interface are
-                                   (GICH a pointer, GICV host-physical); without them the guest gets no
-                                   interrupts
+                                   (GICH a pointer, GICV host-physical). On a CPU with the system-register
+                                   interface of a GICv3, enabled in ICC_SRE_EL2, that is used; with neither
+                                   the guest gets no interrupts
      AXVCPU_KICK_VECTOR            with AXVCPU_IRQ_FETCH: the vector of SEND_KICK's interrupt, which then
                                    never comes out of run as an EXTERNAL_INTERRUPT
+     AXVCPU_VTIMER_VECTOR, AXVCPU_MAINTENANCE_VECTOR  the interrupts of the virtual timer and of the virtual
+                                   CPU interface: 27 and 25. The host enables them at its controller, and
+                                   gives those that it takes itself to axvcpu_arm64_irq()
+     AXVCPU_VTIMER_ENABLE(bool)    whether the former shall reach this CPU: the guest's timer stays due until
+                                   the guest has served it. Default: axvcpu_host_vtimer_enable()
      AXVCPU_HOST_EXCEPTION(frame)  an exception or interrupt at EL2, outside the guest; default: a function
-                                   axvcpu_host_exception() of yours. It may change the frame. */
+                                   axvcpu_host_exception() of yours. It may change the frame.
+     AXVCPU_OWN_VECTORS            VBAR_EL2 is the host's, and its upper eight vectors are
+                                   AXVCPU_ARM64_GUEST_VECTORS (a text of 0x400 bytes of assembly) or, vector by
+                                   vector, branches to axvcpu_arm64_guest_vectors + 0x80 * (0 to 7)
+
+   TIMER_ARM(v, deadline): v's virtual timer is running and v leaves the CPU; at `deadline`, as CNTPCT_EL0
+   counts, it wants axvcpu_unblock(v). */
 
 #define AXVCPU_LEAF_NAME "arm64 EL2"
 
@@ -309,35 +341,55 @@ struct axvm_arch_desc {
 #define AXVCPU_I_ENUM_ARM64_REG(name, op0, op1, crn, crm, op2, reset) AXVCPU_ARM64_##name,
 enum axvcpu_arm64_reg { AXVCPU_ARM64_EL1_REGS(AXVCPU_I_ENUM_ARM64_REG) AXVCPU_ARM64_REG_COUNT };
 
+/* The keys of pointer authentication, on a CPU that has it; by number, as assemblers may not know them. */
+#define AXVCPU_ARM64_KEYS(X)                                                                               \
+    X(apiakeylo_el1, s3_0_c2_c1_0, 3, 0, 2, 1, 0) X(apiakeyhi_el1, s3_0_c2_c1_1, 3, 0, 2, 1, 1)              \
+    X(apibkeylo_el1, s3_0_c2_c1_2, 3, 0, 2, 1, 2) X(apibkeyhi_el1, s3_0_c2_c1_3, 3, 0, 2, 1, 3)              \
+    X(apdakeylo_el1, s3_0_c2_c2_0, 3, 0, 2, 2, 0) X(apdakeyhi_el1, s3_0_c2_c2_1, 3, 0, 2, 2, 1)              \
+    X(apdbkeylo_el1, s3_0_c2_c2_2, 3, 0, 2, 2, 2) X(apdbkeyhi_el1, s3_0_c2_c2_3, 3, 0, 2, 2, 3)              \
+    X(apgakeylo_el1, s3_0_c2_c3_0, 3, 0, 2, 3, 0) X(apgakeyhi_el1, s3_0_c2_c3_1, 3, 0, 2, 3, 1)
+#define AXVCPU_I_ENUM_ARM64_KEY(name, number, op0, op1, crn, crm, op2) AXVCPU_ARM64_##name,
+enum axvcpu_arm64_key { AXVCPU_ARM64_KEYS(AXVCPU_I_ENUM_ARM64_KEY) AXVCPU_ARM64_KEY_COUNT };
+
 #define AXVCPU_ARM64_LRS 16 /* list registers that we use, of those that there are */
 
 struct axvcpu_arch {
     uint64_t x[31], pc, pstate; /* known to the assembly */
     uint64_t el1[AXVCPU_ARM64_REG_COUNT];
+    uint64_t key[AXVCPU_ARM64_KEY_COUNT];
     uint64_t q[64], fpcr, fpsr;
-    uint64_t hcr, vttbr, vtcr, root, mpidr;
+    uint64_t hcr, vtcr, root, mpidr, cntvoff;
+    uint64_t vsesr;      /* the syndrome of a virtual SError */
     uint64_t far;        /* of the access that waits for an answer */
     uint64_t stamp;      /* of the last load; a CPU that has the same still has these registers */
     uint32_t step;       /* ... and how far its commit moves the PC */
-    uint32_t fp;
+    uint32_t vmid;       /* given; 0: the VM's */
+    uint8_t fp, gic, timer;
     bool loaded, fp_loaded;
-    uint32_t vmcr, apr;
+    bool timer_due;      /* the timer's interrupt is on its way to the guest, and its source off */
+    uint32_t vmcr, apr[2][4]; /* of group 0, which a GICv2 has alone, and 1 */
     uint32_t lr_used;    /* a set */
     uint32_t lr_line;    /* ... those whose interrupt is a level */
     uint32_t lr_pending; /* read by any CPU */
-    uint32_t lr[AXVCPU_ARM64_LRS];
+    uint64_t lr[AXVCPU_ARM64_LRS]; /* as a GICv3 has them */
+    uint32_t hw[2];      /* inject_hw's, until it is in a list register: vintid + 1, pintid */
 };
 
 struct axvcpu_arch_percpu {
-    struct axvcpu_arch *now; /* whose registers are loaded; bound ones may take turns */
+    struct axvcpu *now; /* whose registers are loaded; bound ones may take turns */
     uint64_t vbar, hcr, cptr, mdcr, cnthctl; /* the host's */
     uint64_t stamp;
-    uint32_t cpu_id, lrs;
+    char *gich;
+    uint32_t cpu_id, lrs, gic, aprs;
+    uint32_t vmid;      /* of `now`; 0: it is not ours */
 };
 
 struct axvm_arch {
-    uint64_t root, vtcr, lock;
-    uint32_t vmid, levels;
+    uint64_t root, vtcr;
+    uint64_t vmid;      /* the generation and, below it, 8 bits of VMID */
+    uint32_t lock;      /* of the tables */
+    uint32_t levels;
+    uint32_t logs;      /* mappings with LOG_DIRTY */
 };
 
 /* What was interrupted at EL2; `slot` is the vector's offset / 0x80. */
@@ -346,6 +398,13 @@ struct axvcpu_arm64_frame {
 };
 
 AXVCPU_LEAF_DECLARE(AXVCPU_API, AXVCPU_I_INLINE)
+
+/* An interrupt that the host took by itself, outside run: true if it was about the guest whose registers are
+   on this CPU (its timer, its CPU interface) and is served. */
+AXVCPU_API bool axvcpu_arm64_irq(uint32_t vector);
+/* The pages of a mapping with AXVM_MAP_LOG_DIRTY that have been written since the last time: bit n of `bitmap`
+   is page n from gpa on. The mapping must have all of gpa..gpa+size. */
+AXVCPU_API int axvm_arm64_dirty(struct axvm *, axvcpu_gpa_t, uint64_t size, uint64_t *bitmap);
 
 AXVCPU_API int axvcpu_i_arm64_move(struct axvcpu *, bool in);
 AXVCPU_API int axvcpu_i_arm64_left(struct axvcpu *, struct axvcpu_exit *, uint64_t raw, bool *again);
@@ -366,47 +425,79 @@ AXVCPU_I_INLINE enum axvm_answer axvm_leaf_answer(struct axvm *vm, struct axvcpu
     return axvcpu_i_arm64_reply(vm, v, x);
 }
 
-/* Into the guest and back, through assembly that keeps only the stack, x18-x20 and the frame pointer: what the
-   compiler does not need afterwards it does not save. By which vector the guest was
-   left, and ESR_EL2, as AXVCPU_ARM64_RAW. */
-AXVCPU_I_INLINE uint64_t axvcpu_i_arm64_enter_guest(struct axvcpu_arch *a)
+/* The vectors by which a guest is left, from AArch64 and from AArch32, as the upper half of a table at VBAR_EL2.
+   The frame of axvcpu_i_arm64_enter is on the stack; its third word is the struct axvcpu_arch. Each has it all
+   in its slot, 30 of 32 instructions: the guest's registers, and back to the caller of enter with ESR_EL2 and
+   the vector as AXVCPU_ARM64_RAW, x1-x6 still the guest's, x8 its x0. */
+#define AXVCPU_ARM64_GUEST_VECTORS                                                                         \
+    ".irp axvcpu_vector, 0, 1, 2, 3, 0, 1, 2, 3\n"                                                         \
+    ".balign 0x80\nstr x0, [sp, #-16]!\nldr x0, [sp, #32]\n"                                               \
+    "stp x1, x2, [x0, #8]\nstp x3, x4, [x0, #24]\nstp x5, x6, [x0, #40]\nstp x7, x8, [x0, #56]\n"         \
+    "stp x9, x10, [x0, #72]\nstp x11, x12, [x0, #88]\nstp x13, x14, [x0, #104]\nstp x15, x16, [x0, #120]\n" \
+    "stp x17, x18, [x0, #136]\nstp x19, x20, [x0, #152]\nstp x21, x22, [x0, #168]\nstp x23, x24, [x0, #184]\n" \
+    "stp x25, x26, [x0, #200]\nstp x27, x28, [x0, #216]\nstp x29, x30, [x0, #232]\n"                      \
+    "ldr x8, [sp], #16\nmrs x9, elr_el2\nmrs x10, spsr_el2\nstr x8, [x0]\nstp x9, x10, [x0, #248]\n"      \
+    "mrs x0, esr_el2\n"                                                                                    \
+    ".if \\axvcpu_vector\nmovz x9, #\\axvcpu_vector << 8, lsl #48\norr x0, x0, x9\n.endif\n"                \
+    "ldr x18, [sp, #24]\nldp x19, x20, [sp, #32]\nldp x21, x22, [sp, #48]\nldp x29, x30, [sp], #64\nret\n" \
+    ".endr\n.balign 0x80\n"
+
+/* Into the guest and back, through assembly that keeps only the stack, x18-x22 and the frame pointer: what the
+   compiler does not need afterwards it does not save. By which vector the guest was left, and ESR_EL2, as
+   AXVCPU_ARM64_RAW; and the guest's x0-x6, while they are still in registers. */
+AXVCPU_I_INLINE uint64_t axvcpu_i_arm64_enter_guest(struct axvcpu_arch *a, struct axvcpu_exit_hypercall *call)
 {
 #if defined(__aarch64__)
     register uint64_t x0 __asm__("x0") = (uint64_t)(uintptr_t)a;
+    register uint64_t x1 __asm__("x1"), x2 __asm__("x2"), x3 __asm__("x3"), x4 __asm__("x4"), x5 __asm__("x5"),
+        x6 __asm__("x6"), x8 __asm__("x8");
 
     __asm__ volatile("bl axvcpu_i_arm64_enter"
-                     : "+r"(x0)
+                     : "+r"(x0), "=r"(x1), "=r"(x2), "=r"(x3), "=r"(x4), "=r"(x5), "=r"(x6), "=r"(x8)
                      :
-                     : "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15",
-                       "x16", "x17", "x21", "x22", "x23", "x24", "x25", "x26", "x27", "x28", "x30",
-                       "memory", "cc");
+                     : "x7", "x9", "x10", "x11", "x12", "x13", "x14", "x15", "x16", "x17", "x23", "x24", "x25",
+                       "x26", "x27", "x28", "x30", "memory", "cc");
+    call->nr = x8;
+    call->args[0] = x1;
+    call->args[1] = x2;
+    call->args[2] = x3;
+    call->args[3] = x4;
+    call->args[4] = x5;
+    call->args[5] = x6;
     return x0;
 #else
-    (void)a; /* declarations may be looked at anywhere */
+    (void)a, (void)call; /* declarations may be looked at anywhere */
     return 0;
 #endif
 }
 
+/* Each of the two alone says that a call is not ours: the caller's own numbers have bit 31 clear, the vendor's
+   bit 25 set. In one instruction and a branch on a bit. */
+AXVCPU_I_INLINE bool axvcpu_i_arm64_is_plain(uint64_t id)
+{
+    return (int32_t)((uint32_t)id & ~((uint32_t)id << 6)) >= 0;
+}
+
+/* The vCPU's registers are loaded: who takes them away leaves an AXVCPU_ATTN_IRQ, which brings us to
+   leaf_inject. */
 AXVCPU_I_INLINE int axvcpu_leaf_run(struct axvcpu *v, struct axvcpu_exit *x)
 {
-    struct axvcpu_arch *a = axvcpu_arch(v);
+    struct axvcpu_exit_hypercall call;
     bool again;
     int err;
 
-    if (AXVCPU_I_UNLIKELY(!a->loaded)) { /* another that is bound here has run since */
-        err = axvcpu_i_arm64_move(v, true);
-        if (err != 0)
-            return err;
-    }
     do {
-        uint64_t raw = axvcpu_i_arm64_enter_guest(a);
+        struct axvcpu *here = v;
+        uint64_t raw;
 
+        __asm__("" : "+r"(here)); /* an addition costs less than to keep its result */
+        raw = axvcpu_i_arm64_enter_guest(axvcpu_arch(here), &call);
         /* by the synchronous vector, which is 0 */
-        if (AXVCPU_I_LIKELY(raw >> 26 == AXVCPU_ARM64_EC_HVC64 && !axvcpu_i_arm64_is_ours((uint32_t)a->x[0]))) {
+        if (AXVCPU_I_LIKELY(raw >> 26 == AXVCPU_ARM64_EC_HVC64 && axvcpu_i_arm64_is_plain(call.nr))) {
             x->kind = AXVCPU_EXIT_HYPERCALL;
             x->flags = 0;
             x->raw = raw;
-            axvcpu_i_arm64_arguments(x, a->x);
+            x->hypercall = call;
             return AXVCPU_OK;
         }
         err = axvcpu_i_arm64_left(v, x, raw, &again);
@@ -901,17 +992,24 @@ AXVCPU_API void axvcpu_arm64_take(struct axvcpu_arm64_el1 *s, uint64_t esr, uint
 
 /* HCR_EL2: second stage; set/way as clean and invalidate; no walk through device memory; SError, FIQ and IRQ
    are ours; maintenance reaches the inner shareable domain; WFI, SMC, implementation defined registers,
-   ACTLR and set/way trap; EL1 is AArch64. */
+   ACTLR, set/way, the limited ordering regions and the error records trap; EL1 is AArch64. */
 #define AXVCPU_I_ARM64_HCR                                                                                 \
     (UINT64_C(1) << 0 | UINT64_C(1) << 1 | UINT64_C(1) << 2 | UINT64_C(1) << 3 | UINT64_C(1) << 4 | UINT64_C(1) << 5 | \
      UINT64_C(1) << 9 | UINT64_C(1) << 10 | UINT64_C(1) << 13 | UINT64_C(1) << 19 | UINT64_C(1) << 20 |    \
-     UINT64_C(1) << 21 | UINT64_C(1) << 22 | UINT64_C(1) << 31)
+     UINT64_C(1) << 21 | UINT64_C(1) << 22 | UINT64_C(1) << 31 | UINT64_C(1) << 35 | UINT64_C(1) << 36)
+#define AXVCPU_I_ARM64_HCR_PHYSICAL (UINT64_C(3) << 3) /* FMO, IMO: IRQ and FIQ come to EL2 */
+#define AXVCPU_I_ARM64_HCR_VI (UINT64_C(1) << 7)
+#define AXVCPU_I_ARM64_HCR_VSE (UINT64_C(1) << 8)
 #define AXVCPU_I_ARM64_HCR_PAUTH (UINT64_C(3) << 40) /* the guest may use pointer authentication */
 #define AXVCPU_I_ARM64_HCR_E2H (UINT64_C(1) << 34)
 #define AXVCPU_I_ARM64_CPTR 0x33ffu     /* RES1, which includes the traps of SVE and SME */
 #define AXVCPU_I_ARM64_CPTR_TFP 0x400u
 #define AXVCPU_I_ARM64_MDCR 0xe60u      /* the debug registers, the OS lock and the PMU trap */
 #define AXVCPU_I_ARM64_CNTHCTL 0x1u     /* the physical counter is free, the physical timer traps */
+#define AXVCPU_I_ARM64_CNTHCTL_ALL 0x3u /* ... does not */
+#define AXVCPU_I_ARM64_CNT_ENABLE 1u    /* CNTV_CTL_EL0 */
+#define AXVCPU_I_ARM64_CNT_IMASK 2u
+#define AXVCPU_I_ARM64_CNT_ISTATUS 4u
 
 static const uint32_t axvcpu_i_arm64_reg_names[] = {
 #define AXVCPU_I_ARM64_REG_NAME(name, op0, op1, crn, crm, op2, reset) AXVCPU_ARM64_SYSREG(op0, op1, crn, crm, op2),
@@ -928,6 +1026,27 @@ static void axvcpu_i_arm64_restore_el1(const uint64_t *el1)
 {
 #define AXVCPU_I_ARM64_RESTORE(name, op0, op1, crn, crm, op2, reset) AXVCPU_I_ARM64_WRITE(name, el1[AXVCPU_ARM64_##name]);
     AXVCPU_ARM64_EL1_REGS(AXVCPU_I_ARM64_RESTORE)
+}
+
+static bool axvcpu_i_arm64_has_pauth(void)
+{
+    return (AXVCPU_I_ARM64_READ(id_aa64isar1_el1) & UINT64_C(0xff000ff0)) != 0; /* GPI, GPA, API, APA */
+}
+
+static void axvcpu_i_arm64_save_keys(uint64_t *key)
+{
+#define AXVCPU_I_ARM64_SAVE_KEY(name, number, op0, op1, crn, crm, op2) key[AXVCPU_ARM64_##name] = AXVCPU_I_ARM64_READ(number);
+    if (axvcpu_i_arm64_has_pauth()) {
+        AXVCPU_ARM64_KEYS(AXVCPU_I_ARM64_SAVE_KEY)
+    }
+}
+
+static void axvcpu_i_arm64_restore_keys(const uint64_t *key)
+{
+#define AXVCPU_I_ARM64_RESTORE_KEY(name, number, op0, op1, crn, crm, op2) AXVCPU_I_ARM64_WRITE(number, key[AXVCPU_ARM64_##name]);
+    if (axvcpu_i_arm64_has_pauth()) {
+        AXVCPU_ARM64_KEYS(AXVCPU_I_ARM64_RESTORE_KEY)
+    }
 }
 
 static uint64_t axvcpu_i_arm64_get_el1(const struct axvcpu_arch *a, uint32_t n)
@@ -1039,22 +1158,20 @@ _Static_assert(offsetof(struct axvcpu_arch, pstate) == 256, "axvcpu_i_arm64_ente
 _Static_assert(sizeof(struct axvcpu_arm64_frame) == 288 && offsetof(struct axvcpu_arm64_frame, elr) == 248,
                "axvcpu_i_arm64_vectors");
 
-/* Into the guest: x0 is the vCPU's struct axvcpu_arch; see axvcpu_i_arm64_enter_guest. The pointer is on the
-   host's stack meanwhile: SP_EL2 is where we left it when the guest is left. Behind ERET nothing shall be
-   speculated (DDI 0487, ERET, straight-line speculation). */
-extern const char axvcpu_i_arm64_vectors[] __attribute__((visibility("hidden")));
-
 #define AXVCPU_I_ARM64_FUNCTION(name, align)                                                               \
     ".ifndef " name "\n"                                                                                   \
     ".pushsection .text." name ",\"axG\",%progbits," name ",comdat\n"                                      \
     ".balign " align "\n.weak " name "\n.hidden " name "\n.type " name ",%function\n" name ":\n.cfi_startproc\n"
 #define AXVCPU_I_ARM64_END(name) ".cfi_endproc\n.size " name ",.-" name "\n.popsection\n.endif\n"
 
+/* Into the guest: x0 is the vCPU's struct axvcpu_arch; see axvcpu_i_arm64_enter_guest. The pointer is on the
+   host's stack meanwhile: SP_EL2 is where we left it when the guest is left. Behind ERET nothing shall be
+   speculated (DDI 0487, ERET, straight-line speculation). */
 __asm__(AXVCPU_I_ARM64_FUNCTION("axvcpu_i_arm64_enter", "16")
     "hint #34\n" /* bti c */
-    "stp x29, x30, [sp, #-48]!\n"
-    ".cfi_def_cfa_offset 48\n.cfi_offset x29, -48\n.cfi_offset x30, -40\n"
-    "stp x0, x18, [sp, #16]\nstp x19, x20, [sp, #32]\n"
+    "stp x29, x30, [sp, #-64]!\n"
+    ".cfi_def_cfa_offset 64\n.cfi_offset x29, -64\n.cfi_offset x30, -56\n"
+    "stp x0, x18, [sp, #16]\nstp x19, x20, [sp, #32]\nstp x21, x22, [sp, #48]\n"
     "ldp x1, x2, [x0, #248]\n"
     "msr elr_el2, x1\nmsr spsr_el2, x2\n"
     "ldp x2, x3, [x0, #16]\nldp x4, x5, [x0, #32]\nldp x6, x7, [x0, #48]\nldp x8, x9, [x0, #64]\n"
@@ -1065,49 +1182,26 @@ __asm__(AXVCPU_I_ARM64_FUNCTION("axvcpu_i_arm64_enter", "16")
     AXVCPU_I_ARM64_END("axvcpu_i_arm64_enter"));
 
 /* VBAR_EL2 (DDI 0487, "Exception vectors"): 16 slots of 0x80 bytes. 0-7 are exceptions at EL2 itself, 8-15
-   those of the guest, AArch64 and AArch32. */
-#define AXVCPU_I_ARM64_SLOT_HOST(slot) \
-    ".balign 0x80\nsub sp, sp, #288\nstp x0, x1, [sp]\nmov x0, #" slot "\nb axvcpu_i_arm64_vectors + 0x800\n"
-#define AXVCPU_I_ARM64_SLOT_GUEST(vector) \
-    ".balign 0x80\nstp x0, x1, [sp, #-16]!\nmovz x1, #" vector " << 8, lsl #48\nb axvcpu_i_arm64_vectors + 0x900\n"
-
-/* The guest's registers from x2 on, and back to the caller of enter. x0 and x1 are on the stack, below what
-   enter has left there. A synchronous exception of AArch64 has it all in its slot, 28 of 32
-   instructions. */
-#define AXVCPU_I_ARM64_SAVE_GUEST                                                                          \
-    "ldr x0, [sp, #32]\n"                                                                                  \
-    "stp x2, x3, [x0, #16]\nstp x4, x5, [x0, #32]\nstp x6, x7, [x0, #48]\nstp x8, x9, [x0, #64]\n"         \
-    "stp x10, x11, [x0, #80]\nstp x12, x13, [x0, #96]\nstp x14, x15, [x0, #112]\nstp x16, x17, [x0, #128]\n" \
-    "stp x18, x19, [x0, #144]\nstp x20, x21, [x0, #160]\nstp x22, x23, [x0, #176]\nstp x24, x25, [x0, #192]\n" \
-    "stp x26, x27, [x0, #208]\nstp x28, x29, [x0, #224]\nstr x30, [x0, #240]\n"                            \
-    "ldp x2, x3, [sp], #16\nmrs x4, elr_el2\nmrs x5, spsr_el2\nstp x2, x3, [x0]\nstp x4, x5, [x0, #248]\n" \
-    "mrs x0, esr_el2\n"
-#define AXVCPU_I_ARM64_LEAVE                                                                               \
-    "ldr x18, [sp, #24]\nldp x19, x20, [sp, #32]\nldp x29, x30, [sp], #48\nret\n"
-#define AXVCPU_I_ARM64_SLOT_SYNC \
-    ".balign 0x80\nstp x0, x1, [sp, #-16]!\n" AXVCPU_I_ARM64_SAVE_GUEST AXVCPU_I_ARM64_LEAVE
+   those of the guest. */
+#ifdef AXVCPU_OWN_VECTORS
+__asm__(AXVCPU_I_ARM64_FUNCTION("axvcpu_arm64_guest_vectors", "0x80")
+    AXVCPU_ARM64_GUEST_VECTORS
+    AXVCPU_I_ARM64_END("axvcpu_arm64_guest_vectors"));
+#else
+extern const char axvcpu_i_arm64_vectors[] __attribute__((visibility("hidden")));
 
 __asm__(AXVCPU_I_ARM64_FUNCTION("axvcpu_i_arm64_vectors", "0x800")
-    AXVCPU_I_ARM64_SLOT_HOST("0") AXVCPU_I_ARM64_SLOT_HOST("1") AXVCPU_I_ARM64_SLOT_HOST("2") AXVCPU_I_ARM64_SLOT_HOST("3")
-    AXVCPU_I_ARM64_SLOT_HOST("4") AXVCPU_I_ARM64_SLOT_HOST("5") AXVCPU_I_ARM64_SLOT_HOST("6") AXVCPU_I_ARM64_SLOT_HOST("7")
-    AXVCPU_I_ARM64_SLOT_SYNC AXVCPU_I_ARM64_SLOT_GUEST("1") AXVCPU_I_ARM64_SLOT_GUEST("2") AXVCPU_I_ARM64_SLOT_GUEST("3")
-    AXVCPU_I_ARM64_SLOT_GUEST("0") AXVCPU_I_ARM64_SLOT_GUEST("1") AXVCPU_I_ARM64_SLOT_GUEST("2") AXVCPU_I_ARM64_SLOT_GUEST("3")
-    /* 0x800: of the host's; slot in x0 */
-    ".balign 0x80\n"
+    ".irp axvcpu_slot, 0, 1, 2, 3, 4, 5, 6, 7\n"
+    ".balign 0x80\nsub sp, sp, #288\nstp x0, x1, [sp]\nmov x0, #\\axvcpu_slot\nb axvcpu_i_arm64_vectors + 0x800\n"
+    ".endr\n.balign 0x80\n"
+    AXVCPU_ARM64_GUEST_VECTORS
+    /* 0x800: the host's frame; slot in x0 */
     "stp x2, x3, [sp, #16]\nmrs x1, elr_el2\nmrs x2, spsr_el2\nmrs x3, esr_el2\nstp x4, x5, [sp, #32]\n"
     "mrs x4, far_el2\nstp x30, x1, [sp, #240]\nstp x2, x3, [sp, #256]\nstp x4, x0, [sp, #272]\n"
     "stp x6, x7, [sp, #48]\nstp x8, x9, [sp, #64]\nstp x10, x11, [sp, #80]\nstp x12, x13, [sp, #96]\n"
     "stp x14, x15, [sp, #112]\nstp x16, x17, [sp, #128]\nstp x18, x19, [sp, #144]\nstp x20, x21, [sp, #160]\n"
     "stp x22, x23, [sp, #176]\nstp x24, x25, [sp, #192]\nstp x26, x27, [sp, #208]\nstp x28, x29, [sp, #224]\n"
     "mov x0, sp\nbl axvcpu_i_arm64_host_trap\n"
-    "b axvcpu_i_arm64_vectors + 0xa00\n"
-    /* 0x900: of the guest's; vector in x1 */
-    ".balign 0x100\n"
-    AXVCPU_I_ARM64_SAVE_GUEST
-    "orr x0, x0, x1\n"
-    AXVCPU_I_ARM64_LEAVE
-    /* 0xa00: the host's frame, back */
-    ".balign 0x100\n"
     "ldp x30, x1, [sp, #240]\nldr x2, [sp, #256]\nmsr elr_el2, x1\nmsr spsr_el2, x2\n"
     "ldp x2, x3, [sp, #16]\nldp x4, x5, [sp, #32]\nldp x6, x7, [sp, #48]\nldp x8, x9, [sp, #64]\n"
     "ldp x10, x11, [sp, #80]\nldp x12, x13, [sp, #96]\nldp x14, x15, [sp, #112]\nldp x16, x17, [sp, #128]\n"
@@ -1125,6 +1219,7 @@ __attribute__((weak, visibility("hidden"), used)) void axvcpu_i_arm64_host_trap(
 {
     AXVCPU_HOST_EXCEPTION(frame);
 }
+#endif
 
 /* FP and SIMD, whatever this file may use of them itself. */
 static void axvcpu_i_arm64_save_fp(struct axvcpu_arch *a)
@@ -1167,68 +1262,6 @@ static void axvcpu_i_arm64_fp_out(struct axvcpu_arch *a)
     a->fp_loaded = false;
 }
 
-/* The virtual CPU interface, GICv2 (IHI 0048, 5.3). A list register holds an interrupt from injection until
-   the guest has ended it. */
-#if defined(AXVCPU_GICH) != defined(AXVCPU_GICV)
-#error "axvcpu_arch_arm64.h: define both AXVCPU_GICH() and AXVCPU_GICV(), or neither"
-#endif
-#ifdef AXVCPU_GICH
-#define AXVCPU_I_ARM64_GICH(offset) (*(volatile uint32_t *)((char *)AXVCPU_GICH() + (offset)))
-#else
-static uint32_t axvcpu_i_arm64_no_gich;
-#define AXVCPU_GICH() NULL
-#define AXVCPU_GICV() 0
-#define AXVCPU_I_ARM64_GICH(offset) (*((void)(offset), &axvcpu_i_arm64_no_gich))
-#endif
-#define AXVCPU_I_ARM64_GICH_HCR AXVCPU_I_ARM64_GICH(0x0)
-#define AXVCPU_I_ARM64_GICH_VTR AXVCPU_I_ARM64_GICH(0x4)
-#define AXVCPU_I_ARM64_GICH_VMCR AXVCPU_I_ARM64_GICH(0x8)
-#define AXVCPU_I_ARM64_GICH_APR AXVCPU_I_ARM64_GICH(0xf0)
-#define AXVCPU_I_ARM64_GICH_LR(n) AXVCPU_I_ARM64_GICH(0x100 + 4 * (n))
-#define AXVCPU_I_ARM64_LR_VECTOR 0x3ffu
-#define AXVCPU_I_ARM64_LR_PENDING (1u << 28)
-#define AXVCPU_I_ARM64_LR_STATE (3u << 28)
-#define AXVCPU_I_ARM64_LR_PRIORITY (0x14u << 23) /* 0xa0, what an operating system gives to most */
-
-/* Which list registers are free again, and whether one waits to be taken. */
-static void axvcpu_i_arm64_sync_lrs(struct axvcpu_arch *a)
-{
-    uint32_t n, pending = 0;
-
-    for (n = 0; n < AXVCPU_ARM64_LRS && a->lr_used >> n != 0; n++) {
-        if ((a->lr_used >> n & 1u) == 0)
-            continue;
-        a->lr[n] = AXVCPU_I_ARM64_GICH_LR(n);
-        if ((a->lr[n] & AXVCPU_I_ARM64_LR_STATE) == 0)
-            a->lr_used &= ~(1u << n);
-        pending |= a->lr[n] & AXVCPU_I_ARM64_LR_PENDING;
-    }
-    AXVCPU_ATOMIC_STORE_RELAXED(&a->lr_pending, pending);
-}
-
-static void axvcpu_i_arm64_gic_out(struct axvcpu_arch *a)
-{
-    if (AXVCPU_GICH() == NULL)
-        return;
-    axvcpu_i_arm64_sync_lrs(a);
-    a->vmcr = AXVCPU_I_ARM64_GICH_VMCR;
-    a->apr = AXVCPU_I_ARM64_GICH_APR;
-    AXVCPU_I_ARM64_GICH_HCR = 0;
-}
-
-static void axvcpu_i_arm64_gic_in(const struct axvcpu_arch *a, uint32_t lrs)
-{
-    uint32_t n;
-
-    if (AXVCPU_GICH() == NULL)
-        return;
-    for (n = 0; n < lrs; n++)
-        AXVCPU_I_ARM64_GICH_LR(n) = (a->lr_used >> n & 1u) != 0 ? a->lr[n] : 0;
-    AXVCPU_I_ARM64_GICH_VMCR = a->vmcr;
-    AXVCPU_I_ARM64_GICH_APR = a->apr;
-    AXVCPU_I_ARM64_GICH_HCR = 1;
-}
-
 /* ---------------------------------------------------------------------------------------------------- */
 /* >>percpu                                                                                             */
 /* ---------------------------------------------------------------------------------------------------- */
@@ -1242,6 +1275,282 @@ static struct axvcpu_arch_percpu *axvcpu_i_arm64_here(void)
     struct axvcpu_percpu *p = cpu < AXVCPU_MAX_PHYS_CPUS ? axvcpu_i_arm64_cpus[cpu] : NULL;
 
     return p != NULL ? &p->arch : NULL;
+}
+
+/* Held for a few instructions, with interrupts masked. */
+static void axvcpu_i_arm64_lock(uint32_t *lock)
+{
+    while (AXVCPU_ATOMIC_XCHG(lock, 1u) != 0)
+        ;
+}
+
+static void axvcpu_i_arm64_unlock(uint32_t *lock)
+{
+    AXVCPU_ATOMIC_STORE_RELEASE(lock, 0u);
+}
+
+/* >>percpu: the virtual CPU interface. GICv2 (IHI 0048, 5.3) in memory, GICv3 (IHI 0069, 12.4) in system
+   registers; list registers are kept as the latter has them. One holds an interrupt from injection until the
+   guest has ended it. */
+#if defined(AXVCPU_GICH) != defined(AXVCPU_GICV)
+#error "axvcpu_arch_arm64.h: define both AXVCPU_GICH() and AXVCPU_GICV(), or neither"
+#endif
+#ifndef AXVCPU_GICH
+#define AXVCPU_GICH() NULL
+#define AXVCPU_GICV() 0
+#endif
+#define AXVCPU_I_ARM64_GICH(offset) (*(volatile uint32_t *)(c->gich + (offset)))
+#ifndef AXVCPU_VTIMER_VECTOR
+#define AXVCPU_VTIMER_VECTOR 27
+#endif
+#ifndef AXVCPU_MAINTENANCE_VECTOR
+#define AXVCPU_MAINTENANCE_VECTOR 25
+#endif
+#ifndef AXVCPU_VTIMER_ENABLE
+void axvcpu_host_vtimer_enable(bool on);
+#define AXVCPU_VTIMER_ENABLE(on) axvcpu_host_vtimer_enable(on)
+#endif
+enum { AXVCPU_I_ARM64_NO_GIC, AXVCPU_I_ARM64_GICV2, AXVCPU_I_ARM64_GICV3 };
+#define AXVCPU_I_ARM64_LR_STATE (UINT64_C(3) << 62)
+#define AXVCPU_I_ARM64_LR_PENDING (UINT64_C(1) << 62)
+#define AXVCPU_I_ARM64_LR_HW (UINT64_C(1) << 61)
+#define AXVCPU_I_ARM64_LR_GROUP1 (UINT64_C(1) << 60)
+#define AXVCPU_I_ARM64_LR_PRIORITY (UINT64_C(0xa0) << 48) /* what an operating system gives to most */
+#define AXVCPU_I_ARM64_LR_EOI (UINT64_C(1) << 41)         /* without HW: tell us when the guest has ended it */
+#define AXVCPU_I_ARM64_LR_PHYSICAL(lr) ((uint32_t)((lr) >> 32) & 0x1fffu)
+#define AXVCPU_I_ARM64_LR_VECTOR(lr) ((uint32_t)(lr))
+#define AXVCPU_I_ARM64_GIC_ON 1u        /* GICH_HCR, ICH_HCR_EL2 */
+#define AXVCPU_I_ARM64_GIC_UNDERFLOW 2u /* ... tell us when at most one list register is in use */
+
+/* GICH_LR: HW 31, group 30, state 29-28, five bits of priority, the physical interrupt or EOI from bit 10. */
+static uint32_t axvcpu_i_arm64_lr_v2(uint64_t lr)
+{
+    uint32_t low = (uint32_t)(lr >> 61 & 1u) << 31 | (uint32_t)(lr >> 62) << 28 | ((uint32_t)(lr >> 51) & 0x1fu) << 23 |
+                   (AXVCPU_I_ARM64_LR_VECTOR(lr) & 0x3ffu);
+
+    return low | ((lr & AXVCPU_I_ARM64_LR_HW) != 0 ? (AXVCPU_I_ARM64_LR_PHYSICAL(lr) & 0x3ffu) << 10 :
+                                                     (uint32_t)(lr >> 41 & 1u) << 19);
+}
+
+#define AXVCPU_I_ARM64_LR_NUMBERS(X)                                                                       \
+    X(0, s3_4_c12_c12_0) X(1, s3_4_c12_c12_1) X(2, s3_4_c12_c12_2) X(3, s3_4_c12_c12_3) X(4, s3_4_c12_c12_4) \
+    X(5, s3_4_c12_c12_5) X(6, s3_4_c12_c12_6) X(7, s3_4_c12_c12_7) X(8, s3_4_c12_c13_0) X(9, s3_4_c12_c13_1) \
+    X(10, s3_4_c12_c13_2) X(11, s3_4_c12_c13_3) X(12, s3_4_c12_c13_4) X(13, s3_4_c12_c13_5)                  \
+    X(14, s3_4_c12_c13_6) X(15, s3_4_c12_c13_7)
+/* ICH_AP0Rn_EL2 and ICH_AP1Rn_EL2, as many as there are bits of preemption for. */
+#define AXVCPU_I_ARM64_APR_NUMBERS(X)                                                                      \
+    X(0, 0, s3_4_c12_c8_0) X(1, 0, s3_4_c12_c9_0) X(0, 1, s3_4_c12_c8_1) X(1, 1, s3_4_c12_c9_1)               \
+    X(0, 2, s3_4_c12_c8_2) X(1, 2, s3_4_c12_c9_2) X(0, 3, s3_4_c12_c8_3) X(1, 3, s3_4_c12_c9_3)
+#define AXVCPU_I_ARM64_ICH_HCR s3_4_c12_c11_0
+#define AXVCPU_I_ARM64_ICH_VTR s3_4_c12_c11_1
+#define AXVCPU_I_ARM64_ICH_MISR s3_4_c12_c11_2
+#define AXVCPU_I_ARM64_ICH_VMCR s3_4_c12_c11_7
+#define AXVCPU_I_ARM64_ICC_SRE s3_4_c12_c9_5
+#define AXVCPU_I_ARM64_READ_(name) AXVCPU_I_ARM64_READ(name)
+#define AXVCPU_I_ARM64_WRITE_(name, value) AXVCPU_I_ARM64_WRITE(name, value)
+
+static void axvcpu_i_arm64_lr_put(const struct axvcpu_arch_percpu *c, uint32_t n, uint64_t lr)
+{
+#define AXVCPU_I_ARM64_LR_PUT(number, name) case number: AXVCPU_I_ARM64_WRITE(name, lr); break;
+    if (c->gic == AXVCPU_I_ARM64_GICV2) {
+        AXVCPU_I_ARM64_GICH(0x100 + 4 * n) = axvcpu_i_arm64_lr_v2(lr);
+        return;
+    }
+    switch (n) {
+        AXVCPU_I_ARM64_LR_NUMBERS(AXVCPU_I_ARM64_LR_PUT)
+    default: break;
+    }
+}
+
+/* Only its state changes. */
+static uint64_t axvcpu_i_arm64_lr_state(const struct axvcpu_arch_percpu *c, uint32_t n)
+{
+#define AXVCPU_I_ARM64_LR_GET(number, name) case number: return AXVCPU_I_ARM64_READ(name) & AXVCPU_I_ARM64_LR_STATE;
+    if (c->gic == AXVCPU_I_ARM64_GICV2)
+        return (uint64_t)(AXVCPU_I_ARM64_GICH(0x100 + 4 * n) >> 28 & 3u) << 62;
+    switch (n) {
+        AXVCPU_I_ARM64_LR_NUMBERS(AXVCPU_I_ARM64_LR_GET)
+    default: return 0;
+    }
+}
+
+static void axvcpu_i_arm64_gic_control(const struct axvcpu_arch_percpu *c, uint32_t hcr)
+{
+    if (c->gic == AXVCPU_I_ARM64_GICV2)
+        AXVCPU_I_ARM64_GICH(0x0) = hcr;
+    else
+        AXVCPU_I_ARM64_WRITE_(AXVCPU_I_ARM64_ICH_HCR, hcr);
+}
+
+static bool axvcpu_i_arm64_gic_wants(const struct axvcpu_arch_percpu *c)
+{
+    if (c->gic == AXVCPU_I_ARM64_GICV2)
+        return AXVCPU_I_ARM64_GICH(0x10) != 0;
+    return c->gic == AXVCPU_I_ARM64_GICV3 && AXVCPU_I_ARM64_READ_(AXVCPU_I_ARM64_ICH_MISR) != 0;
+}
+
+static void axvcpu_i_arm64_timer_served(struct axvcpu *v);
+
+/* Whose interrupts go through list registers here. */
+static bool axvcpu_i_arm64_lists(const struct axvcpu_arch_percpu *c, const struct axvcpu_arch *a)
+{
+    return c->gic != AXVCPU_I_ARM64_NO_GIC && a->gic == AXVCPU_ARM64_GIC_LIST;
+}
+
+/* A level that the guest has ended comes again if it is still there: attention makes leaf_inject look. */
+static void axvcpu_i_arm64_ended(struct axvcpu *v, uint32_t n)
+{
+    struct axvcpu_arch *a = &v->arch;
+
+    if ((a->lr_line >> n & 1u) != 0) {
+        if (AXVCPU_I_ARM64_LR_VECTOR(a->lr[n]) == AXVCPU_VTIMER_VECTOR)
+            axvcpu_i_arm64_timer_served(v);
+        (void)AXVCPU_ATOMIC_FETCH_OR(&v->attn, AXVCPU_ATTN_IRQ);
+    }
+    a->lr_used &= ~(1u << n);
+    a->lr_line &= ~(1u << n);
+}
+
+/* Which list registers are free again, and whether one waits to be taken. An empty one that has EOI asks for
+   maintenance until it is zero. */
+static void axvcpu_i_arm64_sync_lrs(struct axvcpu *v, const struct axvcpu_arch_percpu *c)
+{
+    struct axvcpu_arch *a = &v->arch;
+    uint64_t pending = 0;
+    uint32_t n;
+
+    for (n = 0; n < c->lrs && n < AXVCPU_ARM64_LRS && a->lr_used >> n != 0; n++) {
+        if ((a->lr_used >> n & 1u) == 0)
+            continue;
+        a->lr[n] = (a->lr[n] & ~AXVCPU_I_ARM64_LR_STATE) | axvcpu_i_arm64_lr_state(c, n);
+        pending |= a->lr[n] & AXVCPU_I_ARM64_LR_PENDING;
+        if ((a->lr[n] & AXVCPU_I_ARM64_LR_STATE) == 0) {
+            axvcpu_i_arm64_lr_put(c, n, 0);
+            axvcpu_i_arm64_ended(v, n);
+        }
+    }
+    AXVCPU_ATOMIC_STORE_RELAXED(&a->lr_pending, pending != 0 ? 1u : 0u);
+}
+
+static void axvcpu_i_arm64_save_gic(struct axvcpu_arch *a, const struct axvcpu_arch_percpu *c)
+{
+#define AXVCPU_I_ARM64_APR_SAVE(group, n, name) \
+    if (n < c->aprs)                            \
+        a->apr[group][n] = (uint32_t)AXVCPU_I_ARM64_READ(name);
+    if (c->gic == AXVCPU_I_ARM64_GICV2) {
+        a->vmcr = AXVCPU_I_ARM64_GICH(0x8);
+        a->apr[0][0] = AXVCPU_I_ARM64_GICH(0xf0);
+        return;
+    }
+    a->vmcr = (uint32_t)AXVCPU_I_ARM64_READ_(AXVCPU_I_ARM64_ICH_VMCR);
+    AXVCPU_I_ARM64_APR_NUMBERS(AXVCPU_I_ARM64_APR_SAVE)
+}
+
+static void axvcpu_i_arm64_restore_gic(const struct axvcpu_arch *a, const struct axvcpu_arch_percpu *c)
+{
+#define AXVCPU_I_ARM64_APR_RESTORE(group, n, name) \
+    if (n < c->aprs)                               \
+        AXVCPU_I_ARM64_WRITE(name, a->apr[group][n]);
+    if (c->gic == AXVCPU_I_ARM64_GICV2) {
+        AXVCPU_I_ARM64_GICH(0x8) = a->vmcr;
+        AXVCPU_I_ARM64_GICH(0xf0) = a->apr[0][0];
+        return;
+    }
+    AXVCPU_I_ARM64_WRITE_(AXVCPU_I_ARM64_ICH_VMCR, a->vmcr);
+    AXVCPU_I_ARM64_APR_NUMBERS(AXVCPU_I_ARM64_APR_RESTORE)
+}
+
+static void axvcpu_i_arm64_gic_out(struct axvcpu *v, const struct axvcpu_arch_percpu *c)
+{
+    if (!axvcpu_i_arm64_lists(c, &v->arch))
+        return;
+    axvcpu_i_arm64_sync_lrs(v, c);
+    axvcpu_i_arm64_save_gic(&v->arch, c);
+    axvcpu_i_arm64_gic_control(c, 0);
+}
+
+/* All of them: the last one's interrupts are no business of this guest. */
+static void axvcpu_i_arm64_gic_in(const struct axvcpu_arch *a, const struct axvcpu_arch_percpu *c)
+{
+    uint32_t n;
+
+    if (!axvcpu_i_arm64_lists(c, a))
+        return;
+    for (n = 0; n < c->lrs && n < AXVCPU_ARM64_LRS; n++)
+        axvcpu_i_arm64_lr_put(c, n, (a->lr_used >> n & 1u) != 0 ? a->lr[n] : 0);
+    axvcpu_i_arm64_restore_gic(a, c);
+    axvcpu_i_arm64_gic_control(c, AXVCPU_I_ARM64_GIC_ON);
+}
+
+/* >>percpu: the virtual timer. It runs in the hardware while its vCPU is loaded. When it is due, its interrupt
+   becomes a level of the guest's and its source is switched off until the guest has ended that. */
+
+/* The registers of a vCPU that is loaded are in the hardware. */
+static bool axvcpu_i_arm64_timer_fires(const struct axvcpu_arch *a)
+{
+    uint64_t ctl = axvcpu_i_arm64_get_el1(a, AXVCPU_ARM64_cntv_ctl_el0);
+
+    if ((ctl & (AXVCPU_I_ARM64_CNT_ENABLE | AXVCPU_I_ARM64_CNT_IMASK)) != AXVCPU_I_ARM64_CNT_ENABLE ||
+        a->timer != AXVCPU_ARM64_TIMER_VIRTUAL)
+        return false;
+    return a->loaded ? (ctl & AXVCPU_I_ARM64_CNT_ISTATUS) != 0 :
+                       AXVCPU_I_ARM64_READ(cntpct_el0) - a->cntvoff >= a->el1[AXVCPU_ARM64_cntv_cval_el0];
+}
+
+static void axvcpu_i_arm64_timer_served(struct axvcpu *v)
+{
+    if (!v->arch.timer_due || axvcpu_i_arm64_timer_fires(&v->arch))
+        return;
+    v->arch.timer_due = false;
+    (void)AXVCPU_ATOMIC_FETCH_AND(&v->lines[AXVCPU_VTIMER_VECTOR / 64], ~(UINT64_C(1) << AXVCPU_VTIMER_VECTOR % 64));
+    AXVCPU_VTIMER_ENABLE(true);
+}
+
+static bool axvcpu_i_arm64_timer_fired(struct axvcpu *v)
+{
+    if (v->arch.timer != AXVCPU_ARM64_TIMER_VIRTUAL)
+        return false;
+    AXVCPU_VTIMER_ENABLE(false);
+    v->arch.timer_due = true;
+    (void)axvcpu_set_irq(v, AXVCPU_VTIMER_VECTOR, true);
+    return true;
+}
+
+/* Its registers are saved and still there. Stopped, it does not fire into others. */
+static void axvcpu_i_arm64_timer_out(struct axvcpu *v)
+{
+    struct axvcpu_arch *a = &v->arch;
+    uint64_t ctl = a->el1[AXVCPU_ARM64_cntv_ctl_el0];
+    bool runs = (ctl & (AXVCPU_I_ARM64_CNT_ENABLE | AXVCPU_I_ARM64_CNT_IMASK)) == AXVCPU_I_ARM64_CNT_ENABLE;
+
+    AXVCPU_I_ARM64_WRITE(cntv_ctl_el0, 0);
+    if (a->timer_due)
+        AXVCPU_VTIMER_ENABLE(true);
+    else if (runs && a->timer == AXVCPU_ARM64_TIMER_VIRTUAL)
+        AXVCPU_TIMER_ARM(v, a->el1[AXVCPU_ARM64_cntv_cval_el0] + a->cntvoff);
+}
+
+static void axvcpu_i_arm64_timer_in(const struct axvcpu_arch *a)
+{
+    AXVCPU_I_ARM64_WRITE(cntvoff_el2, a->cntvoff);
+    if (a->timer_due)
+        AXVCPU_VTIMER_ENABLE(false);
+    AXVCPU_I_ARM64_WRITE(cntv_ctl_el0, a->el1[AXVCPU_ARM64_cntv_ctl_el0]); /* unload has stopped it */
+}
+
+AXVCPU_API bool axvcpu_arm64_irq(uint32_t vector)
+{
+    struct axvcpu_arch_percpu *c = axvcpu_i_arm64_here();
+
+    if (c == NULL || c->now == NULL)
+        return false;
+    if (vector == AXVCPU_VTIMER_VECTOR)
+        return axvcpu_i_arm64_timer_fired(c->now);
+    if (vector != AXVCPU_MAINTENANCE_VECTOR || !axvcpu_i_arm64_lists(c, &c->now->arch))
+        return false;
+    axvcpu_i_arm64_sync_lrs(c->now, c);
+    axvcpu_i_arm64_gic_control(c, AXVCPU_I_ARM64_GIC_ON);
+    return true;
 }
 
 /* EL2, and not with E2H fixed to 1 (FEAT_E2H0 absent). */
@@ -1278,6 +1587,23 @@ AXVCPU_API void axvcpu_leaf_percpu_deinit(struct axvcpu_percpu *p)
     (void)p;
 }
 
+/* ID_AA64PFR0_EL1.GIC, ICC_SRE_EL2.SRE; ICH_VTR_EL2: ListRegs, and PREbits for the active priorities. */
+static void axvcpu_i_arm64_find_gic(struct axvcpu_arch_percpu *c)
+{
+    bool v3 = (AXVCPU_I_ARM64_READ(id_aa64pfr0_el1) >> 24 & 0xfu) != 0 &&
+              (AXVCPU_I_ARM64_READ_(AXVCPU_I_ARM64_ICC_SRE) & 1u) != 0;
+    uint32_t vtr = v3 ? (uint32_t)AXVCPU_I_ARM64_READ_(AXVCPU_I_ARM64_ICH_VTR) : 0;
+
+    c->gich = (char *)AXVCPU_GICH();
+    c->gic = v3 ? AXVCPU_I_ARM64_GICV3 : c->gich != NULL ? AXVCPU_I_ARM64_GICV2 : AXVCPU_I_ARM64_NO_GIC;
+    if (c->gic == AXVCPU_I_ARM64_GICV2)
+        vtr = AXVCPU_I_ARM64_GICH(0x4);
+    c->aprs = v3 ? 1u << ((vtr >> 26 & 7u) + 1 > 5 ? (vtr >> 26 & 7u) - 4 : 0) : 0;
+    c->lrs = c->gic != AXVCPU_I_ARM64_NO_GIC ? (vtr & 0x1fu) + 1 : 0;
+    if (c->lrs > AXVCPU_ARM64_LRS)
+        c->lrs = AXVCPU_ARM64_LRS;
+}
+
 AXVCPU_API int axvcpu_leaf_percpu_enable(struct axvcpu_percpu *p)
 {
     struct axvcpu_arch_percpu *c = &p->arch;
@@ -1287,14 +1613,14 @@ AXVCPU_API int axvcpu_leaf_percpu_enable(struct axvcpu_percpu *p)
         AXVCPU_LOG(AXVCPU_LOG_ERROR, unfit);
         return AXVCPU_ENOSUPPORT;
     }
+#ifndef AXVCPU_OWN_VECTORS
     c->vbar = AXVCPU_I_ARM64_READ(vbar_el2);
     AXVCPU_I_ARM64_WRITE(vbar_el2, (uintptr_t)axvcpu_i_arm64_vectors);
     AXVCPU_I_ARM64_ISB();
-    if (AXVCPU_GICH() != NULL)
-        c->lrs = (AXVCPU_I_ARM64_GICH_VTR & 0x3fu) + 1;
-    if (c->lrs > AXVCPU_ARM64_LRS)
-        c->lrs = AXVCPU_ARM64_LRS;
+#endif
+    axvcpu_i_arm64_find_gic(c);
     c->stamp = 0;
+    c->vmid = 0;
     axvcpu_i_arm64_cpus[c->cpu_id] = p;
     return AXVCPU_OK;
 }
@@ -1304,53 +1630,193 @@ AXVCPU_API int axvcpu_leaf_percpu_disable(struct axvcpu_percpu *p)
     if (p->arch.now != NULL) /* a vCPU is still bound here */
         return AXVCPU_EBUSY;
     axvcpu_i_arm64_cpus[p->arch.cpu_id] = NULL;
+#ifndef AXVCPU_OWN_VECTORS
     AXVCPU_I_ARM64_WRITE(vbar_el2, p->arch.vbar);
     AXVCPU_I_ARM64_ISB();
+#endif
     return AXVCPU_OK;
 }
 
-static void axvcpu_i_arm64_unload(struct axvcpu_arch *a, struct axvcpu_arch_percpu *c)
+/* >>percpu: VMIDs. They have 8 bits everywhere, and 0 is nobody's. When all are taken a new generation begins:
+   what is loaded somewhere keeps its own, nothing of the others is left in a TLB, and they get new ones when
+   they are loaded next. Those that the host gives are never ours. */
+#define AXVCPU_I_ARM64_VMIDS 256u
+static uint32_t axvcpu_i_arm64_vmid_lock;
+static uint64_t axvcpu_i_arm64_generation = AXVCPU_I_ARM64_VMIDS;
+static uint64_t axvcpu_i_arm64_taken[AXVCPU_I_ARM64_VMIDS / 64] = { 1 }, axvcpu_i_arm64_given[AXVCPU_I_ARM64_VMIDS / 64] = { 1 };
+
+static bool axvcpu_i_arm64_has_vmid(const struct axvm_arch *m)
 {
+    return (m->vmid & ~(uint64_t)(AXVCPU_I_ARM64_VMIDS - 1)) == axvcpu_i_arm64_generation;
+}
+
+static void axvcpu_i_arm64_new_generation(void)
+{
+    uint32_t i;
+
+    axvcpu_i_arm64_generation += AXVCPU_I_ARM64_VMIDS;
+    AXVCPU_MEMCPY(axvcpu_i_arm64_taken, axvcpu_i_arm64_given, sizeof(axvcpu_i_arm64_taken));
+    for (i = 0; i < AXVCPU_MAX_PHYS_CPUS; i++) {
+        const struct axvcpu_arch_percpu *c = axvcpu_i_arm64_cpus[i] != NULL ? &axvcpu_i_arm64_cpus[i]->arch : NULL;
+
+        if (c != NULL && c->vmid != 0) {
+            c->now->vm.vm->arch.vmid = axvcpu_i_arm64_generation | c->vmid;
+            axvcpu_i_arm64_taken[c->vmid / 64] |= UINT64_C(1) << (c->vmid & 63u);
+        }
+    }
+    __asm__ volatile("dsb ishst\ntlbi alle1is\ndsb ish\nisb" : : : "memory");
+}
+
+static uint32_t axvcpu_i_arm64_free_vmid(void)
+{
+    uint32_t i;
+
+    for (i = 1; i < AXVCPU_I_ARM64_VMIDS; i++) {
+        if ((axvcpu_i_arm64_taken[i / 64] >> (i & 63u) & 1u) == 0)
+            return i;
+    }
+    return 0;
+}
+
+/* Under the lock. More CPUs than VMIDs there are not. */
+static uint32_t axvcpu_i_arm64_take_vmid(struct axvm_arch *m)
+{
+    uint32_t id;
+
+    if (axvcpu_i_arm64_has_vmid(m))
+        return (uint32_t)m->vmid & (AXVCPU_I_ARM64_VMIDS - 1);
+    id = axvcpu_i_arm64_free_vmid();
+    if (id == 0) {
+        axvcpu_i_arm64_new_generation();
+        id = axvcpu_i_arm64_free_vmid();
+        AXVCPU_ASSERT(id != 0);
+    }
+    axvcpu_i_arm64_taken[id / 64] |= UINT64_C(1) << (id & 63u);
+    m->vmid = axvcpu_i_arm64_generation | id;
+    return id;
+}
+
+/* EBUSY: a VM that is loaded at the moment has it. */
+static int axvcpu_i_arm64_give_vmid(uint32_t id)
+{
+    uint64_t bit = UINT64_C(1) << (id & 63u);
+    int err = AXVCPU_OK;
+
+    axvcpu_i_arm64_lock(&axvcpu_i_arm64_vmid_lock);
+    if ((axvcpu_i_arm64_taken[id / 64] & ~axvcpu_i_arm64_given[id / 64] & bit) != 0) {
+        axvcpu_i_arm64_new_generation();
+        err = (axvcpu_i_arm64_taken[id / 64] & bit) != 0 ? AXVCPU_EBUSY : AXVCPU_OK;
+    }
+    if (err == 0) {
+        axvcpu_i_arm64_taken[id / 64] |= bit;
+        axvcpu_i_arm64_given[id / 64] |= bit;
+    }
+    axvcpu_i_arm64_unlock(&axvcpu_i_arm64_vmid_lock);
+    return err;
+}
+
+static void axvcpu_i_arm64_vmid_in(const struct axvcpu *v, struct axvcpu_arch_percpu *c)
+{
+    uint64_t id = v->arch.vmid;
+
+    axvcpu_i_arm64_lock(&axvcpu_i_arm64_vmid_lock);
+    c->now = (struct axvcpu *)(uintptr_t)v;
+    c->vmid = 0;
+    if (id == 0)
+        id = c->vmid = axvcpu_i_arm64_take_vmid(&v->vm.vm->arch);
+    axvcpu_i_arm64_unlock(&axvcpu_i_arm64_vmid_lock);
+    AXVCPU_I_ARM64_WRITE(vttbr_el2, v->arch.root | id << 48);
+}
+
+static void axvcpu_i_arm64_vmid_out(struct axvcpu_arch_percpu *c)
+{
+    axvcpu_i_arm64_lock(&axvcpu_i_arm64_vmid_lock);
     c->now = NULL;
+    c->vmid = 0;
+    axvcpu_i_arm64_unlock(&axvcpu_i_arm64_vmid_lock);
+}
+
+/* >>percpu: whose registers are loaded */
+
+/* HCR_EL2.VSE falls when the guest has taken the SError. */
+static void axvcpu_i_arm64_unload(struct axvcpu *v, struct axvcpu_arch_percpu *c)
+{
+    struct axvcpu_arch *a = &v->arch;
+
     axvcpu_i_arm64_fp_out(a);
-    axvcpu_i_arm64_gic_out(a);
+    axvcpu_i_arm64_gic_out(v, c);
     axvcpu_i_arm64_save_el1(a->el1);
+    axvcpu_i_arm64_save_keys(a->key);
     a->loaded = false;
-    AXVCPU_I_ARM64_WRITE(cntv_ctl_el0, 0); /* its timer shall not fire into others; it is in memory */
+    axvcpu_i_arm64_timer_out(v);
+    a->hcr = AXVCPU_I_ARM64_READ(hcr_el2);
     AXVCPU_I_ARM64_WRITE(cptr_el2, c->cptr);
     AXVCPU_I_ARM64_WRITE(cnthctl_el2, c->cnthctl);
     AXVCPU_I_ARM64_WRITE(mdcr_el2, c->mdcr);
     AXVCPU_I_ARM64_WRITE(hcr_el2, c->hcr);
     AXVCPU_I_ARM64_ISB();
+    axvcpu_i_arm64_vmid_out(c);
 }
 
-/* The host's configuration out, the guest's in. EL1's registers may still be there. */
-static void axvcpu_i_arm64_load(struct axvcpu_arch *a, struct axvcpu_arch_percpu *c)
+static bool axvcpu_i_arm64_has_ras(void)
 {
-    if (c->now != NULL)
-        axvcpu_i_arm64_unload(c->now, c);
-    c->now = a;
+    return (AXVCPU_I_ARM64_READ(id_aa64pfr0_el1) >> 28 & 0xfu) != 0;
+}
+
+static void axvcpu_i_arm64_control_in(const struct axvcpu_arch *a, struct axvcpu_arch_percpu *c)
+{
     c->hcr = AXVCPU_I_ARM64_READ(hcr_el2);
     c->cptr = AXVCPU_I_ARM64_READ(cptr_el2);
     c->mdcr = AXVCPU_I_ARM64_READ(mdcr_el2);
     c->cnthctl = AXVCPU_I_ARM64_READ(cnthctl_el2);
     AXVCPU_I_ARM64_WRITE(hcr_el2, a->hcr);
     AXVCPU_I_ARM64_WRITE(mdcr_el2, (c->mdcr & 0x1fu) | AXVCPU_I_ARM64_MDCR); /* HPMN stays */
-    AXVCPU_I_ARM64_WRITE(cnthctl_el2, AXVCPU_I_ARM64_CNTHCTL);
-    AXVCPU_I_ARM64_WRITE(cntvoff_el2, 0);
+    AXVCPU_I_ARM64_WRITE(cnthctl_el2, a->timer == AXVCPU_ARM64_TIMER_VIRTUAL ? AXVCPU_I_ARM64_CNTHCTL :
+                                                                              AXVCPU_I_ARM64_CNTHCTL_ALL);
     AXVCPU_I_ARM64_WRITE(vtcr_el2, a->vtcr);
-    AXVCPU_I_ARM64_WRITE(vttbr_el2, a->vttbr);
     AXVCPU_I_ARM64_WRITE(cptr_el2, AXVCPU_I_ARM64_CPTR | AXVCPU_I_ARM64_CPTR_TFP);
+    if (axvcpu_i_arm64_has_ras())
+        AXVCPU_I_ARM64_WRITE(s3_4_c5_c2_3, a->vsesr); /* VSESR_EL2 */
+}
+
+/* The host's configuration out, the guest's in. EL1's registers may still be there. */
+static void axvcpu_i_arm64_load(struct axvcpu *v, struct axvcpu_arch_percpu *c)
+{
+    struct axvcpu_arch *a = &v->arch;
+
+    if (c->now != NULL) {
+        (void)AXVCPU_ATOMIC_FETCH_OR(&c->now->attn, AXVCPU_ATTN_IRQ); /* it has to be loaded before it runs */
+        axvcpu_i_arm64_unload(c->now, c);
+    }
+    axvcpu_i_arm64_vmid_in(v, c);
+    axvcpu_i_arm64_control_in(a, c);
     if (a->stamp == 0 || a->stamp != c->stamp) {
         axvcpu_i_arm64_restore_el1(a->el1);
+        axvcpu_i_arm64_restore_keys(a->key);
         a->stamp = c->stamp = AXVCPU_ATOMIC_FETCH_ADD(&axvcpu_i_arm64_stamps, 1u) + 1;
-    } else {
-        AXVCPU_I_ARM64_WRITE(cntv_ctl_el0, a->el1[AXVCPU_ARM64_cntv_ctl_el0]); /* unload has stopped it */
     }
-    axvcpu_i_arm64_gic_in(a, c->lrs);
+    axvcpu_i_arm64_timer_in(a);
+    axvcpu_i_arm64_gic_in(a, c);
     a->loaded = true;
     if (a->fp != AXVCPU_ARM64_FP_LAZY)
         axvcpu_i_arm64_fp_in(a);
+}
+
+/* What an abandoned vCPU had in its dead CPU's registers is lost. */
+static void axvcpu_i_arm64_orphan(struct axvcpu *v)
+{
+    uint32_t i;
+
+    axvcpu_i_arm64_lock(&axvcpu_i_arm64_vmid_lock);
+    for (i = 0; i < AXVCPU_MAX_PHYS_CPUS; i++) {
+        if (axvcpu_i_arm64_cpus[i] != NULL && axvcpu_i_arm64_cpus[i]->arch.now == v) {
+            axvcpu_i_arm64_cpus[i]->arch.now = NULL;
+            axvcpu_i_arm64_cpus[i]->arch.vmid = 0;
+        }
+    }
+    axvcpu_i_arm64_unlock(&axvcpu_i_arm64_vmid_lock);
+    v->arch.loaded = v->arch.fp_loaded = false;
+    v->arch.stamp = 0;
 }
 
 AXVCPU_API int axvcpu_i_arm64_move(struct axvcpu *v, bool in)
@@ -1360,9 +1826,11 @@ AXVCPU_API int axvcpu_i_arm64_move(struct axvcpu *v, bool in)
     if (c == NULL)
         return AXVCPU_ENOSUPPORT;
     if (in && !v->arch.loaded)
-        axvcpu_i_arm64_load(&v->arch, c);
+        axvcpu_i_arm64_load(v, c);
+    else if (!in && v->arch.loaded && c->now != v)
+        axvcpu_i_arm64_orphan(v);
     else if (!in && v->arch.loaded)
-        axvcpu_i_arm64_unload(&v->arch, c);
+        axvcpu_i_arm64_unload(v, c);
     return AXVCPU_OK;
 }
 
@@ -1396,10 +1864,17 @@ static void axvcpu_i_arm64_reset(struct axvcpu_arch *a)
         axvcpu_i_arm64_load_fp(a);
     a->pstate = AXVCPU_ARM64_PSTATE_DAIF | AXVCPU_ARM64_PSTATE_EL1H;
     a->step = 0;
+    a->hcr &= ~(AXVCPU_I_ARM64_HCR_VI | AXVCPU_I_ARM64_HCR_VSE);
+    if (a->loaded)
+        AXVCPU_I_ARM64_WRITE(hcr_el2, a->hcr);
     for (i = 0; i < AXVCPU_ARM64_REG_COUNT; i++)
         axvcpu_i_arm64_set_el1(a, i, reset[i]);
     axvcpu_i_arm64_set_el1(a, AXVCPU_ARM64_vmpidr_el2, a->mpidr | UINT64_C(1) << 31);
     axvcpu_i_arm64_set_el1(a, AXVCPU_ARM64_vpidr_el2, AXVCPU_I_ARM64_READ(midr_el1));
+    AXVCPU_MEMSET(a->key, 0, sizeof(a->key));
+    if (a->loaded)
+        axvcpu_i_arm64_restore_keys(a->key);
+    a->stamp = 0;
 }
 
 AXVCPU_API int axvcpu_leaf_create(struct axvcpu *v, const struct axvcpu_arch_create *create)
@@ -1442,14 +1917,28 @@ AXVCPU_API int axvcpu_leaf_set_root(struct axvcpu *v, axvcpu_hpa_t root)
     return AXVCPU_OK;
 }
 
+/* The CPU interface forgets, and the timer's interrupt is nobody's any more. */
+static void axvcpu_i_arm64_reset_gic(struct axvcpu_arch *a)
+{
+    a->lr_used = a->lr_line = 0;
+    a->vmcr = 0;
+    a->hw[0] = 0;
+    AXVCPU_MEMSET(a->apr, 0, sizeof(a->apr));
+    AXVCPU_ATOMIC_STORE_RELAXED(&a->lr_pending, 0u);
+    if (a->timer_due && a->loaded)
+        AXVCPU_VTIMER_ENABLE(true);
+    a->timer_due = false;
+    if (a->loaded)
+        axvcpu_i_arm64_gic_in(a, axvcpu_i_arm64_here());
+}
+
+/* Attention was forgotten with the interrupts; a vCPU that made room for another needs it. */
 AXVCPU_API int axvcpu_leaf_restart(struct axvcpu *v, axvcpu_gpa_t entry, uint64_t arg)
 {
     axvcpu_i_arm64_reset(&v->arch);
-    v->arch.lr_used = v->arch.lr_line = 0;
-    v->arch.vmcr = v->arch.apr = 0;
-    AXVCPU_ATOMIC_STORE_RELAXED(&v->arch.lr_pending, 0u);
-    if (v->arch.loaded)
-        axvcpu_i_arm64_gic_in(&v->arch, axvcpu_i_arm64_here()->lrs);
+    axvcpu_i_arm64_reset_gic(&v->arch);
+    if (!v->arch.loaded)
+        (void)AXVCPU_ATOMIC_FETCH_OR(&v->attn, AXVCPU_ATTN_IRQ);
     v->arch.pc = entry.addr;
     v->arch.x[0] = arg;
     return AXVCPU_OK;
@@ -1471,6 +1960,7 @@ AXVCPU_API int axvcpu_leaf_restart(struct axvcpu *v, axvcpu_gpa_t entry, uint64_
 #define AXVCPU_I_ARM64_DESC_WRITE (UINT64_C(1) << 7)
 #define AXVCPU_I_ARM64_DESC_AF (UINT64_C(1) << 10)
 #define AXVCPU_I_ARM64_DESC_XN (UINT64_C(1) << 54)
+#define AXVCPU_I_ARM64_DESC_LOG (UINT64_C(1) << 55) /* ours (58-55 are software's): writable in truth; WRITE: dirty */
 #define AXVCPU_I_ARM64_SHIFT(level) (39u - 9u * (level)) /* address bits below an entry's own */
 
 static uint32_t axvcpu_i_arm64_pa_bits(void)
@@ -1511,23 +2001,37 @@ static uint64_t *axvcpu_i_arm64_table(uint64_t hpa)
     return (uint64_t *)AXVCPU_PHYS_TO_VIRT(axvcpu_hpa(hpa & AXVCPU_I_ARM64_DESC_ADDR));
 }
 
-/* The entry for gpa at `level`; what is missing on the way is made, or NULL without frames. */
-static uint64_t *axvcpu_i_arm64_entry(const struct axvm_arch *m, uint64_t gpa, uint32_t level)
+static bool axvcpu_i_arm64_is_table(uint64_t desc, uint32_t level)
+{
+    return level < 3 && (desc & 3u) == 3u;
+}
+
+static void axvcpu_i_arm64_put_desc(uint64_t *entry, uint64_t desc)
+{
+    *(volatile uint64_t *)entry = desc;
+}
+
+/* The entry for gpa at `level`, with `make` what is missing on the way is made (NULL: without frames); else
+   the one that there is, *level says where. */
+static uint64_t *axvcpu_i_arm64_entry(const struct axvm_arch *m, uint64_t gpa, uint32_t *level, bool make)
 {
     uint64_t *table = axvcpu_i_arm64_table(m->root);
     uint32_t at = 4 - m->levels;
     uint64_t *entry = &table[gpa >> AXVCPU_I_ARM64_SHIFT(at)]; /* the first level may be more than 512 wide */
 
-    for (; at < level; at++) {
-        if ((*entry & AXVCPU_I_ARM64_DESC_VALID) == 0) {
+    for (; at < *level; at++) {
+        if (make && (*entry & AXVCPU_I_ARM64_DESC_VALID) == 0) {
             axvcpu_hpa_t frame = AXVCPU_ALLOC_FRAME(1, AXVM_LEAF_PAGE);
             if (frame.addr == 0)
                 return NULL;
             __asm__ volatile("dsb ishst" : : : "memory"); /* its zeroes are there before it is */
-            *(volatile uint64_t *)entry = frame.addr | AXVCPU_I_ARM64_DESC_TABLE | AXVCPU_I_ARM64_DESC_VALID;
+            axvcpu_i_arm64_put_desc(entry, frame.addr | AXVCPU_I_ARM64_DESC_TABLE | AXVCPU_I_ARM64_DESC_VALID);
         }
+        if (!axvcpu_i_arm64_is_table(*entry, at))
+            break;
         entry = &axvcpu_i_arm64_table(*entry)[gpa >> AXVCPU_I_ARM64_SHIFT(at + 1) & 0x1ffu];
     }
+    *level = at;
     return entry;
 }
 
@@ -1544,41 +2048,51 @@ static uint32_t axvcpu_i_arm64_leaf_level(uint64_t gpa, uint64_t hpa, uint64_t s
     return level;
 }
 
+/* A page that is logged is not writable until it has been written. */
 static uint64_t axvcpu_i_arm64_attributes(uint32_t flags)
 {
+    bool write = (flags & AXVM_MAP_WRITE) != 0, log = write && (flags & AXVM_MAP_LOG_DIRTY) != 0;
+
     return ((flags & AXVM_MAP_DEVICE) != 0 ? AXVCPU_I_ARM64_DESC_DEVICE : AXVCPU_I_ARM64_DESC_NORMAL) |
-           ((flags & AXVM_MAP_WRITE) != 0 ? AXVCPU_I_ARM64_DESC_WRITE : 0) |
+           (log ? AXVCPU_I_ARM64_DESC_LOG : write ? AXVCPU_I_ARM64_DESC_WRITE : 0) |
            ((flags & AXVM_MAP_EXEC) != 0 ? 0 : AXVCPU_I_ARM64_DESC_XN) | AXVCPU_I_ARM64_DESC_READ |
            AXVCPU_I_ARM64_DESC_AF | AXVCPU_I_ARM64_DESC_VALID;
 }
 
-static void axvcpu_i_arm64_flush(const struct axvm_arch *m)
+/* Up to so many pages one by one, more with all that the VMID has. */
+#define AXVCPU_I_ARM64_FLUSH_PAGES 32u
+#define AXVCPU_I_ARM64_FLUSH_ALL UINT64_MAX
+
+/* First the second stage's entries by address, then those that combine it with the first, which are known by
+   the VMID alone (DDI 0487, TLBI IPAS2E1IS). On all CPUs. */
+static void axvcpu_i_arm64_invalidate(uint64_t gpa, uint64_t size)
+{
+    uint64_t page;
+
+    if (size > (uint64_t)AXVCPU_I_ARM64_FLUSH_PAGES * AXVM_LEAF_PAGE) {
+        __asm__ volatile("tlbi vmalls12e1is\ndsb ish" : : : "memory");
+        return;
+    }
+    for (page = gpa >> 12; page < (gpa + size) >> 12; page++)
+        __asm__ volatile("tlbi ipas2e1is, %0" : : "r"(page) : "memory");
+    __asm__ volatile("dsb ish\ntlbi vmalle1is\ndsb ish" : : : "memory");
+}
+
+/* Of this VMID. One of an older generation has nothing in any TLB. */
+static void axvcpu_i_arm64_flush(const struct axvm_arch *m, uint64_t gpa, uint64_t size)
 {
     uint64_t loaded = AXVCPU_I_ARM64_READ(vttbr_el2);
 
     __asm__ volatile("dsb ishst" : : : "memory");
-    AXVCPU_I_ARM64_WRITE(vttbr_el2, m->root | (uint64_t)m->vmid << 48);
-    __asm__ volatile("isb\ntlbi vmalls12e1is\ndsb ish" : : : "memory"); /* of this VMID, on all CPUs */
-    AXVCPU_I_ARM64_WRITE(vttbr_el2, loaded);
-    AXVCPU_I_ARM64_ISB();
-}
-
-/* value 0: unmap. Mappings never overlap, so no leaf has to be split. */
-static int axvcpu_i_arm64_fill(struct axvm_arch *m, uint64_t gpa, uint64_t hpa, uint64_t size, uint64_t attributes)
-{
-    while (size != 0) {
-        uint32_t level = axvcpu_i_arm64_leaf_level(gpa, hpa, size);
-        uint64_t step = UINT64_C(1) << AXVCPU_I_ARM64_SHIFT(level);
-        uint64_t *entry = axvcpu_i_arm64_entry(m, gpa, level);
-
-        if (entry == NULL)
-            return AXVCPU_ENOMEM;
-        *(volatile uint64_t *)entry = attributes == 0 ? 0 : hpa | attributes | (level == 3 ? AXVCPU_I_ARM64_DESC_TABLE : 0);
-        gpa += step;
-        hpa += step;
-        size -= step;
+    axvcpu_i_arm64_lock(&axvcpu_i_arm64_vmid_lock);
+    if (axvcpu_i_arm64_has_vmid(m)) {
+        AXVCPU_I_ARM64_WRITE(vttbr_el2, m->root | (m->vmid & (AXVCPU_I_ARM64_VMIDS - 1)) << 48);
+        AXVCPU_I_ARM64_ISB();
+        axvcpu_i_arm64_invalidate(gpa, size);
+        AXVCPU_I_ARM64_WRITE(vttbr_el2, loaded);
     }
-    return AXVCPU_OK;
+    axvcpu_i_arm64_unlock(&axvcpu_i_arm64_vmid_lock);
+    AXVCPU_I_ARM64_ISB();
 }
 
 static void axvcpu_i_arm64_free_tables(uint64_t table, uint32_t level, uint32_t entries)
@@ -1587,36 +2101,81 @@ static void axvcpu_i_arm64_free_tables(uint64_t table, uint32_t level, uint32_t 
     uint32_t i;
 
     for (i = 0; i < entries && level < 3; i++) {
-        if ((entry[i] & 3u) == 3u) {
+        if (axvcpu_i_arm64_is_table(entry[i], level)) {
             axvcpu_i_arm64_free_tables(entry[i] & AXVCPU_I_ARM64_DESC_ADDR, level + 1, 512);
             AXVCPU_FREE_FRAME(axvcpu_hpa(entry[i] & AXVCPU_I_ARM64_DESC_ADDR), 1);
         }
     }
 }
 
-/* VMIDs have 8 bits everywhere; 0 is nobody's. A freed one's entries have been flushed. */
-static uint64_t axvcpu_i_arm64_vmids[4] = { 1, 0, 0, 0 };
-
-static uint32_t axvcpu_i_arm64_take_vmid(void)
+/* An entry changes its kind by way of an invalid one that no TLB remembers (DDI 0487, "Break-before-make"). */
+static void axvcpu_i_arm64_replace(const struct axvm_arch *m, uint64_t *entry, uint64_t gpa, uint64_t desc)
 {
+    axvcpu_i_arm64_put_desc(entry, 0);
+    axvcpu_i_arm64_flush(m, gpa, AXVCPU_I_ARM64_FLUSH_ALL);
+    axvcpu_i_arm64_put_desc(entry, desc);
+    __asm__ volatile("dsb ishst\nisb" : : : "memory");
+}
+
+/* A leaf in the place of a table. */
+static void axvcpu_i_arm64_drop_table(const struct axvm_arch *m, uint64_t *entry, uint32_t level, uint64_t gpa)
+{
+    uint64_t old = *entry & AXVCPU_I_ARM64_DESC_ADDR;
+
+    axvcpu_i_arm64_replace(m, entry, gpa, 0);
+    axvcpu_i_arm64_free_tables(old, level + 1, 512);
+    AXVCPU_FREE_FRAME(axvcpu_hpa(old), 1);
+}
+
+/* A block becomes a table of 512 of the next size; false: there is no frame. */
+static bool axvcpu_i_arm64_split(const struct axvm_arch *m, uint64_t *entry, uint32_t level, uint64_t gpa)
+{
+    axvcpu_hpa_t frame = AXVCPU_ALLOC_FRAME(1, AXVM_LEAF_PAGE);
+    uint64_t *table, desc = *entry | (level + 1 == 3 ? AXVCPU_I_ARM64_DESC_TABLE : 0);
     uint32_t i;
 
-    for (i = 1; i < 256; i++) {
-        uint64_t bit = UINT64_C(1) << (i & 63u);
-        if ((AXVCPU_ATOMIC_FETCH_OR(&axvcpu_i_arm64_vmids[i / 64], bit) & bit) == 0)
-            return i;
+    if (frame.addr == 0)
+        return false;
+    table = axvcpu_i_arm64_table(frame.addr);
+    for (i = 0; i < 512; i++)
+        table[i] = desc + ((uint64_t)i << AXVCPU_I_ARM64_SHIFT(level + 1));
+    axvcpu_i_arm64_replace(m, entry, gpa, frame.addr | AXVCPU_I_ARM64_DESC_TABLE | AXVCPU_I_ARM64_DESC_VALID);
+    return true;
+}
+
+/* attributes 0: unmap. What was invalid before is in no TLB. */
+static int axvcpu_i_arm64_fill(struct axvm_arch *m, uint64_t gpa, uint64_t hpa, uint64_t size, uint64_t attributes)
+{
+    while (size != 0) {
+        uint32_t level = axvcpu_i_arm64_leaf_level(gpa, hpa, size), wanted = level;
+        uint64_t step = UINT64_C(1) << AXVCPU_I_ARM64_SHIFT(level);
+        uint64_t *entry = axvcpu_i_arm64_entry(m, gpa, &level, attributes != 0);
+
+        if (entry == NULL)
+            return AXVCPU_ENOMEM;
+        if (level == wanted && axvcpu_i_arm64_is_table(*entry, level))
+            axvcpu_i_arm64_drop_table(m, entry, level, gpa);
+        if (level == wanted)
+            axvcpu_i_arm64_put_desc(entry, attributes == 0 ? 0 : hpa | attributes | (level == 3 ? AXVCPU_I_ARM64_DESC_TABLE : 0));
+        gpa += step;
+        hpa += step;
+        size -= step;
     }
-    return 0;
+    return AXVCPU_OK;
 }
 
 static void axvcpu_i_arm64_free_vm(struct axvm_arch *m)
 {
-    uint32_t bits = axvcpu_i_arm64_pa_bits(), pages = axvcpu_i_arm64_root_pages(bits);
+    uint32_t pages = axvcpu_i_arm64_root_pages(axvcpu_i_arm64_pa_bits()), id = (uint32_t)m->vmid & (AXVCPU_I_ARM64_VMIDS - 1);
 
-    axvcpu_i_arm64_flush(m);
+    axvcpu_i_arm64_flush(m, 0, AXVCPU_I_ARM64_FLUSH_ALL);
     axvcpu_i_arm64_free_tables(m->root, 4 - m->levels, 512 * pages);
     AXVCPU_FREE_FRAME(axvcpu_hpa(m->root), pages);
-    (void)AXVCPU_ATOMIC_FETCH_AND(&axvcpu_i_arm64_vmids[m->vmid / 64], ~(UINT64_C(1) << (m->vmid & 63u)));
+    axvcpu_i_arm64_lock(&axvcpu_i_arm64_vmid_lock);
+    if (axvcpu_i_arm64_has_vmid(m))
+        axvcpu_i_arm64_taken[id / 64] &= ~(UINT64_C(1) << (id & 63u));
+    m->vmid = 0;
+    axvcpu_i_arm64_unlock(&axvcpu_i_arm64_vmid_lock);
 }
 
 AXVCPU_API int axvm_leaf_init(struct axvm *vm, const struct axvm_arch_desc *desc)
@@ -1625,20 +2184,15 @@ AXVCPU_API int axvm_leaf_init(struct axvm *vm, const struct axvm_arch_desc *desc
     uint32_t bits = axvcpu_i_arm64_pa_bits(), pages = axvcpu_i_arm64_root_pages(bits);
     int err = AXVCPU_OK;
 
-    if (desc->gicc.addr != 0 && AXVCPU_GICH() == NULL)
-        return AXVCPU_ENOSUPPORT;
+    if (desc->gicc.addr % AXVM_LEAF_PAGE != 0)
+        return AXVCPU_EINVAL;
     m->levels = 4 - axvcpu_i_arm64_start_level(bits);
     m->vtcr = axvcpu_i_arm64_vtcr(bits);
-    m->root = AXVCPU_ALLOC_FRAME(pages, pages * AXVM_LEAF_PAGE).addr; /* side by side they are aligned as one */
+    m->root = AXVCPU_ALLOC_FRAME(pages, (size_t)pages * AXVM_LEAF_PAGE).addr; /* side by side they are aligned as one */
     if (m->root == 0)
         return AXVCPU_ENOMEM;
-    m->vmid = axvcpu_i_arm64_take_vmid();
-    if (m->vmid == 0) {
-        AXVCPU_FREE_FRAME(axvcpu_hpa(m->root), pages);
-        return AXVCPU_ENOMEM;
-    }
-    if (desc->gicc.addr != 0)
-        err = axvcpu_i_arm64_fill(m, desc->gicc.addr, AXVCPU_GICV(), 2 * AXVM_LEAF_PAGE,
+    if (desc->gicc.addr != 0 && AXVCPU_GICH() != NULL)
+        err = axvcpu_i_arm64_fill(m, desc->gicc.addr, AXVCPU_GICV(), UINT64_C(2) * AXVM_LEAF_PAGE,
                                   axvcpu_i_arm64_attributes(AXVM_MAP_READ | AXVM_MAP_WRITE | AXVM_MAP_DEVICE));
     if (err != 0)
         axvcpu_i_arm64_free_vm(m);
@@ -1657,32 +2211,115 @@ static bool axvcpu_i_arm64_in_range(const struct axvm_mapping *map)
     return (map->gpa.addr + (map->size - 1)) >> bits == 0 && (map->backing.hpa.addr + (map->size - 1)) >> bits == 0;
 }
 
-/* What was invalid before is in no TLB. */
+static uint64_t axvcpu_i_arm64_backing(const struct axvm_mapping *map)
+{
+    return map->backing.ptr != NULL ? AXVCPU_VIRT_TO_PHYS(map->backing.ptr).addr : map->backing.hpa.addr;
+}
+
 AXVCPU_API int axvm_leaf_map(struct axvm *vm, uint32_t slot, const struct axvm_mapping *map)
 {
-    uint64_t hpa = map->backing.ptr != NULL ? AXVCPU_VIRT_TO_PHYS(map->backing.ptr).addr : map->backing.hpa.addr;
+    struct axvm_arch *m = &vm->arch;
+    uint64_t hpa = axvcpu_i_arm64_backing(map);
     int err;
 
     (void)slot;
     if (!axvcpu_i_arm64_in_range(map))
         return AXVCPU_EINVAL;
-    if ((map->flags & AXVM_MAP_LOG_DIRTY) != 0)
-        return AXVCPU_ENOSUPPORT;
-    err = axvcpu_i_arm64_fill(&vm->arch, map->gpa.addr, hpa, map->size, axvcpu_i_arm64_attributes(map->flags));
-    __asm__ volatile("dsb ishst\nisb" : : : "memory");
+    axvcpu_i_arm64_lock(&m->lock);
+    err = axvcpu_i_arm64_fill(m, map->gpa.addr, hpa, map->size, axvcpu_i_arm64_attributes(map->flags));
+    m->logs += err == 0 && (map->flags & AXVM_MAP_LOG_DIRTY) != 0;
     if (err != 0)
-        (void)axvm_leaf_unmap(vm, slot, map);
+        (void)axvcpu_i_arm64_fill(m, map->gpa.addr, hpa, map->size, 0);
+    __asm__ volatile("dsb ishst\nisb" : : : "memory");
+    axvcpu_i_arm64_unlock(&m->lock);
+    if (err != 0)
+        axvcpu_i_arm64_flush(m, map->gpa.addr, map->size);
     return err;
 }
 
 AXVCPU_API int axvm_leaf_unmap(struct axvm *vm, uint32_t slot, const struct axvm_mapping *map)
 {
-    uint64_t hpa = map->backing.ptr != NULL ? AXVCPU_VIRT_TO_PHYS(map->backing.ptr).addr : map->backing.hpa.addr;
+    struct axvm_arch *m = &vm->arch;
 
     (void)slot;
-    (void)axvcpu_i_arm64_fill(&vm->arch, map->gpa.addr, hpa, map->size, 0);
-    axvcpu_i_arm64_flush(&vm->arch);
+    axvcpu_i_arm64_lock(&m->lock);
+    (void)axvcpu_i_arm64_fill(m, map->gpa.addr, axvcpu_i_arm64_backing(map), map->size, 0);
+    m->logs -= (map->flags & AXVM_MAP_LOG_DIRTY) != 0;
+    axvcpu_i_arm64_flush(m, map->gpa.addr, map->size);
+    axvcpu_i_arm64_unlock(&m->lock);
     return AXVCPU_OK;
+}
+
+/* >>tables: LOG_DIRTY. Blocks are split where they are first written; without a frame for that all of the
+   block counts as written. */
+
+static void axvcpu_i_arm64_write_logged(const struct axvm_arch *m, uint64_t *entry, uint32_t level, uint64_t gpa)
+{
+    while (level < 3 && axvcpu_i_arm64_split(m, entry, level, gpa)) {
+        level = 3;
+        entry = axvcpu_i_arm64_entry(m, gpa, &level, false);
+    }
+    axvcpu_i_arm64_put_desc(entry, *entry | AXVCPU_I_ARM64_DESC_WRITE);
+    axvcpu_i_arm64_flush(m, gpa & ~(uint64_t)(AXVM_LEAF_PAGE - 1), AXVM_LEAF_PAGE);
+}
+
+/* What only we know about a fault: a first write to a page that is logged; or a block that is being split
+   at this moment. true: the guest may try again. */
+static bool axvcpu_i_arm64_our_fault(struct axvm_arch *m, uint64_t gpa, bool write)
+{
+    uint32_t level = 3;
+    uint64_t *entry, desc;
+
+    axvcpu_i_arm64_lock(&m->lock);
+    entry = axvcpu_i_arm64_entry(m, gpa, &level, false);
+    desc = *entry;
+    if (write && (desc & AXVCPU_I_ARM64_DESC_VALID) != 0 &&
+        (desc & (AXVCPU_I_ARM64_DESC_LOG | AXVCPU_I_ARM64_DESC_WRITE)) == AXVCPU_I_ARM64_DESC_LOG) {
+        axvcpu_i_arm64_write_logged(m, entry, level, gpa);
+        desc |= AXVCPU_I_ARM64_DESC_WRITE;
+    }
+    axvcpu_i_arm64_unlock(&m->lock);
+    return (desc & AXVCPU_I_ARM64_DESC_VALID) != 0 && (!write || (desc & AXVCPU_I_ARM64_DESC_WRITE) != 0);
+}
+
+/* Pages gpa to end: false when one of them is not logged. `bitmap` NULL: only look. */
+static bool axvcpu_i_arm64_collect(struct axvm_arch *m, uint64_t gpa, uint64_t end, uint64_t *bitmap)
+{
+    uint64_t n;
+
+    for (n = 0; gpa < end; n++, gpa += AXVM_LEAF_PAGE) {
+        uint32_t level = 3;
+        uint64_t *entry = axvcpu_i_arm64_entry(m, gpa, &level, false);
+        bool written = (*entry & AXVCPU_I_ARM64_DESC_WRITE) != 0;
+
+        if ((*entry & AXVCPU_I_ARM64_DESC_VALID) == 0 || (*entry & AXVCPU_I_ARM64_DESC_LOG) == 0)
+            return false;
+        if (bitmap == NULL)
+            continue;
+        bitmap[n / 64] = (bitmap[n / 64] & ~(UINT64_C(1) << n % 64)) | (uint64_t)written << n % 64;
+        /* a block stays as it is until its last page */
+        if (written && (level == 3 || ((gpa + AXVM_LEAF_PAGE) >> AXVCPU_I_ARM64_SHIFT(level)) != gpa >> AXVCPU_I_ARM64_SHIFT(level)))
+            axvcpu_i_arm64_put_desc(entry, *entry & ~AXVCPU_I_ARM64_DESC_WRITE);
+    }
+    return true;
+}
+
+AXVCPU_API int axvm_arm64_dirty(struct axvm *vm, axvcpu_gpa_t gpa, uint64_t size, uint64_t *bitmap)
+{
+    struct axvm_arch *m = vm != NULL ? &vm->arch : NULL;
+    bool good;
+
+    if (m == NULL || bitmap == NULL || ((gpa.addr | size) & (AXVM_LEAF_PAGE - 1)) != 0 ||
+        gpa.addr + size < gpa.addr || (gpa.addr + size) >> axvcpu_i_arm64_pa_bits() != 0)
+        return AXVCPU_EINVAL;
+    axvcpu_i_arm64_lock(&m->lock);
+    good = axvcpu_i_arm64_collect(m, gpa.addr, gpa.addr + size, NULL);
+    if (good) {
+        (void)axvcpu_i_arm64_collect(m, gpa.addr, gpa.addr + size, bitmap);
+        axvcpu_i_arm64_flush(m, gpa.addr, size);
+    }
+    axvcpu_i_arm64_unlock(&m->lock);
+    return good ? AXVCPU_OK : AXVCPU_EINVAL;
 }
 
 AXVCPU_API axvcpu_hpa_t axvm_leaf_root(const struct axvm *vm)
@@ -1690,29 +2327,43 @@ AXVCPU_API axvcpu_hpa_t axvm_leaf_root(const struct axvm *vm)
     return axvcpu_hpa(vm->arch.root);
 }
 
+/* It holds as long as the VM is loaded somewhere, and until there have been 255 others. */
 AXVCPU_API uint32_t axvm_leaf_vmid(const struct axvm *vm)
 {
-    return vm->arch.vmid;
+    uint32_t id;
+
+    axvcpu_i_arm64_lock(&axvcpu_i_arm64_vmid_lock);
+    id = axvcpu_i_arm64_take_vmid((struct axvm_arch *)(uintptr_t)&vm->arch);
+    axvcpu_i_arm64_unlock(&axvcpu_i_arm64_vmid_lock);
+    return id;
 }
 
-static bool axvcpu_i_arm64_has_pauth(void)
+static bool axvcpu_i_arm64_setup_ok(const struct axvcpu *v, const struct axvcpu_arch_setup *setup)
 {
-    return (AXVCPU_I_ARM64_READ(id_aa64isar1_el1) & UINT64_C(0xff000ff0)) != 0; /* GPI, GPA, API, APA */
+    return setup->fp <= AXVCPU_ARM64_FP_OWNED && setup->gic <= AXVCPU_ARM64_GIC_PASSTHROUGH &&
+           setup->timer <= AXVCPU_ARM64_TIMER_PASSTHROUGH &&
+           ((setup->hcr_set | setup->hcr_clear) & ~AXVCPU_ARM64_HCR_ALLOWED) == 0 &&
+           (setup->vmid != 0 || v->vm.vm != NULL) && setup->vmid < AXVCPU_I_ARM64_VMIDS && /* without a VM it is the host's to give */
+           (v->arch.root & ~AXVCPU_I_ARM64_DESC_ADDR) == 0;
 }
 
 AXVCPU_API int axvcpu_leaf_setup(struct axvcpu *v, const struct axvcpu_arch_setup *setup)
 {
     struct axvcpu_arch *a = &v->arch;
-    const struct axvm_arch *m = v->vm.vm != NULL ? &v->vm.vm->arch : NULL;
-    uint64_t vmid = setup->vmid != 0 ? setup->vmid : m != NULL ? m->vmid : 0;
 
-    if (setup->fp > AXVCPU_ARM64_FP_OWNED || vmid == 0 || vmid > 0xff || (a->root & ~AXVCPU_I_ARM64_DESC_ADDR) != 0)
-        return AXVCPU_EINVAL; /* without a VM the VMID is the host's to give */
-    a->fp = setup->fp;
+    if (!axvcpu_i_arm64_setup_ok(v, setup))
+        return AXVCPU_EINVAL;
+    a->fp = (uint8_t)setup->fp;
+    a->gic = (uint8_t)setup->gic;
+    a->timer = (uint8_t)setup->timer;
+    a->vmid = setup->vmid;
+    a->cntvoff = setup->cntvoff;
     a->vtcr = setup->vtcr != 0 ? setup->vtcr : axvcpu_i_arm64_vtcr(axvcpu_i_arm64_pa_bits());
-    a->vttbr = a->root | vmid << 48;
     a->hcr = AXVCPU_I_ARM64_HCR | (axvcpu_i_arm64_has_pauth() ? AXVCPU_I_ARM64_HCR_PAUTH : 0);
-    return AXVCPU_OK;
+    if (setup->gic == AXVCPU_ARM64_GIC_PASSTHROUGH)
+        a->hcr &= ~AXVCPU_I_ARM64_HCR_PHYSICAL;
+    a->hcr = (a->hcr & ~setup->hcr_clear) | setup->hcr_set;
+    return setup->vmid != 0 ? axvcpu_i_arm64_give_vmid(setup->vmid) : AXVCPU_OK;
 }
 
 /* ---------------------------------------------------------------------------------------------------- */
@@ -1765,23 +2416,25 @@ static bool axvcpu_i_arm64_translate(struct axvcpu_arm64_trap *t)
     return (result & 1u) == 0;
 }
 
-/* A host interrupt. *again: it was a kick's that nobody waits for any more. */
+/* A host interrupt. *again: it was about this guest and is served, or a kick's that nobody waits for any more,
+   or none after all (1023: the CPU interface asked, and asks no more). */
 static int axvcpu_i_arm64_interrupted(struct axvcpu *v, struct axvcpu_exit *x, bool *again)
 {
+    bool done = false, ours = axvcpu_i_arm64_gic_wants(axvcpu_i_arm64_here()) && axvcpu_arm64_irq(AXVCPU_MAINTENANCE_VECTOR);
+    int err;
+
 #ifdef AXVCPU_IRQ_FETCH
     x->irq.vector = AXVCPU_IRQ_FETCH();
+    ours = x->irq.vector >= AXVCPU_LEAF_VECTORS || axvcpu_arm64_irq(x->irq.vector);
 #ifdef AXVCPU_KICK_VECTOR
-    if (x->irq.vector == AXVCPU_KICK_VECTOR) {
-        bool done;
-        int err = axvcpu_attend(v, x, &done);
-
-        *again = err == 0 && !done;
-        return err;
-    }
+    ours = ours || x->irq.vector == AXVCPU_KICK_VECTOR;
 #endif
 #endif
-    (void)v, (void)x, (void)again;
-    return AXVCPU_OK;
+    if (!ours)
+        return AXVCPU_OK;
+    err = axvcpu_attend(v, x, &done);
+    *again = err == 0 && !done;
+    return err;
 }
 
 static int axvcpu_i_arm64_exited(struct axvcpu *v, struct axvcpu_exit *x, const struct axvcpu_arm64_trap *t,
@@ -1803,6 +2456,20 @@ static int axvcpu_i_arm64_exited(struct axvcpu *v, struct axvcpu_exit *x, const 
 }
 
 #define AXVCPU_I_ARM64_ESR_BITS ((UINT64_C(1) << 56) - 1)
+
+/* A fault in a VM with LOG_DIRTY that is no business of the caller. */
+static bool axvcpu_i_arm64_served(struct axvcpu *v, const struct axvcpu_arm64_trap *t)
+{
+    uint32_t ec = AXVCPU_ARM64_ESR_EC(t->esr), iss = AXVCPU_ARM64_ESR_ISS(t->esr);
+    bool write = (iss & (AXVCPU_ARM64_ISS_WNR | AXVCPU_ARM64_ISS_S1PTW)) != 0 && ec == AXVCPU_ARM64_EC_DATA;
+
+    if (v->vm.vm == NULL || AXVCPU_ATOMIC_LOAD_RELAXED(&v->vm.vm->arch.logs) == 0 || t->vector != AXVCPU_ARM64_SYNC ||
+        (ec != AXVCPU_ARM64_EC_DATA && ec != AXVCPU_ARM64_EC_FETCH) ||
+        axvcpu_i_arm64_fault_kind(iss) == AXVCPU_I_ARM64_FOREIGN || axvcpu_i_arm64_gpa(t) >> axvcpu_i_arm64_pa_bits() != 0)
+        return false;
+    return axvcpu_i_arm64_our_fault(&v->vm.vm->arch, axvcpu_i_arm64_gpa(t),
+                                    write && axvcpu_i_arm64_fault_kind(iss) == AXVCPU_I_ARM64_PERMISSION);
+}
 
 /* All but the plain hypercall. *again: nothing that the caller should see. */
 AXVCPU_I_COLD AXVCPU_API int axvcpu_i_arm64_left(struct axvcpu *v, struct axvcpu_exit *x, uint64_t raw, bool *again)
@@ -1828,6 +2495,8 @@ AXVCPU_I_COLD AXVCPU_API int axvcpu_i_arm64_left(struct axvcpu *v, struct axvcpu
             return AXVCPU_OK;
         action = axvcpu_arm64_decode(&t, a->x, x, &e);
     }
+    if (axvcpu_i_arm64_served(v, &t))
+        return AXVCPU_OK;
     switch (action) {
     case AXVCPU_ARM64_EXIT:
         *again = false;
@@ -1880,78 +2549,148 @@ static int axvcpu_i_arm64_find_lr(const struct axvcpu_arch *a, uint32_t vector, 
     int free_lr = -1;
     uint32_t n;
 
-    for (n = 0; n < lrs; n++) {
+    for (n = 0; n < lrs && n < AXVCPU_ARM64_LRS; n++) {
         if ((a->lr_used >> n & 1u) == 0)
             free_lr = free_lr < 0 ? (int)n : free_lr; /* the first one wins among equals */
-        else if ((a->lr[n] & AXVCPU_I_ARM64_LR_VECTOR) == vector)
+        else if (AXVCPU_I_ARM64_LR_VECTOR(a->lr[n]) == vector)
             return (int)n;
     }
     return free_lr;
 }
 
-/* false: there is no room. An interrupt that is active already becomes pending again: when the guest has
-   ended it, it comes once more, unless it is a line that has been lowered until then. */
-static bool axvcpu_i_arm64_deliver(struct axvcpu_arch *a, uint32_t vector, bool line, uint32_t lrs)
+static void axvcpu_i_arm64_use_lr(struct axvcpu_arch *a, const struct axvcpu_arch_percpu *c, uint32_t n, uint64_t lr)
 {
-    int n = axvcpu_i_arm64_find_lr(a, vector, lrs);
-    uint32_t old;
-
-    if (n < 0)
-        return false;
-    old = (a->lr_used >> n & 1u) != 0 ? a->lr[n] & AXVCPU_I_ARM64_LR_STATE : 0;
-    a->lr_line = (a->lr_line & ~(1u << n)) | (uint32_t)line << n;
-    a->lr[n] = vector | AXVCPU_I_ARM64_LR_PRIORITY | old | AXVCPU_I_ARM64_LR_PENDING;
+    a->lr[n] = lr | AXVCPU_I_ARM64_LR_PRIORITY | (c->gic == AXVCPU_I_ARM64_GICV3 ? AXVCPU_I_ARM64_LR_GROUP1 : 0);
     a->lr_used |= 1u << n;
-    AXVCPU_I_ARM64_GICH_LR((uint32_t)n) = a->lr[n];
-    AXVCPU_ATOMIC_STORE_RELAXED(&a->lr_pending, 1u);
+    axvcpu_i_arm64_lr_put(c, n, a->lr[n]);
+    if ((lr & AXVCPU_I_ARM64_LR_PENDING) != 0)
+        AXVCPU_ATOMIC_STORE_RELAXED(&a->lr_pending, 1u);
+}
+
+/* false: there is no room. An edge whose interrupt is active already becomes pending again, so that it comes
+   once more when the guest has ended that; a level is looked at then. One that is linked to hardware can only
+   be one of the two (IHI 0069, ICH_LR_EL2): it waits. */
+static bool axvcpu_i_arm64_deliver(struct axvcpu_arch *a, const struct axvcpu_arch_percpu *c, uint32_t vector, bool line)
+{
+    int at = axvcpu_i_arm64_find_lr(a, vector, c->lrs);
+    uint32_t n = (uint32_t)at;
+    bool used = at >= 0 && (a->lr_used >> n & 1u) != 0;
+    uint64_t old = used ? a->lr[n] & (AXVCPU_I_ARM64_LR_STATE | AXVCPU_I_ARM64_LR_EOI) : 0;
+
+    if (at < 0 || (used && (a->lr[n] & AXVCPU_I_ARM64_LR_HW) != 0))
+        return false;
+    if (line)
+        a->lr_line |= 1u << n;
+    axvcpu_i_arm64_use_lr(a, c, n, vector | old | (line ? AXVCPU_I_ARM64_LR_EOI : 0) |
+                                       (line && used ? 0 : AXVCPU_I_ARM64_LR_PENDING));
     return true;
 }
 
 /* Lines that are down are no longer pending. */
-static void axvcpu_i_arm64_lower(struct axvcpu *v)
+static void axvcpu_i_arm64_lower(struct axvcpu *v, const struct axvcpu_arch_percpu *c)
 {
     struct axvcpu_arch *a = &v->arch;
     uint32_t n;
 
-    for (n = 0; n < AXVCPU_ARM64_LRS && a->lr_line >> n != 0; n++) {
-        uint32_t vector = a->lr[n] & AXVCPU_I_ARM64_LR_VECTOR;
+    for (n = 0; n < c->lrs && n < AXVCPU_ARM64_LRS && a->lr_line >> n != 0; n++) {
+        uint32_t vector = AXVCPU_I_ARM64_LR_VECTOR(a->lr[n]);
 
         if ((a->lr_line & a->lr_used & 1u << n) == 0 ||
             (AXVCPU_ATOMIC_LOAD(&v->lines[vector / 64]) >> (vector % 64) & 1u) != 0)
             continue;
         a->lr[n] &= ~AXVCPU_I_ARM64_LR_PENDING;
-        AXVCPU_I_ARM64_GICH_LR(n) = a->lr[n];
+        axvcpu_i_arm64_lr_put(c, n, a->lr[n]);
     }
 }
 
+/* inject_hw's request; it stays until there is room. */
+static bool axvcpu_i_arm64_deliver_hw(struct axvcpu_arch *a, const struct axvcpu_arch_percpu *c)
+{
+    uint32_t vector = AXVCPU_ATOMIC_LOAD_ACQUIRE(&a->hw[0]) - 1;
+    int at;
+
+    if (vector >= AXVCPU_LEAF_VECTORS) /* none, or it is being written */
+        return true;
+    at = axvcpu_i_arm64_find_lr(a, vector, c->lrs);
+    if (at < 0 || (a->lr_used >> at & 1u) != 0)
+        return false;
+    axvcpu_i_arm64_use_lr(a, c, (uint32_t)at, vector | (uint64_t)a->hw[1] << 32 | AXVCPU_I_ARM64_LR_HW | AXVCPU_I_ARM64_LR_PENDING);
+    AXVCPU_ATOMIC_STORE_RELEASE(&a->hw[0], 0u);
+    return true;
+}
+
+/* One word of the pending set and the lines; false: some have no room and stay. */
+static bool axvcpu_i_arm64_deliver_word(struct axvcpu *v, const struct axvcpu_arch_percpu *c, uint32_t i)
+{
+    uint64_t lines = AXVCPU_ATOMIC_LOAD(&v->lines[i]), edges = AXVCPU_ATOMIC_LOAD(&v->pending[i]), bits = lines | edges;
+    bool all = true;
+
+    for (; bits != 0; bits &= bits - 1) {
+        uint32_t bit = axvcpu_i_highest(bits & -bits), vector = i * 64 + bit;
+        bool edge = (edges >> bit & 1u) != 0;
+
+        if (edge)
+            axvcpu_irq_take(v, vector); /* before it is delivered: one that comes now is kept */
+        if (axvcpu_i_arm64_deliver(&v->arch, c, vector, !edge))
+            continue;
+        all = false;
+        if (edge)
+            (void)AXVCPU_ATOMIC_FETCH_OR(&v->pending[i], UINT64_C(1) << bit);
+    }
+    return all;
+}
+
+/* GIC_EXTERNAL: the CPU's interrupt input is up while anything is. */
+static void axvcpu_i_arm64_drive_input(struct axvcpu *v)
+{
+    uint64_t any = 0;
+    uint32_t i;
+
+    for (i = 0; i < sizeof(v->pending) / sizeof(v->pending[0]); i++) {
+        uint64_t edges = AXVCPU_ATOMIC_XCHG(&v->pending[i], 0u);
+
+        any |= edges | AXVCPU_ATOMIC_FETCH_OR(&v->lines[i], edges);
+    }
+    v->arch.hcr = (v->arch.hcr & ~AXVCPU_I_ARM64_HCR_VI) | (any != 0 ? AXVCPU_I_ARM64_HCR_VI : 0);
+    AXVCPU_I_ARM64_WRITE(hcr_el2, v->arch.hcr);
+    AXVCPU_ATOMIC_STORE_RELAXED(&v->arch.lr_pending, any != 0 ? 1u : 0u);
+}
+
+/* What does not fit into the list registers stays with the core, and the CPU interface tells when they are
+   nearly empty. */
 AXVCPU_API int axvcpu_leaf_inject(struct axvcpu *v, uint32_t *what)
 {
     const struct axvcpu_arch_percpu *c = axvcpu_i_arm64_here();
-    uint32_t i, left = 0;
+    bool all;
+    uint32_t i;
 
+    *what = 0;
     if (c == NULL || axvcpu_i_arm64_move(v, true) != 0)
         return AXVCPU_ENOSUPPORT;
-    axvcpu_i_arm64_sync_lrs(&v->arch);
-    axvcpu_i_arm64_lower(v);
-    for (i = 0; i < sizeof(v->pending) / sizeof(v->pending[0]); i++) {
-        uint64_t lines = AXVCPU_ATOMIC_LOAD(&v->lines[i]), edges = AXVCPU_ATOMIC_LOAD(&v->pending[i]), bits = lines | edges;
-
-        for (; bits != 0; bits &= bits - 1) {
-            uint32_t bit = axvcpu_i_highest(bits & -bits), vector = i * 64 + bit;
-            bool edge = (edges >> bit & 1u) != 0;
-
-            if (edge)
-                axvcpu_irq_take(v, vector); /* before it is delivered: one that comes now is kept */
-            if (axvcpu_i_arm64_deliver(&v->arch, vector, !edge, c->lrs))
-                continue;
-            left = AXVCPU_ATTN_IRQ;
-            if (edge)
-                (void)AXVCPU_ATOMIC_FETCH_OR(&v->pending[i], UINT64_C(1) << bit);
-        }
-        left |= lines != 0 ? AXVCPU_ATTN_IRQ : 0;
-    }
-    *what = left;
+    if (v->arch.gic == AXVCPU_ARM64_GIC_EXTERNAL)
+        axvcpu_i_arm64_drive_input(v);
+    if (!axvcpu_i_arm64_lists(c, &v->arch))
+        return AXVCPU_OK;
+    axvcpu_i_arm64_sync_lrs(v, c);
+    axvcpu_i_arm64_lower(v, c);
+    all = axvcpu_i_arm64_deliver_hw(&v->arch, c);
+    for (i = 0; i < sizeof(v->pending) / sizeof(v->pending[0]); i++)
+        all = axvcpu_i_arm64_deliver_word(v, c, i) && all;
+    axvcpu_i_arm64_gic_control(c, AXVCPU_I_ARM64_GIC_ON | (all ? 0 : AXVCPU_I_ARM64_GIC_UNDERFLOW));
+    *what = all ? 0 : AXVCPU_ATTN_IRQ;
     return AXVCPU_OK;
+}
+
+/* HCR_EL2.VSE: pending until the guest unmasks it, which takes it with VSESR_EL2 (with FEAT_RAS) as syndrome. */
+static void axvcpu_i_arm64_raise_serror(struct axvcpu_arch *a, uint64_t syndrome)
+{
+    a->vsesr = syndrome;
+    a->hcr |= AXVCPU_I_ARM64_HCR_VSE;
+    if (!a->loaded)
+        return;
+    AXVCPU_I_ARM64_WRITE(hcr_el2, a->hcr);
+    if (axvcpu_i_arm64_has_ras())
+        AXVCPU_I_ARM64_WRITE(s3_4_c5_c2_3, syndrome);
 }
 
 /* vector is the exception class, error the syndrome. An abort's class says where it came from. */
@@ -1961,29 +2700,51 @@ AXVCPU_API int axvcpu_leaf_inject_exception(struct axvcpu *v, uint32_t vector, u
 
     if (vector >= AXVCPU_ARM64_EC_COUNT || error >> 25 != 0)
         return AXVCPU_EINVAL;
-    if (vector == AXVCPU_ARM64_EC_SERROR)
-        return AXVCPU_ENOSUPPORT;
+    if (vector == AXVCPU_ARM64_EC_SERROR) {
+        axvcpu_i_arm64_raise_serror(&v->arch, error);
+        return AXVCPU_OK;
+    }
     if (abort)
         vector = (vector & ~1u) | ((v->arch.pstate & AXVCPU_ARM64_PSTATE_EL) != 0);
     axvcpu_i_arm64_raise(&v->arch, AXVCPU_ARM64_ESR(vector, AXVCPU_ARM64_ESR_IL | error), addr);
     return AXVCPU_OK;
 }
 
+/* One at a time: EAGAIN while the last one has no list register yet. The guest's end of it ends pintid, which
+   the host has acknowledged and left active. */
 AXVCPU_API int axvcpu_leaf_inject_hw(struct axvcpu *v, uint32_t vintid, uint32_t pintid)
 {
-    (void)v, (void)vintid, (void)pintid;
-    return AXVCPU_ENOSUPPORT;
+    uint32_t nothing = 0;
+
+    if (v->arch.gic != AXVCPU_ARM64_GIC_LIST)
+        return AXVCPU_ENOSUPPORT;
+    if (pintid < 16 || pintid >= AXVCPU_LEAF_VECTORS)
+        return AXVCPU_EINVAL;
+    if (!AXVCPU_ATOMIC_CAS(&v->arch.hw[0], &nothing, UINT32_MAX))
+        return AXVCPU_EAGAIN;
+    v->arch.hw[1] = pintid;
+    AXVCPU_ATOMIC_STORE_RELEASE(&v->arch.hw[0], vintid + 1);
+    axvcpu_i_alert(v, AXVCPU_ATTN_IRQ, AXVCPU_TRACE_INJECT_FLAGGED);
+    return AXVCPU_OK;
 }
 
 /* WFI ends by a pending interrupt, masked or not. What the guest has taken since it was injected its owner
    finds in the list registers; others see what the owner saw last. */
 AXVCPU_API bool axvcpu_leaf_wakes(const struct axvcpu *v, bool queued)
 {
-    struct axvcpu_arch *a = (struct axvcpu_arch *)(uintptr_t)&v->arch;
+    struct axvcpu *mine = (struct axvcpu *)(uintptr_t)v;
+    struct axvcpu_arch *a = &mine->arch;
+    const struct axvcpu_arch_percpu *c = axvcpu_i_arm64_here();
 
-    if (AXVCPU_ATOMIC_LOAD_RELAXED(&v->owner) == AXVCPU_CPU_TOKEN() && a->loaded)
-        axvcpu_i_arm64_sync_lrs(a);
-    return queued || AXVCPU_ATOMIC_LOAD_RELAXED(&v->arch.lr_pending) != 0;
+    if (a->loaded && c != NULL && c->now == v) {
+        if (axvcpu_i_arm64_lists(c, a))
+            axvcpu_i_arm64_sync_lrs(mine, c);
+        queued = queued || axvcpu_i_arm64_timer_fires(a);
+    } else if (!a->loaded) {
+        queued = queued || axvcpu_i_arm64_timer_fires(a);
+    }
+    return queued || AXVCPU_ATOMIC_LOAD_RELAXED(&a->lr_pending) != 0 || AXVCPU_ATOMIC_LOAD_RELAXED(&a->hw[0]) != 0 ||
+           (a->hcr & AXVCPU_I_ARM64_HCR_VSE) != 0;
 }
 
 /* This CPU is not in the guest, or it would not be here. */

@@ -40,6 +40,7 @@ kvm      modprobe                                         kmod
 kvm      xz                                               xz-utils
 arm64    qemu-system-aarch64                              qemu-system-arm
 arm64    aarch64-linux-gnu-gcc                            gcc-aarch64-linux-gnu
+arm64    aarch64-linux-gnu-objdump                        binutils-aarch64-linux-gnu
 riscv    qemu-system-riscv64                              qemu-system-misc
 riscv    riscv64-linux-gnu-gcc                            gcc-riscv64-linux-gnu
 arm64    clang                                            clang

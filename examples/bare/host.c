@@ -266,21 +266,19 @@ void host_alarm(uint64_t ns, void (*fn)(void *), void *arg)
     arm(HOST_TIMER_ALARM, machine_ticks() + ticks_in(ns), fn, arg);
 }
 
-#ifdef HOST_TIMER_VECTOR
 static void vcpu_timer(void *v)
 {
+#ifdef HOST_TIMER_VECTOR
     (void)axvcpu_inject_interrupt(v, HOST_TIMER_VECTOR);
-}
+#else
+    (void)axvcpu_unblock(v);
 #endif
+}
 
-// For the vCPU that runs here; the next one's replaces it.
+// For the vCPU that ran here last; the next one's replaces it.
 void axvcpu_host_timer_arm(struct axvcpu *v, uint64_t deadline)
 {
-#ifdef HOST_TIMER_VECTOR
     arm(HOST_TIMER_VCPU, deadline, vcpu_timer, v);
-#else
-    (void)v, (void)deadline;
-#endif
 }
 
 // ---- CPUs

@@ -13,7 +13,7 @@
 //     HOST_CPU()             the struct host_cpu of this CPU; costs little, it is asked all the time
 //     HOST_CPUS              how many there are at most
 //     HOST_MEMORY, HOST_MEMORY_PAGES   memory behind the program, mapped where it is
-//     HOST_TIMER_VECTOR      what a vCPU gets whose timer is due; without it AXVCPU_TIMER_ARM does nothing
+//     HOST_TIMER_VECTOR      what a vCPU gets whose timer is due; without it it is just unblocked
 //     start-up code: it clears the BSS, sets HOST_CPU() to host_cpus[0], the stack to its `stack`, and calls
 //     host_boot() with interrupts masked; on another CPU, which machine_start has started, likewise
 //     host_other()

@@ -13,31 +13,32 @@ build/tests/arm64/fuzz: tests/arm64/fuzz.c | deps-arm64
 	$(call compile,clang) -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $(FAKE)
 
 COMMANDS_arm64 := "fuzz=sh tests/arm64/fuzz.sh $(FUZZ_RUNS_arm64)"
-LIMIT_arm64 := 60
+LIMIT_arm64 := 100
 
-# The conformance suite at EL2 on QEMU's virt machine. x18 is the host's, FP and SIMD are the guests'.
+# Programs at EL2 on QEMU's virt machine. x18 is the host's, FP and SIMD are the guests'.
 ARM64_CC := aarch64-linux-gnu-gcc
 ARM64_FLAGS = -O2 -ffreestanding -nostdinc -isystem $(shell $(ARM64_CC) -print-file-name=include) -mgeneral-regs-only \
   -mno-outline-atomics -mstrict-align -ffixed-x18 -fno-stack-protector -fno-pic -include examples/bare/host.h \
-  -Iexamples/bare/arm64 -Itests/conformance -Itests/conformance/arm64 -nostdlib -static -Wl,--build-id=none,--no-warn-rwx-segments -T examples/bare/arm64/link.ld
+  -Iexamples/bare/arm64 -nostdlib -static -Wl,--build-id=none,--no-warn-rwx-segments -T examples/bare/arm64/link.ld
+ARM64_BARE = $(call compile,$(ARM64_CC)) $(ARM64_FLAGS) $(filter %.S,$^)
 ARM64_HOST := $(addprefix examples/bare/,host.c arm64/machine.c arm64/start.S)
-ARM64_SUITE := $(ARM64_HOST) $(addprefix tests/conformance/,runner.c port_bare.c arm64/cases.c arm64/guests.S)
+ARM64_NEEDS := $(ARM64_HOST) $(HEADERS) $(wildcard examples/bare/*.h examples/bare/arm64/*.h) examples/bare/arm64/link.ld
 
-build/tests/arm64/conformance.elf: $(ARM64_SUITE) $(HEADERS) examples/bare/arm64/link.ld | deps-arm64
-	$(call compile,$(ARM64_CC)) $(ARM64_FLAGS) $(filter %.S,$^)
-build/tests/arm64/conformance.elf: $(wildcard examples/bare/*.h examples/bare/arm64/*.h tests/conformance/*.h tests/conformance/arm64/*.h)
-NEEDS_arm64 += build/tests/arm64/conformance.elf
-QEMU_arm64 := qemu-system-aarch64 -accel tcg -m 64 -smp 2 -display none -serial stdio -no-reboot
-QEMU_arm64 += -M virt,virtualization=on,gic-version=2 -kernel
+ARM64_SUITE := $(addprefix tests/conformance/,runner.c port_bare.c arm64/cases.c arm64/guests.S)
+build/tests/arm64/conformance.elf: $(ARM64_SUITE) $(ARM64_NEEDS) \
+  $(wildcard tests/conformance/*.h tests/conformance/arm64/*.h) | deps-arm64
+	$(ARM64_BARE) -DAXVCPU_CHECKED -Itests/conformance -Itests/conformance/arm64
+build/tests/arm64/count.elf: tests/arm64/count.c tests/arm64/count_guest.S $(ARM64_NEEDS) | deps-arm64
+	$(ARM64_BARE)
+build/tests/arm64/trace: tests/arm64/trace.c | deps-arm64
+	$(call compile,$(GCC)) -O2 -D_GNU_SOURCE
+NEEDS_arm64 += $(addprefix build/tests/arm64/,conformance.elf count.elf trace)
 
 # a53 has 40 bits of physical addresses, a57 44, max 48 and pointer authentication.
-on_arm64 = "EL2 on $1=$(QEMU_arm64) build/tests/arm64/conformance.elf -cpu $2 </dev/null"
-COMMANDS_arm64 += $(call on_arm64,a53,cortex-a53) $(call on_arm64,a57,cortex-a57) \
-  $(call on_arm64,max,max$(comma)pauth-impdef=on)
+on_arm64 = "EL2 on $2, GICv$1=sh tests/arm64/qemu.sh 60 $1 $2 build/tests/arm64/conformance.elf"
+COMMANDS_arm64 += $(call on_arm64,2,cortex-a53) $(call on_arm64,2,cortex-a57) $(call on_arm64,3,cortex-a57) \
+  $(call on_arm64,2,max) $(call on_arm64,3,max)
 
-# What a round trip costs in instructions, guest and host.
-build/tests/arm64/count.elf: tests/arm64/count.c $(ARM64_HOST) $(HEADERS) examples/bare/arm64/link.ld | deps-arm64
-	$(call compile,$(ARM64_CC)) $(ARM64_FLAGS) $(filter %.S,$^)
-build/tests/arm64/count.elf: $(wildcard examples/bare/*.h examples/bare/arm64/*.h)
-NEEDS_arm64 += build/tests/arm64/count.elf
-COMMANDS_arm64 += "count=$(QEMU_arm64) build/tests/arm64/count.elf -cpu cortex-a57 -icount shift=0 </dev/null"
+# What a round trip costs in instructions, guest and host, and where they go.
+COMMANDS_arm64 += "count=sh tests/arm64/qemu.sh 60 3 cortex-a57 build/tests/arm64/count.elf -icount shift=0" \
+  "trace=sh tests/arm64/trace.sh build/tests/arm64/count.elf"

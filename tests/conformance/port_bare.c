@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The conformance suite's port to the bare hosts of examples/bare. The command line, behind "axvcpu:", may
-// have seed=NUMBER and only=NAME, the cases of that name or that begin so: order*
+// have seed=NUMBER, substrate=NAME (as absent.h knows it) and only=NAME, the cases of that name or that begin
+// so: order*
 #include "conformance.h"
 
 enum { MAX_AREAS = 16, OTHER = 1 };
-#ifndef PORT_SUBSTRATE // a name from absent.h
-#define PORT_SUBSTRATE conformance_arch
-#endif
 
 static struct {
     void *at;
@@ -15,9 +13,21 @@ static struct {
 } areas[MAX_AREAS];
 static uint32_t area_count;
 
+// An argument, up to the next one.
+static const char *word(const char *name, char *to, size_t size)
+{
+    const char *text = host_argument(name);
+    size_t i = 0;
+    for (; text[i] && text[i] != ' ' && i < size - 1; i++)
+        to[i] = text[i];
+    to[i] = 0;
+    return to;
+}
+
 const char *port_substrate(void)
 {
-    return PORT_SUBSTRATE;
+    static char name[32];
+    return *word("substrate", name, sizeof name) ? name : conformance_arch;
 }
 
 void port_print(const char *line)
@@ -87,16 +97,8 @@ void host_log(const char *text)
     conformance_log(text);
 }
 
-static bool name_ends(char c)
-{
-    return c == 0 || c == ' ';
-}
-
 int host_main(void)
 {
     static char only[64];
-    const char *text = host_argument("only");
-    for (size_t i = 0; !name_ends(text[i]) && i < sizeof only - 1; i++)
-        only[i] = text[i];
-    return conformance_main(only[0] ? only : NULL);
+    return conformance_main(*word("only", only, sizeof only) ? only : NULL);
 }

@@ -86,6 +86,9 @@ static inline uint32_t hook_cpu_id(void)
 #define AXVCPU_KICK_VECTOR 1u
 #define AXVCPU_GICH() ((void *)0x08030000)
 #define AXVCPU_GICV() 0x08040000
+#define AXVCPU_VTIMER_VECTOR 27u
+#define AXVCPU_VTIMER_ENABLE(on) ((void)(on))
+#define AXVCPU_MAINTENANCE_VECTOR 25u
 #endif
 
 #ifdef HOOK_KVM /* for objects that are not run */

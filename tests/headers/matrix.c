@@ -310,6 +310,16 @@ static void add_bare_hooks(const struct backend *b, const char *cc)
     c->wrong = wrong_bare_reference;
 }
 
+// Vectors of the host's own: ours are not there, and the guest's for it to branch to are.
+static void add_own_vectors(void)
+{
+    cell("backend: arm64 with the host's vectors, gcc",
+         text("aarch64-linux-gnu-gcc -std=c11 %s -O2 -DAXVCPU_ARCH_ARM64 -DAXVCPU_OWN_VECTORS %s %s -c -o $O.o %s && "
+              "aarch64-linux-gnu-nm $O.o >$O.nm && grep -w axvcpu_arm64_guest_vectors $O.nm && ! grep axvcpu_i_arm64_vectors $O.nm",
+              STRICT_C, IMPL, freestanding("aarch64-linux-gnu-gcc"), input(headers, 1, "c")))
+        ->tool = "aarch64-linux-gnu-gcc";
+}
+
 // The user's own way into KVM_RUN, and his signal.
 static void add_kvm_hooks(void)
 {
@@ -322,6 +332,7 @@ static void add_kvm_hooks(void)
 static void add_backends(void)
 {
     add_kvm_hooks();
+    add_own_vectors();
     for (size_t i = 0; i < COUNT(backends); i++)
         for (size_t c = 0; c < 2 && backends[i].cc[c]; c++) {
             add_backend(&backends[i], backends[i].cc[c], HOSTED);

@@ -47,24 +47,76 @@ bool machine_start(struct host_cpu *c)
     return psci(0xc4000003, c->id, (uint64_t)(uintptr_t)machine_other, (uint64_t)(uintptr_t)c) == 0;
 }
 
-// ---- interrupts (GICv2, IHI 0048)
+// ---- interrupts (GICv2: IHI 0048; GICv3: IHI 0069, whose registers of this CPU are the second half of its
+// redistributor, laid out as those of the distributor)
+
+#define ICC_SRE s3_4_c12_c9_5
+#define ICC_PMR s3_0_c4_c6_0
+#define ICC_IGRPEN1 s3_0_c12_c12_7
+#define ICC_IAR1 s3_0_c12_c12_0
+#define ICC_EOIR1 s3_0_c12_c12_1
+#define ICC_SGI1R s3_0_c12_c11_5
+#define READ_(name) READ(name)
+#define WRITE_(name, value) WRITE(name, value)
+
+uint32_t machine_gic = 2;
+
+static uint64_t local_gic(void)
+{
+    return machine_gic == 3 ? HOST_GICR + HOST_CPU()->id * 0x20000u + 0x10000 : HOST_GICD;
+}
+
+static void enable_v2(void)
+{
+    REG32(HOST_GICD) = 1;
+    REG32(HOST_GICC + 4) = 0xff; // priority mask: all
+    REG32(HOST_GICC) = 1;
+}
+
+static void enable_v3(void)
+{
+    uint64_t waker = HOST_GICR + HOST_CPU()->id * 0x20000u + 0x14;
+    WRITE_(ICC_SRE, 0xf); // system registers, for EL1 too
+    __asm__ volatile("isb");
+    REG32(HOST_GICD) = 0x12; // affinity routing, group 1
+    REG32(waker) &= ~2u;
+    while (REG32(waker) & 4)
+        ;
+    REG32(local_gic() + 0x80) = UINT32_MAX; // all in group 1
+    WRITE_(ICC_PMR, 0xff);
+    WRITE_(ICC_IGRPEN1, 1);
+    __asm__ volatile("isb");
+}
 
 void machine_enable(void)
 {
-    REG32(HOST_GICD) = 1;
-    REG32(HOST_GICD + 0x100) = 0xffff | 1u << MACHINE_TIMER;
-    REG32(HOST_GICC + 4) = 0xff; // priority mask: all
-    REG32(HOST_GICC) = 1;
+    if (READ(id_aa64pfr0_el1) >> 24 & 0xf)
+        machine_gic = 3;
+    if (machine_gic == 3)
+        enable_v3();
+    else
+        enable_v2();
+    REG32(local_gic() + 0x100) = 0xffff | 1u << MACHINE_TIMER | 1u << MACHINE_VTIMER | 1u << MACHINE_MAINTENANCE;
+}
+
+void machine_vtimer(bool on)
+{
+    REG32(local_gic() + (on ? 0x100 : 0x180)) = 1u << MACHINE_VTIMER;
 }
 
 // Acknowledged and ended at once: nothing here needs it to stay active. A timer that is due is silenced
 // first, or it would come again.
 uint32_t machine_fetch(void)
 {
-    uint32_t iar = REG32(HOST_GICC + 0xc);
+    uint32_t iar = machine_gic == 3 ? (uint32_t)READ_(ICC_IAR1) : REG32(HOST_GICC + 0xc);
     if ((iar & 0x3ff) == MACHINE_TIMER)
         machine_timer(UINT64_MAX);
-    REG32(HOST_GICC + 0x10) = iar;
+    if ((iar & 0x3ff) >= 1020)
+        return iar & 0x3ff;
+    if (machine_gic == 3)
+        WRITE_(ICC_EOIR1, iar);
+    else
+        REG32(HOST_GICC + 0x10) = iar;
     return iar & 0x3ff;
 }
 
@@ -72,11 +124,17 @@ void machine_irq(uint32_t vector)
 {
     if (vector == MACHINE_TIMER)
         host_timer_due();
+    else
+        (void)axvcpu_arm64_irq(vector); // a guest's, that came while the host was here
 }
 
 void machine_kick(struct host_cpu *c)
 {
-    REG32(HOST_GICD + 0xf00) = 1u << (16 + c->id) | MACHINE_KICK;
+    if (machine_gic == 3)
+        WRITE_(ICC_SGI1R, 1u << c->id | (uint32_t)MACHINE_KICK << 24);
+    else
+        REG32(HOST_GICD + 0xf00) = 1u << (16 + c->id) | MACHINE_KICK;
+    __asm__ volatile("isb");
 }
 
 void machine_interrupts(void)

@@ -16,15 +16,20 @@ __extension__ register struct host_cpu *machine_self __asm__("x18");
 #define HOST_GICC UINT64_C(0x08010000)
 #define HOST_GICH UINT64_C(0x08030000)
 #define HOST_GICV UINT64_C(0x08040000)
+#define HOST_GICR UINT64_C(0x080a0000) // of a GICv3, 128 KiB for each CPU
 #define HOST_UART UINT64_C(0x09000000)
 #define HOST_TREE UINT64_C(0x40000000)
 #define HOST_MEMORY UINT64_C(0x41000000) // behind the program
 #define HOST_MEMORY_PAGES 8192u
-#define AXVCPU_GICH() ((void *)HOST_GICH)
+#define AXVCPU_GICH() (machine_gic == 2 ? (void *)HOST_GICH : NULL)
 #define AXVCPU_GICV() HOST_GICV
 
-enum { MACHINE_KICK = 1, MACHINE_TIMER = 26 }; // an SGI; the hypervisor's timer, CNTHP
+// An SGI; the guests' CPU interface; the hypervisor's timer, CNTHP; the guests' one, CNTV.
+enum { MACHINE_KICK = 1, MACHINE_MAINTENANCE = 25, MACHINE_TIMER = 26, MACHINE_VTIMER = 27 };
+extern uint32_t machine_gic; // its version
 uint32_t machine_fetch(void);
+void machine_vtimer(bool on);
+#define AXVCPU_VTIMER_ENABLE(on) machine_vtimer(on)
 #define AXVCPU_IRQ_FETCH() machine_fetch()
 #define AXVCPU_KICK_VECTOR MACHINE_KICK
 

@@ -42,7 +42,8 @@ guest_\name\()_end:
     ldr \reg, =PATTERN
     .endm
 
-    // The CPU interface takes everything; VBAR_EL1 is `table`, which is 2 KiB aligned at VECTORS.
+    // The CPU interface takes everything, by system registers where the CPU has them (x22 is 0), else at GICC;
+    // VBAR_EL1 is `table`, which is 2 KiB aligned at VECTORS.
     .macro take_interrupts
     ldr x1, =VECTORS
     msr vbar_el1, x1
@@ -58,17 +59,32 @@ guest_\name\()_end:
     ic iallu
     dsb sy
     isb
-    ldr x22, =GICC
-    mov w1, #0xff
-    str w1, [x22, #4]
-    mov w1, #1
-    str w1, [x22]
     ldr x23, =TAKEN
+    mov x22, xzr
+    mrs x1, id_aa64pfr0_el1
+    mov w2, #0xff
+    mov w3, #1
+    tst x1, #0xf << 24      // GIC
+    b.ne 2f
+    ldr x22, =GICC
+    str w2, [x22, #4]       // PMR
+    str w3, [x22]
+    b 9f
+2:  mov x1, #7
+    msr s3_0_c12_c12_5, x1  // ICC_SRE_EL1
+    isb
+    msr s3_0_c4_c6_0, x2    // ICC_PMR_EL1
+    msr s3_0_c12_c12_7, x3  // ICC_IGRPEN1_EL1
     b 9f
     .balign 8
-8:  ldr w24, [x22, #0xc]    // IAR
+8:  cbz x22, 1f
+    ldr w24, [x22, #0xc]    // IAR
     str w24, [x23]
     str w24, [x22, #0x10]   // EOIR
+    eret
+1:  mrs x24, s3_0_c12_c12_0 // ICC_IAR1_EL1
+    str w24, [x23]
+    msr s3_0_c12_c12_1, x24 // ICC_EOIR1_EL1
     eret
     .balign 64
 9:  isb
