@@ -653,7 +653,7 @@ enum axvcpu_i_x86_form {
 #define AXVCPU_I_X86_DWORD 0x04u  /* MOVSXD: 4 bytes, or 2 */
 #define AXVCPU_I_X86_ONLY64 0x08u
 #define AXVCPU_I_X86_NOT64 0x10u
-#define AXVCPU_I_X86_BIG 0x20u    /* MOVNTI: no 16 bits */
+#define AXVCPU_I_X86_BIG 0x20u    /* MOVNTI: 4 or 8 bytes, and a prefix makes it something else */
 
 struct axvcpu_i_x86_opcode {
     uint8_t map, opcode, mask; /* of map 0 or 0x0f: those where opcode is the same under the mask */
@@ -992,7 +992,8 @@ AXVCPU_API bool axvcpu_x86_decode(const uint8_t *bytes, uint32_t size, uint32_t 
     if (map != 0)
         opcode = (uint8_t)axvcpu_i_x86_take(&r, 1);
     o = axvcpu_i_x86_find(map, opcode);
-    if (o == NULL || r.over || (o->width & (bits == 64 ? AXVCPU_I_X86_NOT64 : AXVCPU_I_X86_ONLY64)) != 0 ||
+    if (o == NULL || r.over || ((o->width & AXVCPU_I_X86_BIG) != 0 && (r.operand || r.repeat != 0)) ||
+        (o->width & (bits == 64 ? AXVCPU_I_X86_NOT64 : AXVCPU_I_X86_ONLY64)) != 0 ||
         !axvcpu_i_x86_body(&r, insn, o, opcode) || r.over)
         return false;
     insn->length = (uint8_t)r.at;

@@ -48,6 +48,9 @@ arm64    /usr/lib/llvm-*/lib/clang/*/lib/*/libclang_rt.*  libclang-rt-dev
 riscv    clang                                            clang
 riscv    /usr/lib/llvm-*/lib/clang/*/lib/*/libclang_rt.*  libclang-rt-dev
 x86      gcc                                              gcc
+x86      clang                                            clang
+x86      /usr/lib/llvm-*/lib/clang/*/lib/*/libclang_rt.*  libclang-rt-dev
+x86      objdump                                          binutils
 x86      qemu-system-x86_64                               qemu-system-x86
 x86      bochs                                            bochs
 x86      /usr/share/bochs/BIOS-bochs-latest               bochsbios
