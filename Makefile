@@ -122,6 +122,7 @@ $(call suite,kvm)                             ## guests on KVM
 $(call suite,arm64)                           ## guests on bare AArch64
 $(call suite,riscv)                           ## guests on bare RISC-V
 $(call suite,x86)                             ## guests on bare x86-64
+$(call suite,static)                          ## static analysis
 $(call suite,fuzz)                            ## hostile input
 
 test-%:

@@ -3608,7 +3608,9 @@ static void axvm_i_tell_asker(struct axvm *vm, const struct axvcpu_exit *x, uint
 {
     uint32_t i;
 
-    for (i = 0; AXVM_LEAF_UP_ANSWERS && i < vm->vcpu_count; i++) {
+    if (!AXVM_LEAF_UP_ANSWERS)
+        return;
+    for (i = 0; i < vm->vcpu_count; i++) {
         struct axvcpu *v = axvm_i_at(vm, i);
 
         if (AXVCPU_ATOMIC_LOAD_ACQUIRE(&v->vm.asked) == x) {
@@ -3730,8 +3732,8 @@ static const char *axvm_i_refuse_map(struct axvm *vm, const struct axvm_mapping 
     if ((m->flags & ~(AXVM_MAP_RWX | AXVM_MAP_DEVICE | AXVM_MAP_LOG_DIRTY)) != 0 || (m->flags & AXVM_MAP_READ) == 0)
         return "unknown flags, or not readable";
     for (i = 0; i < AXVM_MAX_MAPS; i++) {
-        if (vm->maps[i].size != 0 && m->gpa.addr < vm->maps[i].gpa.addr + vm->maps[i].size &&
-            vm->maps[i].gpa.addr < m->gpa.addr + m->size)
+        if (vm->maps[i].size != 0 && m->gpa.addr <= vm->maps[i].gpa.addr + (vm->maps[i].size - 1) &&
+            vm->maps[i].gpa.addr <= m->gpa.addr + (m->size - 1)) /* either may end at 2^64 */
             return "it overlaps a mapping";
     }
     return NULL;
@@ -3834,14 +3836,15 @@ static int axvm_i_copy(struct axvm *vm, const char *call, uint64_t gpa, uint8_t 
     while (len != 0) {
         struct axvm_mapping m = axvm_i_behind(vm, gpa);
         uint64_t n = m.size < len ? m.size : len;
+        void *at = n == 0 ? NULL : axvm_i_address(&m);
 
-        if (n == 0 || (from != NULL && (m.flags & AXVM_MAP_WRITE) == 0))
+        if (at == NULL || (from != NULL && (m.flags & AXVM_MAP_WRITE) == 0))
             return axvm_i_complain(vm, call, AXVCPU_EFAULT, NULL);
         if (move && from != NULL) {
-            AXVCPU_MEMCPY(axvm_i_address(&m), from, n);
+            AXVCPU_MEMCPY(at, from, n);
             from += n;
-        } else if (move) {
-            AXVCPU_MEMCPY(to, axvm_i_address(&m), n);
+        } else if (move && to != NULL) {
+            AXVCPU_MEMCPY(to, at, n);
             to += n;
         }
         gpa += n;
@@ -3943,6 +3946,8 @@ AXVCPU_I_COLD static int axvcpu_i_kvm_refused(const char *call, const char *reme
     char line[320];
     struct axvcpu_i_text t = { line, sizeof(line), 0 };
 
+    if (code == EMFILE || code == ENFILE)
+        remedy = "a VM takes two descriptors and each vCPU one: raise the limit (ulimit -n, fs.file-max)";
     axvcpu_i_put(&t, call);
     axvcpu_i_put(&t, ": ");
     axvcpu_i_put(&t, strerror(code));
@@ -4538,11 +4543,13 @@ AXVCPU_API int axvm_irq_fd(struct axvm *vm, uint32_t line, int eventfd, bool on)
 
     if (axvm_kvm_fd(vm) < 0 || eventfd < 0)
         return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_irq_fd: no VM, or no eventfd");
+    if (!vm->arch.kvm.irqchip)
+        return axvcpu_i_kvm_say(AXVCPU_ENOSUPPORT, "axvm_irq_fd: this VM's interrupt controller is not in the kernel");
     AXVCPU_MEMSET(&irq, 0, sizeof(irq));
     irq.fd = (uint32_t)eventfd;
     irq.gsi = line;
     irq.flags = on ? 0 : KVM_IRQFD_FLAG_DEASSIGN;
-    return AXVCPU_I_KVM(vm->arch.kvm.fd, KVM_IRQFD, &irq, "it needs an in-kernel interrupt controller");
+    return AXVCPU_I_KVM(vm->arch.kvm.fd, KVM_IRQFD, &irq, "it must be an eventfd, and may be on one line once");
 }
 
 AXVCPU_API int axvm_io_fd(struct axvm *vm, uint32_t class_, uint64_t addr, uint32_t width, const uint64_t *match,
@@ -4552,6 +4559,8 @@ AXVCPU_API int axvm_io_fd(struct axvm *vm, uint32_t class_, uint64_t addr, uint3
 
     if (axvm_kvm_fd(vm) < 0 || eventfd < 0)
         return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_io_fd: no VM, or no eventfd");
+    if (class_ != AXVM_PORT && class_ != AXVM_MMIO)
+        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_io_fd: it is for AXVM_PORT or AXVM_MMIO");
     AXVCPU_MEMSET(&io, 0, sizeof(io));
     io.addr = addr;
     io.len = width;

@@ -2128,7 +2128,7 @@ AXVCPU_API int axvm_leaf_init(struct axvm *vm, const struct axvm_arch_desc *desc
     vm->arch.mode = desc->mode != 0 ? desc->mode : AXVCPU_RISCV_HGATP_SV39X4;
     if (vm->arch.mode != AXVCPU_RISCV_HGATP_SV39X4 && vm->arch.mode != AXVCPU_RISCV_HGATP_SV48X4)
         return AXVCPU_EINVAL;
-    vm->arch.root = AXVCPU_ALLOC_FRAME(AXVCPU_I_RISCV_ROOT_PAGES, AXVCPU_I_RISCV_ROOT_PAGES * AXVM_LEAF_PAGE);
+    vm->arch.root = AXVCPU_ALLOC_FRAME(AXVCPU_I_RISCV_ROOT_PAGES, (size_t)AXVCPU_I_RISCV_ROOT_PAGES * AXVM_LEAF_PAGE);
     if (vm->arch.root.addr == 0)
         return AXVCPU_ENOMEM;
     vm->arch.vmid = axvcpu_i_riscv_take_vmid();

@@ -403,6 +403,127 @@ struct axvcpu_x86_vmx_raw {
 AXVCPU_API uint32_t axvcpu_x86_vmx_needs(uint64_t reason);
 AXVCPU_API void axvcpu_x86_vmx_left(const struct axvcpu_x86_vmx_raw *, struct axvcpu_x86_left *);
 
+/* >>decode rules: what a guest may write into its system registers, once for all vendors. Functions that take
+   a guest's value return 0, or the vector of the fault that it gets (error code 0), or one of these: */
+#define AXVCPU_X86_ASK 0x100      /* not ours: a SYSREG exit; who refuses it gives #GP */
+#define AXVCPU_X86_HARDWARE 0x101 /* a good value, for a register that the hardware or the world switch has */
+
+/* MSRs that are numbers in memory. */
+#define AXVCPU_X86_MSR_SHADOWS(X)                                                                          \
+    X(APIC_BASE) X(MISC_ENABLE) X(TSC_AUX) X(MCG_STATUS) X(MTRR_DEFAULT) X(HWCR)                           \
+    X(VARIABLE) /* 8 pairs */
+#define AXVCPU_I_ENUM_MSR_SHADOW(name) AXVCPU_X86_SHADOW_##name,
+enum axvcpu_x86_msr_shadow {
+    AXVCPU_X86_MSR_SHADOWS(AXVCPU_I_ENUM_MSR_SHADOW)
+    AXVCPU_X86_SHADOW_FIXED = AXVCPU_X86_SHADOW_VARIABLE + 16, /* 11 of them */
+    AXVCPU_X86_SHADOWS = AXVCPU_X86_SHADOW_FIXED + 11
+};
+
+/* A guest's system registers as the guest sees them, and what its CPUID lets it use. */
+struct axvcpu_x86_control {
+    uint64_t cr0, cr3, cr4, cr8, efer, xcr0;
+    uint64_t cr4_valid, efer_valid, xcr0_valid, physical_mask;
+    uint64_t shadow[AXVCPU_X86_SHADOWS];
+    uint32_t xsave_end[10]; /* where the parts of an XSAVE area end */
+    uint32_t cs_access, cpl;
+};
+
+/* After reset (SDM 3, table 9-1); the rest stays. */
+AXVCPU_API void axvcpu_x86_control_reset(struct axvcpu_x86_control *, bool bsp);
+/* The _valid ones and xsave_end: `cpuid` answers as the guest's CPUID does. */
+AXVCPU_API void axvcpu_x86_control_valid(struct axvcpu_x86_control *,
+                                         void (*cpuid)(void *arg, uint32_t leaf, uint32_t subleaf, uint32_t reg[4]),
+                                         void *arg);
+/* What the bare-metal guest's CPUID shows of the host's answer `reg`: known features that need no more than
+   we switch, and what follows from CR4 and XCR0. axvcpu_x86_cpuid_sane makes the topology. */
+AXVCPU_API void axvcpu_x86_cpuid_mask(const struct axvcpu_x86_control *, uint32_t leaf, uint32_t subleaf,
+                                      uint32_t reg[4]);
+
+/* CR0, CR3, CR4, CR8. CR0 and CR4 change EFER.LMA and paging: where axvcpu_x86_needs_pdptes says so,
+   the four PDPTEs at CR3 are to be checked (and, on VMX, loaded) first. */
+AXVCPU_API int axvcpu_x86_write_cr(struct axvcpu_x86_control *, uint32_t nr, uint64_t value);
+AXVCPU_API bool axvcpu_x86_needs_pdptes(const struct axvcpu_x86_control *, uint32_t nr, uint64_t value);
+AXVCPU_API bool axvcpu_x86_pdptes_valid(const uint64_t pdptes[4], uint64_t physical_mask);
+AXVCPU_API int axvcpu_x86_write_efer(struct axvcpu_x86_control *, uint64_t value);
+AXVCPU_API int axvcpu_x86_write_xcr(struct axvcpu_x86_control *, uint32_t nr, uint64_t value);
+/* Any instruction on CR0, CR3, CR4 and CR8; `source` is LMSW's operand if it is in memory. */
+AXVCPU_API int axvcpu_x86_do_cr(struct axvcpu_x86_control *, struct axvcpu_x86_regs *, const struct axvcpu_x86_cr *,
+                             uint32_t bits);
+/* A debug register's number (4 and 5 are 6 and 7 without CR4.DE) and value: for DR0-3, 6, 7. */
+AXVCPU_API int axvcpu_x86_do_dr(const struct axvcpu_x86_control *, uint32_t *nr, uint64_t dr7, bool write, uint64_t *value);
+
+/* How an MSR is served. */
+enum axvcpu_x86_msr_how {
+    AXVCPU_X86_MSR_SHADOW,  /* a number in control.shadow */
+    AXVCPU_X86_MSR_CONST,   /* reads as `value`; writes are dropped */
+    AXVCPU_X86_MSR_READ,    /* reads as `value`; writes are #GP */
+    AXVCPU_X86_MSR_DENY,    /* #GP, though it exists */
+    AXVCPU_X86_MSR_OWN,     /* EFER */
+    AXVCPU_X86_MSR_PASS,    /* switched with the guest, who has it without exits */
+    AXVCPU_X86_MSR_BACKEND  /* HARDWARE, but by an exit: time-stamp counter */
+};
+/* What a good value is, besides having no bits outside `value`. */
+enum axvcpu_x86_msr_rule {
+    AXVCPU_X86_MSR_BITS,
+    AXVCPU_X86_MSR_CANONICAL,
+    AXVCPU_X86_MSR_TYPES,   /* every byte is a memory type (SDM 3, 12.12.2) */
+    AXVCPU_X86_MSR_MTRRS,   /* the same without UC- */
+    AXVCPU_X86_MSR_MTRR,    /* the lowest byte is a memory type; physical address above */
+    AXVCPU_X86_MSR_PHYSICAL
+};
+struct axvcpu_x86_msr {
+    uint32_t first, last;
+    uint8_t how, rule, shadow;
+    uint64_t value; /* valid bits, or what it reads as */
+};
+AXVCPU_API const struct axvcpu_x86_msr *axvcpu_x86_msr_find(uint32_t msr); /* NULL: ASK */
+AXVCPU_API int axvcpu_x86_read_msr(const struct axvcpu_x86_control *, uint32_t msr, uint64_t *value);
+AXVCPU_API int axvcpu_x86_write_msr(struct axvcpu_x86_control *, uint32_t msr, uint64_t value);
+
+/* Bitmaps, whose ones are exits. Everything exits at first but the table's PASS. */
+#define AXVCPU_X86_MSR_MAP_VMX 0x1000u
+#define AXVCPU_X86_MSR_MAP_SVM 0x2000u
+#define AXVCPU_X86_IO_MAP 0x3000u /* SVM's; VMX has its first page as A and its second as B */
+AXVCPU_API void axvcpu_x86_msr_map(uint8_t *map, bool svm);
+/* False: the map has no bit for it, it always exits. */
+AXVCPU_API bool axvcpu_x86_msr_map_set(uint8_t *map, bool svm, uint32_t msr, bool read_exits, bool write_exits);
+AXVCPU_API bool axvcpu_x86_msr_map_exits(const uint8_t *map, bool svm, uint32_t msr, bool write);
+AXVCPU_API void axvcpu_x86_io_map(uint8_t *map);
+AXVCPU_API void axvcpu_x86_io_map_set(uint8_t *map, uint32_t port, uint32_t count, bool exits);
+AXVCPU_API bool axvcpu_x86_io_map_exits(const uint8_t *map, uint32_t port, uint32_t width);
+
+/* >>decode events: which one the next entry injects, and which windows it asks for. */
+struct axvcpu_x86_events {
+    struct axvcpu_x86_event again;     /* its delivery was interrupted by an exit; info 0: none */
+    struct axvcpu_x86_event exception; /* the guest is to have it */
+    bool nmi;                          /* one is pending */
+    int32_t vector;                    /* the highest pending interrupt, or -1 */
+    bool more;                         /* interrupts behind that one */
+    uint64_t rflags;
+    uint32_t tpr;                      /* CR8; 0 holds nothing back */
+    bool shadow;                       /* of STI, MOV SS or POP SS */
+    bool nmi_blocked;                  /* until IRET */
+};
+enum axvcpu_x86_taken {
+    AXVCPU_X86_TOOK_NOTHING, AXVCPU_X86_TOOK_AGAIN, AXVCPU_X86_TOOK_EXCEPTION, AXVCPU_X86_TOOK_NMI,
+    AXVCPU_X86_TOOK_INTERRUPT,
+    AXVCPU_X86_TOOK_SHUTDOWN /* the exception was the third fault */
+};
+struct axvcpu_x86_decision {
+    struct axvcpu_x86_event inject; /* info 0: nothing */
+    uint32_t taken;                 /* enum axvcpu_x86_taken */
+    struct axvcpu_x86_event put_back; /* an interrupt or NMI under way that an exception goes before */
+    bool window, nmi_window;
+};
+AXVCPU_API void axvcpu_x86_decide(const struct axvcpu_x86_events *, struct axvcpu_x86_decision *);
+/* What is left of an event whose delivery an exit interrupted. On SVM the PC is still on the instruction of a
+   software event, which will execute again (APM 2, 15.20); VMX gives it again. */
+AXVCPU_API struct axvcpu_x86_event axvcpu_x86_again(const struct axvcpu_x86_left *, bool svm);
+/* An exception during the delivery of another (SDM 3, table 6-5): the second, a double fault, or info 0 for
+   shutdown. */
+AXVCPU_API struct axvcpu_x86_event axvcpu_x86_combine(struct axvcpu_x86_event first, struct axvcpu_x86_event second);
+AXVCPU_API struct axvcpu_x86_event axvcpu_x86_exception(uint32_t vector, uint32_t error);
+
 #if AXVCPU_I_ARCH == AXVCPU_I_ARCH_X86
 
 #if !defined(AXVCPU_KVM)
@@ -461,7 +582,7 @@ struct axvcpu_arch_create {
 
 struct axvm_arch_desc {
     int vm_fd;        /* a KVM VM of yours, without vCPUs yet; it stays open. 0: a new one */
-    uint32_t irqchip; /* enum axvm_x86_irqchip */
+    uint32_t irqchip; /* enum axvm_x86_irqchip; one that your VM has already is fine */
     bool pit;         /* with the full controller: a timer */
     bool own_apic;    /* your devices do the local APIC: its ICR makes no SEND_IPI and CPU_UP exits */
     const struct axvcpu_x86_cpuid *cpuid; /* of all vCPUs; NULL: the host's, made sane */
@@ -2034,6 +2155,670 @@ AXVCPU_API void axvcpu_x86_vmx_left(const struct axvcpu_x86_vmx_raw *v, struct a
     axvcpu_i_x86_vmx_details(v, l);
 }
 
+/* >>decode rules */
+
+#define AXVCPU_I_X86_GP 13
+#define AXVCPU_I_X86_UD_VECTOR 6
+#define AXVCPU_I_X86_DB 1
+
+AXVCPU_API void axvcpu_x86_control_reset(struct axvcpu_x86_control *c, bool bsp)
+{
+    c->cr0 = AXVCPU_X86_CR0_ET | AXVCPU_X86_CR0_CD | AXVCPU_X86_CR0_NW;
+    c->cr3 = c->cr4 = c->cr8 = c->efer = 0;
+    c->xcr0 = 1;
+    c->cpl = 0;
+    c->cs_access = 0x9b;
+    AXVCPU_MEMSET(c->shadow, 0, sizeof(c->shadow));
+    c->shadow[AXVCPU_X86_SHADOW_APIC_BASE] = AXVCPU_X86_APIC_PAGE | 1u << 11 | (bsp ? 1u << 8 : 0);
+    c->shadow[AXVCPU_X86_SHADOW_MISC_ENABLE] = 1; /* fast strings */
+}
+
+/* A bit of CPUID allows a bit of CR4 or EFER (SDM 3, 2.5; APM 2, 3.1.7). */
+struct axvcpu_i_x86_allows { uint32_t leaf; uint8_t reg, bit; bool efer; uint32_t bits; };
+static const struct axvcpu_i_x86_allows axvcpu_i_x86_allow[] = {
+    { 1, 3, 1, false, 0x003 },        /* VME: VME, PVI */
+    { 1, 3, 4, false, 0x004 },        /* TSC: TSD */
+    { 1, 3, 2, false, 0x008 },        /* DE */
+    { 1, 3, 3, false, AXVCPU_X86_CR4_PSE },
+    { 1, 3, 6, false, AXVCPU_X86_CR4_PAE },
+    { 1, 3, 7, false, 0x040 },        /* MCE */
+    { 1, 3, 13, false, 0x080 },       /* PGE */
+    { 0xa, 0, 0, false, 0x100 },      /* performance counters: PCE */
+    { 1, 3, 24, false, AXVCPU_X86_CR4_OSFXSR },
+    { 1, 3, 25, false, AXVCPU_X86_CR4_OSXMMEXCPT },
+    { 7, 2, 2, false, 0x800 },        /* UMIP */
+    { 7, 2, 16, false, AXVCPU_X86_CR4_LA57 },
+    { 1, 2, 5, false, AXVCPU_X86_CR4_VMXE },
+    { 1, 2, 6, false, 0x4000 },       /* SMX: SMXE */
+    { 7, 1, 0, false, AXVCPU_X86_CR4_FSGSBASE },
+    { 1, 2, 17, false, AXVCPU_X86_CR4_PCIDE },
+    { 1, 2, 26, false, AXVCPU_X86_CR4_OSXSAVE },
+    { 7, 1, 7, false, AXVCPU_X86_CR4_SMEP },
+    { 7, 1, 20, false, AXVCPU_X86_CR4_SMAP },
+    { 7, 2, 3, false, AXVCPU_X86_CR4_PKE },
+    { 7, 2, 7, false, AXVCPU_X86_CR4_CET }, /* shadow stacks */
+    { 7, 3, 20, false, AXVCPU_X86_CR4_CET }, /* indirect branch tracking */
+    { 7, 2, 31, false, 0x1000000 },   /* PKS */
+    { 0x80000001, 3, 11, true, AXVCPU_X86_EFER_SCE },
+    { 0x80000001, 3, 29, true, AXVCPU_X86_EFER_LME | AXVCPU_X86_EFER_LMA },
+    { 0x80000001, 3, 20, true, AXVCPU_X86_EFER_NXE },
+    { 0x80000001, 2, 2, true, AXVCPU_X86_EFER_SVME },
+    { 0x80000001, 3, 25, true, 0x4000 }, /* FFXSR */
+};
+
+AXVCPU_API void axvcpu_x86_control_valid(struct axvcpu_x86_control *c,
+                                         void (*cpuid)(void *arg, uint32_t leaf, uint32_t subleaf, uint32_t reg[4]),
+                                         void *arg)
+{
+    uint32_t reg[4];
+    size_t i;
+
+    c->cr4_valid = c->efer_valid = 0;
+    for (i = 0; i < sizeof(axvcpu_i_x86_allow) / sizeof(axvcpu_i_x86_allow[0]); i++) {
+        const struct axvcpu_i_x86_allows *a = &axvcpu_i_x86_allow[i];
+
+        cpuid(arg, a->leaf, 0, reg);
+        if ((reg[a->reg] >> a->bit & 1u) != 0)
+            *(a->efer ? &c->efer_valid : &c->cr4_valid) |= a->bits;
+    }
+    for (i = 0; i < 10; i++) {
+        cpuid(arg, 0xd, (uint32_t)i, reg);
+        c->xsave_end[i] = i < 2 ? 0 : reg[0] + reg[1];
+    }
+    cpuid(arg, 0xd, 0, reg);
+    c->xcr0_valid = (c->cr4_valid & AXVCPU_X86_CR4_OSXSAVE) != 0 ? reg[0] | (uint64_t)reg[3] << 32 : 1;
+    cpuid(arg, 0x80000008, 0, reg);
+    reg[0] = (reg[0] & 0xffu) == 0 ? 36 : reg[0] & 0xffu;
+    c->physical_mask = (UINT64_C(1) << (reg[0] < 52 ? reg[0] : 52)) - 1;
+}
+
+/* What is shown of each leaf. Not: what the caller or the world switch would have to do something for (VMX,
+   SMX, SVM, MONITOR, x2APIC, TSC deadline, counters, machine check, thermal, debug store, speculation control,
+   CET, PKS, AMX, XSAVES, SGX, PT), nor what needs VMX's secondary controls (RDTSCP, RDPID, INVPCID, UMWAIT). */
+#define AXVCPU_I_X86_ALL UINT32_MAX
+struct axvcpu_i_x86_shown { uint32_t first, last, show[4]; };
+static const struct axvcpu_i_x86_shown axvcpu_i_x86_shown[] = {
+    { 0x00000000, 0x00000000, { AXVCPU_I_X86_ALL, AXVCPU_I_X86_ALL, AXVCPU_I_X86_ALL, AXVCPU_I_X86_ALL } },
+    { 0x00000001, 0x00000001, { AXVCPU_I_X86_ALL, AXVCPU_I_X86_ALL, 0xf6da3203, 0x1f8bbb7f } },
+    { 0x00000002, 0x00000002, { AXVCPU_I_X86_ALL, AXVCPU_I_X86_ALL, AXVCPU_I_X86_ALL, AXVCPU_I_X86_ALL } },
+    { 0x00000004, 0x00000004, { AXVCPU_I_X86_ALL, AXVCPU_I_X86_ALL, AXVCPU_I_X86_ALL, AXVCPU_I_X86_ALL } },
+    { 0x00000007, 0x00000007, { 0, 0xfdbf23e9, 0x18015f4e, 0x0000451c } },
+    { 0x0000000b, 0x0000000b, { AXVCPU_I_X86_ALL, AXVCPU_I_X86_ALL, AXVCPU_I_X86_ALL, AXVCPU_I_X86_ALL } },
+    { 0x0000000d, 0x0000000d, { AXVCPU_I_X86_ALL, AXVCPU_I_X86_ALL, AXVCPU_I_X86_ALL, AXVCPU_I_X86_ALL } },
+    { 0x00000015, 0x00000016, { AXVCPU_I_X86_ALL, AXVCPU_I_X86_ALL, AXVCPU_I_X86_ALL, AXVCPU_I_X86_ALL } },
+    { 0x0000001f, 0x0000001f, { AXVCPU_I_X86_ALL, AXVCPU_I_X86_ALL, AXVCPU_I_X86_ALL, AXVCPU_I_X86_ALL } },
+    { 0x80000000, 0x80000000, { AXVCPU_I_X86_ALL, AXVCPU_I_X86_ALL, AXVCPU_I_X86_ALL, AXVCPU_I_X86_ALL } },
+    { 0x80000001, 0x80000001, { AXVCPU_I_X86_ALL, AXVCPU_I_X86_ALL, 0x006109f1, 0xe7d3bb7f } },
+    { 0x80000002, 0x80000006, { AXVCPU_I_X86_ALL, AXVCPU_I_X86_ALL, AXVCPU_I_X86_ALL, AXVCPU_I_X86_ALL } },
+    { 0x80000007, 0x80000007, { 0, 0, 0, 1u << 8 } }, /* the TSC is invariant */
+    { 0x80000008, 0x80000008, { 0x0000ffff, 0x00000005, AXVCPU_I_X86_ALL, 0 } },
+    { 0x8000001d, 0x8000001e, { AXVCPU_I_X86_ALL, AXVCPU_I_X86_ALL, AXVCPU_I_X86_ALL, AXVCPU_I_X86_ALL } },
+};
+
+static void axvcpu_i_x86_show(uint32_t leaf, uint32_t reg[4])
+{
+    const struct axvcpu_i_x86_shown *s = NULL;
+    uint32_t i;
+
+    for (i = 0; i < sizeof(axvcpu_i_x86_shown) / sizeof(axvcpu_i_x86_shown[0]); i++)
+        if (leaf >= axvcpu_i_x86_shown[i].first && leaf <= axvcpu_i_x86_shown[i].last)
+            s = &axvcpu_i_x86_shown[i];
+    for (i = 0; i < 4; i++)
+        reg[i] &= s == NULL ? 0 : s->show[i];
+}
+
+/* x87, SSE, AVX, AVX-512, PKRU: the state that XSAVE without XSAVES has and we let a guest have. */
+#define AXVCPU_I_X86_XCR0 UINT64_C(0x2e7)
+
+/* SDM 1, 13.2: EBX is for the XCR0 of now, ECX for all that can be set. */
+static uint32_t axvcpu_i_x86_xsave_size(const struct axvcpu_x86_control *c, uint64_t xcr0)
+{
+    uint32_t i, size = 576; /* the legacy area and the header */
+
+    for (i = 2; i < 10; i++)
+        if ((xcr0 >> i & 1u) != 0 && c->xsave_end[i] > size)
+            size = c->xsave_end[i];
+    return size;
+}
+
+static void axvcpu_i_x86_cpuid_xsave(const struct axvcpu_x86_control *c, uint32_t subleaf, uint32_t reg[4])
+{
+    if (subleaf == 0) {
+        reg[0] &= (uint32_t)AXVCPU_I_X86_XCR0;
+        reg[1] = axvcpu_i_x86_xsave_size(c, c->xcr0);
+        reg[2] = axvcpu_i_x86_xsave_size(c, c->xcr0_valid);
+        reg[3] = 0;
+    } else if (subleaf == 1) { /* XSAVEOPT and XGETBV(1) */
+        reg[0] &= 0x5u;
+        reg[1] = reg[2] = reg[3] = 0;
+    } else if (subleaf >= 10 || (AXVCPU_I_X86_XCR0 >> subleaf & 1u) == 0) {
+        AXVCPU_MEMSET(reg, 0, 16);
+    }
+}
+
+static uint32_t axvcpu_i_x86_mirror(uint32_t word, uint32_t bit, bool on)
+{
+    return (word & ~(1u << bit)) | (uint32_t)on << bit;
+}
+
+AXVCPU_API void axvcpu_x86_cpuid_mask(const struct axvcpu_x86_control *c, uint32_t leaf, uint32_t subleaf, uint32_t reg[4])
+{
+    axvcpu_i_x86_show(leaf, reg);
+    if (leaf == 0x1)
+        reg[2] = axvcpu_i_x86_mirror(reg[2], 27, (c->cr4 & AXVCPU_X86_CR4_OSXSAVE) != 0);
+    else if (leaf == 0x7 && subleaf == 0)
+        reg[2] = axvcpu_i_x86_mirror(reg[2], 4, (c->cr4 & AXVCPU_X86_CR4_PKE) != 0);
+    else if (leaf == 0x7)
+        AXVCPU_MEMSET(reg, 0, 16);
+    else if (leaf == 0xd)
+        axvcpu_i_x86_cpuid_xsave(c, subleaf, reg);
+}
+
+/* >>decode rules: CR0 */
+
+static bool axvcpu_i_x86_code64(const struct axvcpu_x86_control *c)
+{
+    return (c->efer & AXVCPU_X86_EFER_LMA) != 0 && (c->cs_access & AXVCPU_X86_AR_L) != 0;
+}
+
+/* SDM 3, 2.5 and 4.1.2; SDM 2, MOV to CR */
+static bool axvcpu_i_x86_cr0_ok(const struct axvcpu_x86_control *c, uint64_t value)
+{
+    bool pg = (value & AXVCPU_X86_CR0_PG) != 0, was = (c->cr0 & AXVCPU_X86_CR0_PG) != 0;
+
+    if (value >> 32 != 0 || (pg && (value & AXVCPU_X86_CR0_PE) == 0))
+        return false;
+    if ((value & AXVCPU_X86_CR0_NW) != 0 && (value & AXVCPU_X86_CR0_CD) == 0)
+        return false;
+    if ((value & AXVCPU_X86_CR0_WP) == 0 && (c->cr4 & AXVCPU_X86_CR4_CET) != 0)
+        return false;
+    if (pg && !was && (c->efer & AXVCPU_X86_EFER_LME) != 0)
+        return (c->cr4 & AXVCPU_X86_CR4_PAE) != 0 && (c->cs_access & AXVCPU_X86_AR_L) == 0;
+    return pg || !was || (!axvcpu_i_x86_code64(c) && (c->cr4 & AXVCPU_X86_CR4_PCIDE) == 0);
+}
+
+#define AXVCPU_I_X86_CR0_KNOWN                                                                             \
+    (AXVCPU_X86_CR0_PE | AXVCPU_X86_CR0_MP | AXVCPU_X86_CR0_EM | AXVCPU_X86_CR0_TS | AXVCPU_X86_CR0_NE |    \
+     AXVCPU_X86_CR0_WP | AXVCPU_X86_CR0_AM | AXVCPU_X86_CR0_NW | AXVCPU_X86_CR0_CD | AXVCPU_X86_CR0_PG)
+
+static int axvcpu_i_x86_write_cr0(struct axvcpu_x86_control *c, uint64_t value)
+{
+    if (!axvcpu_i_x86_cr0_ok(c, value))
+        return AXVCPU_I_X86_GP;
+    c->cr0 = (value & AXVCPU_I_X86_CR0_KNOWN) | AXVCPU_X86_CR0_ET;
+    c->efer &= ~(uint64_t)AXVCPU_X86_EFER_LMA;
+    if ((c->cr0 & AXVCPU_X86_CR0_PG) != 0 && (c->efer & AXVCPU_X86_EFER_LME) != 0)
+        c->efer |= AXVCPU_X86_EFER_LMA;
+    return 0;
+}
+
+/* SDM 3, 4.5: bit 63 with PCIDE asks for no flush, and is not kept. */
+static int axvcpu_i_x86_write_cr3(struct axvcpu_x86_control *c, uint64_t value)
+{
+    if ((c->cr4 & AXVCPU_X86_CR4_PCIDE) != 0)
+        value &= ~AXVCPU_X86_PTE_XD;
+    if ((c->efer & AXVCPU_X86_EFER_LMA) != 0 && (value & ~c->physical_mask) != 0)
+        return AXVCPU_I_X86_GP;
+    c->cr3 = value;
+    return 0;
+}
+
+/* SDM 3, 2.5, 4.1.2, 4.10.1; SDM 2, MOV to CR */
+static bool axvcpu_i_x86_cr4_ok(const struct axvcpu_x86_control *c, uint64_t value)
+{
+    bool lma = (c->efer & AXVCPU_X86_EFER_LMA) != 0;
+
+    if ((value & ~c->cr4_valid) != 0)
+        return false;
+    if (lma && ((value & AXVCPU_X86_CR4_PAE) == 0 || ((value ^ c->cr4) & AXVCPU_X86_CR4_LA57) != 0))
+        return false;
+    if ((value & ~c->cr4 & AXVCPU_X86_CR4_PCIDE) != 0 && (!lma || (c->cr3 & 0xfff) != 0))
+        return false;
+    return (value & AXVCPU_X86_CR4_CET) == 0 || (c->cr0 & AXVCPU_X86_CR0_WP) != 0;
+}
+
+AXVCPU_API int axvcpu_x86_write_cr(struct axvcpu_x86_control *c, uint32_t nr, uint64_t value)
+{
+    switch (nr) {
+    case 0: return axvcpu_i_x86_write_cr0(c, value);
+    case 3: return axvcpu_i_x86_write_cr3(c, value);
+    case 4:
+        if (!axvcpu_i_x86_cr4_ok(c, value))
+            return AXVCPU_I_X86_GP;
+        c->cr4 = value;
+        return 0;
+    case 8:
+        if (value > 15)
+            return AXVCPU_I_X86_GP;
+        c->cr8 = value;
+        return 0;
+    default: return AXVCPU_I_X86_UD_VECTOR;
+    }
+}
+
+/* SDM 3, 4.4.1: PAE paging outside long mode loads them when CR3 is written, and when paging bits change. */
+AXVCPU_API bool axvcpu_x86_needs_pdptes(const struct axvcpu_x86_control *c, uint32_t nr, uint64_t value)
+{
+    uint64_t cr0 = nr == 0 ? value : c->cr0, cr4 = nr == 4 ? value : c->cr4;
+    uint64_t cr4_bits = AXVCPU_X86_CR4_PAE | AXVCPU_X86_CR4_PSE | 0x80u | AXVCPU_X86_CR4_SMEP; /* PGE */
+    uint64_t cr0_bits = AXVCPU_X86_CR0_CD | AXVCPU_X86_CR0_NW | AXVCPU_X86_CR0_PG;
+
+    if ((cr0 & AXVCPU_X86_CR0_PG) == 0 || (cr4 & AXVCPU_X86_CR4_PAE) == 0 || (c->efer & AXVCPU_X86_EFER_LME) != 0)
+        return false;
+    return nr == 3 || ((cr0 ^ c->cr0) & cr0_bits) != 0 || ((cr4 ^ c->cr4) & cr4_bits) != 0;
+}
+
+AXVCPU_API bool axvcpu_x86_pdptes_valid(const uint64_t pdptes[4], uint64_t physical_mask)
+{
+    uint64_t reserved = ~physical_mask | 0x1e6u;
+    uint32_t i;
+
+    for (i = 0; i < 4; i++)
+        if ((pdptes[i] & AXVCPU_X86_PTE_P) != 0 && (pdptes[i] & reserved) != 0)
+            return false;
+    return true;
+}
+
+/* LMA is the CPU's: what is written there does not count. LME is fixed while paging is on (SDM 3, 4.1.2). */
+AXVCPU_API int axvcpu_x86_write_efer(struct axvcpu_x86_control *c, uint64_t value)
+{
+    const uint64_t lma = AXVCPU_X86_EFER_LMA;
+
+    if ((value & ~c->efer_valid) != 0)
+        return AXVCPU_I_X86_GP;
+    if ((c->cr0 & AXVCPU_X86_CR0_PG) != 0 && ((value ^ c->efer) & AXVCPU_X86_EFER_LME) != 0)
+        return AXVCPU_I_X86_GP;
+    c->efer = (value & ~lma) | (c->efer & lma);
+    return 0;
+}
+
+/* SDM 1, 13.3: parts that go together, and what they need. */
+struct axvcpu_i_x86_xcr0 { uint64_t together, needs; };
+static const struct axvcpu_i_x86_xcr0 axvcpu_i_x86_xcr0_rules[] = {
+    { 0x04, 0x02 },    /* AVX needs SSE */
+    { 0x18, 0 },       /* MPX: BNDREGS and BNDCSR */
+    { 0xe0, 0x06 },    /* AVX-512: all three, and AVX */
+    { 0x60000, 0 },    /* AMX: configuration and data */
+};
+
+AXVCPU_API int axvcpu_x86_write_xcr(struct axvcpu_x86_control *c, uint32_t nr, uint64_t value)
+{
+    size_t i;
+
+    if ((c->cr4 & AXVCPU_X86_CR4_OSXSAVE) == 0)
+        return AXVCPU_I_X86_UD_VECTOR;
+    if (c->cpl != 0 || nr != 0 || (value & 1) == 0 || (value & ~c->xcr0_valid) != 0)
+        return AXVCPU_I_X86_GP;
+    for (i = 0; i < sizeof(axvcpu_i_x86_xcr0_rules) / sizeof(axvcpu_i_x86_xcr0_rules[0]); i++) {
+        const struct axvcpu_i_x86_xcr0 *x = &axvcpu_i_x86_xcr0_rules[i];
+        uint64_t set = value & x->together;
+
+        if (set != 0 && (set != x->together || (value & x->needs) != x->needs))
+            return AXVCPU_I_X86_GP;
+    }
+    c->xcr0 = value;
+    return 0;
+}
+
+static uint64_t *axvcpu_i_x86_cr_of(struct axvcpu_x86_control *c, uint32_t nr)
+{
+    return nr == 0 ? &c->cr0 : nr == 3 ? &c->cr3 : nr == 4 ? &c->cr4 : nr == 8 ? &c->cr8 : NULL;
+}
+
+/* MOV has 8 bytes in 64-bit mode and 4 else, whatever the prefixes (SDM 2, MOV to CR). LMSW sets PE and
+   cannot clear it (SDM 2, LMSW). */
+AXVCPU_API int axvcpu_x86_do_cr(struct axvcpu_x86_control *c, struct axvcpu_x86_regs *r, const struct axvcpu_x86_cr *op,
+                             uint32_t bits)
+{
+    uint64_t *cr = axvcpu_i_x86_cr_of(c, op->nr), mask = bits == 64 ? UINT64_MAX : UINT32_MAX;
+    uint64_t *reg = &r->gpr[op->reg & 15u];
+
+    if (cr == NULL)
+        return AXVCPU_I_X86_UD_VECTOR;
+    switch (op->op) {
+    case AXVCPU_X86_CR_TO: return axvcpu_x86_write_cr(c, op->nr, *reg & mask);
+    case AXVCPU_X86_CR_FROM: *reg = *cr & mask; return 0;
+    case AXVCPU_X86_CR_CLTS: c->cr0 &= ~(uint64_t)AXVCPU_X86_CR0_TS; return 0;
+    case AXVCPU_X86_CR_LMSW: {
+        uint64_t word = op->memory ? op->source : *reg;
+
+        return axvcpu_i_x86_write_cr0(c, (c->cr0 & ~UINT64_C(0xe)) | (word & 0xf));
+    }
+    default:
+        if (op->memory) /* SMSW */
+            return AXVCPU_X86_ASK;
+        *reg = axvcpu_i_x86_merge(*reg, c->cr0, bits == 64 ? 8 : bits == 32 ? 4 : 2);
+        return 0;
+    }
+}
+
+/* SDM 3, 18.2: DR4 and DR5 are DR6 and DR7, or #UD with CR4.DE; DR7.GD makes any access #DB; the upper halves
+   of DR6 and DR7 are zero. */
+AXVCPU_API int axvcpu_x86_do_dr(const struct axvcpu_x86_control *c, uint32_t *nr, uint64_t dr7, bool write, uint64_t *value)
+{
+    if (*nr > 7 || ((*nr == 4 || *nr == 5) && (c->cr4 & 0x8u) != 0))
+        return AXVCPU_I_X86_UD_VECTOR;
+    if ((dr7 >> 13 & 1u) != 0)
+        return AXVCPU_I_X86_DB;
+    *nr = *nr == 4 || *nr == 5 ? *nr + 2 : *nr;
+    if (!write || *nr < 4)
+        return 0;
+    if (*value >> 32 != 0)
+        return AXVCPU_I_X86_GP;
+    *value = *nr == 6 ? (*value & ~UINT64_C(0x1000)) | 0xffff0ff0u : (*value & ~UINT64_C(0xd000)) | 0x400u;
+    return 0;
+}
+
+/* >>decode rules: MSRs (SDM 4, chapter 2; APM 2, appendix A). Sorted. */
+
+#define AXVCPU_I_X86_MSR(first, last, how, rule, shadow, value) \
+    { first, last, AXVCPU_X86_MSR_##how, AXVCPU_X86_MSR_##rule, shadow, value }
+static const struct axvcpu_x86_msr axvcpu_i_x86_msr_rows[] = {
+    AXVCPU_I_X86_MSR(0x00000000, 0x00000001, CONST, BITS, 0, 0), /* P5's machine check */
+    AXVCPU_I_X86_MSR(0x00000010, 0x00000010, BACKEND, BITS, 0, UINT64_MAX), /* time-stamp counter */
+    AXVCPU_I_X86_MSR(0x00000017, 0x00000017, READ, BITS, 0, 0), /* PLATFORM_ID */
+    AXVCPU_I_X86_MSR(0x0000001b, 0x0000001b, SHADOW, PHYSICAL, AXVCPU_X86_SHADOW_APIC_BASE, 0x900), /* APIC_BASE */
+    AXVCPU_I_X86_MSR(0x00000034, 0x00000034, READ, BITS, 0, 0), /* SMI_COUNT */
+    AXVCPU_I_X86_MSR(0x0000003a, 0x0000003a, READ, BITS, 0, 1), /* FEATURE_CONTROL: locked, no VMX */
+    AXVCPU_I_X86_MSR(0x0000003b, 0x0000003b, BACKEND, BITS, 0, UINT64_MAX), /* TSC_ADJUST */
+    AXVCPU_I_X86_MSR(0x00000079, 0x00000079, CONST, BITS, 0, 0), /* BIOS_UPDT_TRIG */
+    AXVCPU_I_X86_MSR(0x0000008b, 0x0000008b, CONST, BITS, 0, 0), /* BIOS_SIGN_ID */
+    AXVCPU_I_X86_MSR(0x000000ce, 0x000000ce, READ, BITS, 0, 0), /* PLATFORM_INFO */
+    AXVCPU_I_X86_MSR(0x000000fe, 0x000000fe, READ, BITS, 0, 0x508), /* MTRRCAP: 8 variable, fixed, WC */
+    AXVCPU_I_X86_MSR(0x00000140, 0x00000140, CONST, BITS, 0, 0), /* MISC_FEATURES_ENABLES */
+    AXVCPU_I_X86_MSR(0x00000174, 0x00000174, PASS, BITS, 0, UINT32_MAX), /* SYSENTER_CS */
+    AXVCPU_I_X86_MSR(0x00000175, 0x00000176, PASS, CANONICAL, 0, UINT64_MAX), /* SYSENTER_ESP, _EIP */
+    AXVCPU_I_X86_MSR(0x00000179, 0x00000179, READ, BITS, 0, 0), /* MCG_CAP: no banks */
+    AXVCPU_I_X86_MSR(0x0000017a, 0x0000017a, SHADOW, BITS, AXVCPU_X86_SHADOW_MCG_STATUS, 0x7), /* MCG_STATUS */
+    AXVCPU_I_X86_MSR(0x000001a0, 0x000001a0, SHADOW, BITS, AXVCPU_X86_SHADOW_MISC_ENABLE, 0x400001), /* MISC_ENABLE */
+    AXVCPU_I_X86_MSR(0x000001d9, 0x000001d9, SHADOW, BITS, AXVCPU_X86_SHADOWS, 0), /* DEBUGCTL: nothing in it */
+    AXVCPU_I_X86_MSR(0x00000200, 0x0000020f, SHADOW, MTRR, AXVCPU_X86_SHADOW_VARIABLE, 0xcff), /* PHYSBASE, PHYSMASK */
+    AXVCPU_I_X86_MSR(0x00000250, 0x00000250, SHADOW, MTRRS, AXVCPU_X86_SHADOW_FIXED, UINT64_MAX), /* FIX64K */
+    AXVCPU_I_X86_MSR(0x00000258, 0x00000259, SHADOW, MTRRS, AXVCPU_X86_SHADOW_FIXED + 1, UINT64_MAX), /* FIX16K */
+    AXVCPU_I_X86_MSR(0x00000268, 0x0000026f, SHADOW, MTRRS, AXVCPU_X86_SHADOW_FIXED + 3, UINT64_MAX), /* FIX4K */
+    AXVCPU_I_X86_MSR(0x00000277, 0x00000277, PASS, TYPES, 0, UINT64_MAX), /* PAT */
+    AXVCPU_I_X86_MSR(0x000002ff, 0x000002ff, SHADOW, MTRR, AXVCPU_X86_SHADOW_MTRR_DEFAULT, 0xcff), /* MTRR default */
+    AXVCPU_I_X86_MSR(0x00000480, 0x00000491, DENY, BITS, 0, 0), /* VMX's capabilities */
+    AXVCPU_I_X86_MSR(0xc0000080, 0xc0000080, OWN, BITS, 0, 0), /* EFER */
+    AXVCPU_I_X86_MSR(0xc0000081, 0xc0000081, PASS, BITS, 0, UINT64_MAX), /* STAR */
+    AXVCPU_I_X86_MSR(0xc0000082, 0xc0000083, PASS, CANONICAL, 0, UINT64_MAX), /* LSTAR, CSTAR */
+    AXVCPU_I_X86_MSR(0xc0000084, 0xc0000084, PASS, BITS, 0, UINT32_MAX), /* SFMASK */
+    AXVCPU_I_X86_MSR(0xc0000100, 0xc0000102, PASS, CANONICAL, 0, UINT64_MAX), /* FS, GS, kernel GS base */
+    AXVCPU_I_X86_MSR(0xc0000103, 0xc0000103, SHADOW, BITS, AXVCPU_X86_SHADOW_TSC_AUX, UINT32_MAX), /* TSC_AUX */
+    AXVCPU_I_X86_MSR(0xc0010010, 0xc0010010, CONST, BITS, 0, 0), /* SYSCFG */
+    AXVCPU_I_X86_MSR(0xc0010015, 0xc0010015, SHADOW, BITS, AXVCPU_X86_SHADOW_HWCR, 0x1000000), /* HWCR: the TSC counts in P0 */
+    AXVCPU_I_X86_MSR(0xc001001f, 0xc001001f, CONST, BITS, 0, 0), /* NB_CFG */
+    AXVCPU_I_X86_MSR(0xc0010114, 0xc0010114, READ, BITS, 0, 0x18), /* VM_CR: no SVM, locked */
+    AXVCPU_I_X86_MSR(0xc0010117, 0xc0010117, DENY, BITS, 0, 0), /* VM_HSAVE_PA */
+    AXVCPU_I_X86_MSR(0xc0011029, 0xc0011029, CONST, BITS, 0, 2), /* DE_CFG: LFENCE serializes */
+};
+#define AXVCPU_I_X86_MSRS (sizeof(axvcpu_i_x86_msr_rows) / sizeof(axvcpu_i_x86_msr_rows[0]))
+
+AXVCPU_API const struct axvcpu_x86_msr *axvcpu_x86_msr_find(uint32_t msr)
+{
+    size_t low = 0, high = AXVCPU_I_X86_MSRS;
+
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+
+        if (msr > axvcpu_i_x86_msr_rows[middle].last)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < AXVCPU_I_X86_MSRS && msr >= axvcpu_i_x86_msr_rows[low].first ? &axvcpu_i_x86_msr_rows[low] : NULL;
+}
+
+AXVCPU_API int axvcpu_x86_read_msr(const struct axvcpu_x86_control *c, uint32_t msr, uint64_t *value)
+{
+    const struct axvcpu_x86_msr *m = axvcpu_x86_msr_find(msr);
+
+    *value = 0;
+    if (m == NULL)
+        return AXVCPU_X86_ASK;
+    switch (m->how) {
+    case AXVCPU_X86_MSR_SHADOW: *value = m->shadow < AXVCPU_X86_SHADOWS ? c->shadow[m->shadow + (msr - m->first)] : 0; return 0;
+    case AXVCPU_X86_MSR_CONST:
+    case AXVCPU_X86_MSR_READ: *value = m->value; return 0;
+    case AXVCPU_X86_MSR_OWN: *value = c->efer; return 0;
+    case AXVCPU_X86_MSR_DENY: return AXVCPU_I_X86_GP;
+    default: return AXVCPU_X86_HARDWARE;
+    }
+}
+
+/* UC, WC, WT, WP, WB; UC- only in PAT (SDM 3, table 12-8 and 12.12.2). */
+static bool axvcpu_i_x86_types(uint64_t value, uint32_t known)
+{
+    uint32_t i;
+
+    for (i = 0; i < 8; i++, value >>= 8)
+        if ((value & 0xff) > 7 || (known >> (value & 0xff) & 1u) == 0)
+            return false;
+    return true;
+}
+#define AXVCPU_I_X86_MTRR_TYPES 0x73u /* 0, 1, 4, 5, 6 */
+
+static bool axvcpu_i_x86_msr_ok(const struct axvcpu_x86_control *c, const struct axvcpu_x86_msr *m, uint32_t msr, uint64_t value)
+{
+    uint64_t address = c->physical_mask & ~UINT64_C(0xfff);
+
+    switch (m->rule) {
+    case AXVCPU_X86_MSR_CANONICAL: return axvcpu_i_x86_canonical(value, c->cr4);
+    case AXVCPU_X86_MSR_TYPES: return axvcpu_i_x86_types(value, 0xf3);
+    case AXVCPU_X86_MSR_MTRRS: return axvcpu_i_x86_types(value, AXVCPU_I_X86_MTRR_TYPES);
+    case AXVCPU_X86_MSR_MTRR: /* a mask has a valid bit and no type; the default has two bits and no address */
+        if (msr == 0x2ff)
+            return (value & ~UINT64_C(0xcff)) == 0 && axvcpu_i_x86_types(value & 0xff, AXVCPU_I_X86_MTRR_TYPES);
+        if ((msr & 1u) != 0)
+            return (value & ~(address | 0x800u)) == 0;
+        return (value & ~(address | 0xffu)) == 0 && axvcpu_i_x86_types(value & 0xff, AXVCPU_I_X86_MTRR_TYPES);
+    case AXVCPU_X86_MSR_PHYSICAL: return (value & ~(address | m->value)) == 0;
+    default: return (value & ~m->value) == 0;
+    }
+}
+
+AXVCPU_API int axvcpu_x86_write_msr(struct axvcpu_x86_control *c, uint32_t msr, uint64_t value)
+{
+    const struct axvcpu_x86_msr *m = axvcpu_x86_msr_find(msr);
+
+    if (m == NULL)
+        return AXVCPU_X86_ASK;
+    switch (m->how) {
+    case AXVCPU_X86_MSR_CONST: return 0;
+    case AXVCPU_X86_MSR_OWN: return axvcpu_x86_write_efer(c, value);
+    case AXVCPU_X86_MSR_READ:
+    case AXVCPU_X86_MSR_DENY: return AXVCPU_I_X86_GP;
+    default: break;
+    }
+    if (!axvcpu_i_x86_msr_ok(c, m, msr, value))
+        return AXVCPU_I_X86_GP;
+    if (m->how != AXVCPU_X86_MSR_SHADOW)
+        return AXVCPU_X86_HARDWARE;
+    if (m->shadow < AXVCPU_X86_SHADOWS)
+        c->shadow[m->shadow + (msr - m->first)] = value;
+    return 0;
+}
+
+/* >>decode rules: bitmaps */
+
+static void axvcpu_i_x86_bit_set(uint8_t *map, uint32_t bit, bool on)
+{
+    uint8_t mask = (uint8_t)(1u << (bit & 7u));
+
+    map[bit >> 3] = (uint8_t)(on ? map[bit >> 3] | mask : map[bit >> 3] & ~mask);
+}
+
+/* VMX (SDM 3, 25.6.9): reads of the low and the high MSRs, then writes. SVM (APM 2, 15.11): three ranges, two
+   bits each. The first bit of `msr`, and how far the write's is from the read's. */
+static bool axvcpu_i_x86_msr_bit(bool svm, uint32_t msr, uint32_t *bit, uint32_t *write)
+{
+    static const uint32_t base[] = { 0, 0xc0000000, 0xc0010000 };
+    uint32_t i;
+
+    for (i = 0; i < (svm ? 3u : 2u); i++) {
+        if (msr - base[i] >= 0x2000)
+            continue;
+        *bit = i * (svm ? 0x800u : 0x400u) * 8 + (msr - base[i]) * (svm ? 2u : 1u);
+        *write = svm ? 1 : 0x800u * 8;
+        return true;
+    }
+    return false;
+}
+
+AXVCPU_API bool axvcpu_x86_msr_map_set(uint8_t *map, bool svm, uint32_t msr, bool read_exits, bool write_exits)
+{
+    uint32_t bit, write;
+
+    if (!axvcpu_i_x86_msr_bit(svm, msr, &bit, &write))
+        return false;
+    axvcpu_i_x86_bit_set(map, bit, read_exits);
+    axvcpu_i_x86_bit_set(map, bit + write, write_exits);
+    return true;
+}
+
+AXVCPU_API bool axvcpu_x86_msr_map_exits(const uint8_t *map, bool svm, uint32_t msr, bool write)
+{
+    uint32_t bit, far;
+
+    if (!axvcpu_i_x86_msr_bit(svm, msr, &bit, &far))
+        return true;
+    bit += write ? far : 0;
+    return (map[bit >> 3] >> (bit & 7u) & 1u) != 0;
+}
+
+AXVCPU_API void axvcpu_x86_msr_map(uint8_t *map, bool svm)
+{
+    uint32_t msr;
+    size_t i;
+
+    AXVCPU_MEMSET(map, 0xff, svm ? AXVCPU_X86_MSR_MAP_SVM : AXVCPU_X86_MSR_MAP_VMX);
+    for (i = 0; i < AXVCPU_I_X86_MSRS; i++)
+        for (msr = axvcpu_i_x86_msr_rows[i].first; msr <= axvcpu_i_x86_msr_rows[i].last; msr++)
+            if (axvcpu_i_x86_msr_rows[i].how == AXVCPU_X86_MSR_PASS)
+                (void)axvcpu_x86_msr_map_set(map, svm, msr, false, false);
+}
+
+AXVCPU_API void axvcpu_x86_io_map(uint8_t *map)
+{
+    AXVCPU_MEMSET(map, 0xff, AXVCPU_X86_IO_MAP);
+}
+
+/* SVM looks at bits beyond 0xffff for an access that begins below it (APM 2, 15.10.1): they stay. */
+AXVCPU_API void axvcpu_x86_io_map_set(uint8_t *map, uint32_t port, uint32_t count, bool exits)
+{
+    for (; count != 0 && port < 0x10000; port++, count--)
+        axvcpu_i_x86_bit_set(map, port, exits);
+}
+
+AXVCPU_API bool axvcpu_x86_io_map_exits(const uint8_t *map, uint32_t port, uint32_t width)
+{
+    bool exits = false;
+    uint32_t i;
+
+    for (i = port; i < port + width; i++)
+        exits = exits || i >= 0x10000 || (map[i >> 3] >> (i & 7u) & 1u) != 0;
+    return exits;
+}
+
+/* >>decode events */
+
+AXVCPU_API struct axvcpu_x86_event axvcpu_x86_exception(uint32_t vector, uint32_t error)
+{
+    struct axvcpu_x86_event e = { AXVCPU_X86_EVENT(EXCEPTION, vector & 31u), 0, 0 };
+
+    if ((AXVCPU_I_X86_WITH_ERROR >> (vector & 31u) & 1u) != 0) {
+        e.info |= AXVCPU_X86_EVENT_ERROR;
+        e.error = error;
+    }
+    return e;
+}
+
+AXVCPU_API struct axvcpu_x86_event axvcpu_x86_again(const struct axvcpu_x86_left *l, bool svm)
+{
+    struct axvcpu_x86_event e = l->under_way;
+    uint32_t type = AXVCPU_X86_EVENT_TYPE(e.info), vector = e.info & AXVCPU_X86_EVENT_VECTOR;
+
+    /* SVM calls INT3 and INTO exceptions */
+    if (svm && (type == AXVCPU_X86_EVENT_SOFTWARE || (type == AXVCPU_X86_EVENT_EXCEPTION && (vector == 3 || vector == 4))))
+        e.info = 0;
+    return e;
+}
+
+/* Benign, contributory, page faults, double fault: SDM 3, table 6-4. */
+static uint32_t axvcpu_i_x86_class(const struct axvcpu_x86_event *e)
+{
+    uint32_t vector = e->info & AXVCPU_X86_EVENT_VECTOR;
+    const uint32_t contributory = 1u << 0 | 1u << 10 | 1u << 11 | 1u << 12 | 1u << 13 | 1u << 21, faults = 1u << 14 | 1u << 20;
+
+    if (AXVCPU_X86_EVENT_TYPE(e->info) != AXVCPU_X86_EVENT_EXCEPTION || vector > 31)
+        return 0;
+    return vector == 8 ? 3 : (faults >> vector & 1u) != 0 ? 2 : contributory >> vector & 1u;
+}
+
+AXVCPU_API struct axvcpu_x86_event axvcpu_x86_combine(struct axvcpu_x86_event first, struct axvcpu_x86_event second)
+{
+    /* SDM 3, table 6-5: 0 the second, 1 a double fault, 2 shutdown */
+    static const uint8_t table[4][4] = { { 0, 0, 0, 0 }, { 0, 1, 0, 0 }, { 0, 1, 1, 0 }, { 0, 2, 2, 0 } };
+    struct axvcpu_x86_event none = { 0, 0, 0 };
+
+    if (first.info == 0)
+        return second;
+    switch (table[axvcpu_i_x86_class(&first)][axvcpu_i_x86_class(&second)]) {
+    case 0: return second;
+    case 1: return axvcpu_x86_exception(8, 0);
+    default: return none;
+    }
+}
+
+static bool axvcpu_i_x86_takes_interrupt(const struct axvcpu_x86_events *e)
+{
+    return (e->rflags & AXVCPU_X86_FLAG_IF) != 0 && !e->shadow;
+}
+
+static bool axvcpu_i_x86_held_back(const struct axvcpu_x86_events *e)
+{
+    return e->vector < 0 || (e->tpr != 0 && (uint32_t)e->vector >> 4 <= e->tpr);
+}
+
+/* An exception goes before all. What it interrupts is lost if that was the guest's doing (or becomes a double
+   fault); an interrupt or NMI has to come again. */
+static uint32_t axvcpu_i_x86_choose_exception(const struct axvcpu_x86_events *e, struct axvcpu_x86_decision *d)
+{
+    uint32_t type = AXVCPU_X86_EVENT_TYPE(e->again.info);
+
+    d->inject = axvcpu_x86_combine(e->again, e->exception);
+    if (e->again.info != 0 && (type == AXVCPU_X86_EVENT_INTERRUPT || type == AXVCPU_X86_EVENT_NMI))
+        d->put_back = e->again;
+    return d->inject.info == 0 ? AXVCPU_X86_TOOK_SHUTDOWN : AXVCPU_X86_TOOK_EXCEPTION;
+}
+
+/* Then what was under way, NMI, interrupts (SDM 3, table 6-2). */
+static uint32_t axvcpu_i_x86_choose(const struct axvcpu_x86_events *e, struct axvcpu_x86_decision *d)
+{
+    if (e->exception.info != 0)
+        return axvcpu_i_x86_choose_exception(e, d);
+    d->inject = e->again;
+    if (e->again.info != 0)
+        return AXVCPU_X86_TOOK_AGAIN;
+    if (e->nmi && !e->nmi_blocked && !e->shadow) {
+        d->inject.info = AXVCPU_X86_EVENT(NMI, 2);
+        return AXVCPU_X86_TOOK_NMI;
+    }
+    if (axvcpu_i_x86_held_back(e) || !axvcpu_i_x86_takes_interrupt(e))
+        return AXVCPU_X86_TOOK_NOTHING;
+    d->inject.info = AXVCPU_X86_EVENT(INTERRUPT, e->vector & 0xff);
+    return AXVCPU_X86_TOOK_INTERRUPT;
+}
+
+/* A vector that the task priority holds back waits for CR8, not for a window. */
+AXVCPU_API void axvcpu_x86_decide(const struct axvcpu_x86_events *e, struct axvcpu_x86_decision *d)
+{
+    AXVCPU_MEMSET(d, 0, sizeof(*d));
+    d->taken = axvcpu_i_x86_choose(e, d);
+    d->window = d->taken == AXVCPU_X86_TOOK_INTERRUPT ? e->more : !axvcpu_i_x86_held_back(e);
+    d->nmi_window = e->nmi && d->taken != AXVCPU_X86_TOOK_NMI;
+}
+
 #if AXVCPU_I_ARCH == AXVCPU_I_ARCH_X86
 
 /* >>registers */
@@ -2093,20 +2878,77 @@ static int axvcpu_i_x86_reserve(int vm)
     return AXVCPU_I_KVM(vm, KVM_SET_TSS_ADDR, (void *)(uintptr_t)(identity + 0x1000), "it comes before the first vCPU");
 }
 
-static int axvcpu_i_x86_irqchip(int vm, const struct axvm_arch_desc *desc)
+static int axvcpu_i_x86_split(int vm)
 {
-    static const char before[] = "it comes before the first vCPU, and once; leave irqchip 0 for a VM that has one";
-    struct kvm_pit_config pit;
-    int err = AXVCPU_OK;
+    struct kvm_enable_cap cap;
 
-    if (desc->irqchip == AXVM_X86_IRQCHIP_SPLIT)
-        return AXVCPU_I_KVM_ENABLE(vm, KVM_CAP_SPLIT_IRQCHIP, 24, before);
-    if (desc->irqchip == AXVM_X86_IRQCHIP_FULL)
-        err = AXVCPU_I_KVM(vm, KVM_CREATE_IRQCHIP, NULL, before);
-    if (err != 0 || !desc->pit)
-        return err;
+    AXVCPU_MEMSET(&cap, 0, sizeof(cap));
+    cap.cap = KVM_CAP_SPLIT_IRQCHIP;
+    cap.args[0] = 24; /* pins of the IOAPIC that is not there */
+    return axvcpu_i_kvm_ioctl(vm, KVM_ENABLE_CAP, &cap);
+}
+
+static int axvcpu_i_x86_full(int vm)
+{
+    return axvcpu_i_kvm_ioctl(vm, KVM_CREATE_IRQCHIP, NULL);
+}
+
+static int axvcpu_i_x86_pit(int vm)
+{
+    struct kvm_pit_config pit;
+
     AXVCPU_MEMSET(&pit, 0, sizeof(pit));
-    return AXVCPU_I_KVM(vm, KVM_CREATE_PIT2, &pit, "it needs AXVM_X86_IRQCHIP_FULL");
+    return axvcpu_i_kvm_ioctl(vm, KVM_CREATE_PIT2, &pit);
+}
+
+/* What is to be created, in this order. A VM of the caller's may have it already. */
+static const struct axvcpu_i_x86_chip {
+    bool split, full, pit; /* with which it is created */
+    uint32_t capability;
+    int (*create)(int vm);
+    const char *call, *missing;
+} axvcpu_i_x86_chips[] = {
+    { true, false, false, KVM_CAP_SPLIT_IRQCHIP, axvcpu_i_x86_split, "KVM_ENABLE_CAP of KVM_CAP_SPLIT_IRQCHIP",
+      "KVM_CAP_SPLIT_IRQCHIP is missing; use Linux 4.4 or newer, or AXVM_X86_IRQCHIP_FULL" },
+    { false, true, false, KVM_CAP_IRQCHIP, axvcpu_i_x86_full, "KVM_CREATE_IRQCHIP",
+      "KVM_CAP_IRQCHIP is missing; use AXVM_X86_IRQCHIP_NONE" },
+    { false, false, true, KVM_CAP_PIT2, axvcpu_i_x86_pit, "KVM_CREATE_PIT2",
+      "KVM_CAP_PIT2 is missing; do without pit" },
+};
+
+/* EEXIST is also what the split controller says to a VM with vCPUs and no controller. The line is none that
+   could be there. */
+static bool axvcpu_i_x86_has_irqchip(int vm)
+{
+    struct kvm_irq_level irq;
+
+    AXVCPU_MEMSET(&irq, 0, sizeof(irq));
+    irq.irq = UINT32_MAX;
+    return errno == EEXIST && axvcpu_i_kvm_ioctl(vm, KVM_IRQ_LINE, &irq) >= 0;
+}
+
+static int axvcpu_i_x86_irqchip(const struct axvcpu_kvm_vm *vm, const struct axvm_arch_desc *desc)
+{
+    size_t i;
+    int code;
+
+    for (i = 0; i < sizeof(axvcpu_i_x86_chips) / sizeof(axvcpu_i_x86_chips[0]); i++) {
+        const struct axvcpu_i_x86_chip *chip = &axvcpu_i_x86_chips[i];
+
+        if (!(chip->split && desc->irqchip == AXVM_X86_IRQCHIP_SPLIT) &&
+            !(chip->full && desc->irqchip == AXVM_X86_IRQCHIP_FULL) && !(chip->pit && desc->pit))
+            continue;
+        if (axvcpu_i_kvm_has(vm->fd, chip->capability) <= 0)
+            return axvcpu_i_kvm_say(AXVCPU_ENOSUPPORT, chip->missing);
+        if (chip->create(vm->fd) >= 0)
+            continue;
+        code = errno;
+        if (vm->adopted && axvcpu_i_x86_has_irqchip(vm->fd))
+            continue;
+        errno = code;
+        return axvcpu_i_kvm_refused(chip->call, "it comes before the first vCPU, and once");
+    }
+    return AXVCPU_OK;
 }
 
 /* MSRs that the kernel does not know, refuses, or was told to hand over exit (api.rst: 7.21 and 4.97). */
@@ -2145,6 +2987,8 @@ static int axvcpu_i_kvm_init_vm(struct axvm_arch *vm, const struct axvm_arch_des
     if (desc->irqchip > AXVM_X86_IRQCHIP_FULL || (desc->cpuid == NULL) != (desc->cpuid_count == 0) ||
         (desc->msrs == NULL) != (desc->msrs_count == 0))
         return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_init: no such irqchip, or a table without its count");
+    if (desc->pit && desc->irqchip != AXVM_X86_IRQCHIP_FULL)
+        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_init: pit needs AXVM_X86_IRQCHIP_FULL");
     vm->cpuid = desc->cpuid;
     vm->cpuid_count = desc->cpuid_count;
     vm->own_apic = desc->own_apic;
@@ -2152,7 +2996,7 @@ static int axvcpu_i_kvm_init_vm(struct axvm_arch *vm, const struct axvm_arch_des
     if (!vm->kvm.adopted)
         err = axvcpu_i_x86_reserve(fd);
     if (err == 0)
-        err = axvcpu_i_x86_irqchip(fd, desc);
+        err = axvcpu_i_x86_irqchip(&vm->kvm, desc);
     if (err == 0)
         err = axvcpu_i_x86_msr_exits(fd, desc);
     if (err == 0 && calls > 0)
@@ -2252,7 +3096,7 @@ static const uint32_t axvcpu_i_x86_msrs[] = {
     0x048, 0x1a0, 0x1d9, 0xda0, 0x6e0, /* SPEC_CTRL, MISC_ENABLE, DEBUGCTL, XSS, TSC_DEADLINE */
     0x11, 0x12, 0x4b564d00, 0x4b564d01, 0x4b564d02, 0x4b564d03, 0x4b564d04, /* KVM's clock, faults, steal time, EOI */
 };
-#define AXVCPU_I_X86_MSRS (sizeof(axvcpu_i_x86_msrs) / sizeof(axvcpu_i_x86_msrs[0]))
+#define AXVCPU_I_X86_MSRS (sizeof(axvcpu_i_x86_msr_rows) / sizeof(axvcpu_i_x86_msr_rows[0]))
 
 /* struct kvm_msrs with its entries. */
 struct axvcpu_i_x86_msr_list {
@@ -2275,13 +3119,13 @@ struct axvcpu_i_x86_origin {
 /* In the order of restoring: the local APIC before the MSRs, or its deadline timer dies; XCR0 before the
    state that it governs. Absent where the kernel has no such thing. */
 struct axvcpu_i_x86_part {
-    const char *name;
-    unsigned long get, set;
+    const char *name[2]; /* of get and set */
+    unsigned long request[2];
     uint32_t offset;
     int capability; /* 0: always there; -1: with an in-kernel local APIC */
 };
 #define AXVCPU_I_X86_PART(NAME, member, capability)                                                        \
-    { "KVM_GET/SET_" #NAME, KVM_GET_##NAME, KVM_SET_##NAME,                                               \
+    { { "KVM_GET_" #NAME, "KVM_SET_" #NAME }, { KVM_GET_##NAME, KVM_SET_##NAME },                         \
       (uint32_t)offsetof(struct axvcpu_i_x86_origin, member), capability }
 static const struct axvcpu_i_x86_part axvcpu_i_x86_parts[] = {
     AXVCPU_I_X86_PART(SREGS, sregs, 0),
@@ -2351,8 +3195,8 @@ static int axvcpu_i_x86_move_state(struct axvcpu *v, bool restore)
         char *at = (char *)v->arch.origin + part->offset;
 
         if (axvcpu_i_x86_has_part(v, part) &&
-            axvcpu_i_kvm_ioctl(v->arch.kvm.fd, restore ? part->set : part->get, at) < 0)
-            return axvcpu_i_kvm_refused(part->name, NULL);
+            axvcpu_i_kvm_ioctl(v->arch.kvm.fd, part->request[restore], at) < 0)
+            return axvcpu_i_kvm_refused(part->name[restore], NULL);
     }
     return AXVCPU_OK;
 }

@@ -24,8 +24,7 @@ static const struct program {
     {"build/bench/host-same", "minimal", true}, {"build/bench/host-other", "minimal", true},
     {"build/bench/vm", "minimal", true},        {"build/bench/hand", "minimal", true},
     {"build/bench/scale", "minimal", true},     {"build/bench/threads", "minimal", false},
-    {"build/bench/kvm-axvcpu", "x86-kvm", true}, {"build/bench/kvm-ioctl", "x86-kvm", true},
-    {"build/bench/kvm-ioctls", "x86-kvm", false},
+    {"build/bench/kvm", "x86-kvm", true},
 };
 enum { PROGRAMS = sizeof programs / sizeof programs[0] };
 

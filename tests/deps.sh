@@ -55,6 +55,12 @@ x86      qemu-system-x86_64                               qemu-system-x86
 x86      bochs                                            bochs
 x86      /usr/share/bochs/BIOS-bochs-latest               bochsbios
 x86      /usr/share/vgabios/vgabios.bin                   vgabios
+static   clang-tidy                                       clang-tidy
+static   cppcheck                                         cppcheck
+static   aarch64-linux-gnu-gcc                            gcc-aarch64-linux-gnu
+static   /usr/aarch64-linux-gnu/include/stdio.h           libc6-dev-arm64-cross
+static   riscv64-linux-gnu-gcc                            gcc-riscv64-linux-gnu
+static   /usr/riscv64-linux-gnu/include/stdio.h           libc6-dev-riscv64-cross
 fuzz     clang                                            clang
 fuzz     /usr/lib/llvm-*/lib/clang/*/lib/*/libclang_rt.*  libclang-rt-dev
 '
