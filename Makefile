@@ -123,6 +123,7 @@ $(call suite,arm64)                           ## guests on bare AArch64
 $(call suite,riscv)                           ## guests on bare RISC-V
 $(call suite,x86)                             ## guests on bare x86-64
 $(call suite,static)                          ## static analysis
+$(call suite,mutants)                         ## faults that the tests must find, twenty of them
 $(call suite,fuzz)                            ## hostile input
 
 test-%:

@@ -55,6 +55,11 @@ x86      qemu-system-x86_64                               qemu-system-x86
 x86      bochs                                            bochs
 x86      /usr/share/bochs/BIOS-bochs-latest               bochsbios
 x86      /usr/share/vgabios/vgabios.bin                   vgabios
+mutants  gcc                                              gcc
+mutants  qemu-system-aarch64                              qemu-system-arm
+mutants  aarch64-linux-gnu-gcc                            gcc-aarch64-linux-gnu
+mutants  qemu-system-riscv64                              qemu-system-misc
+mutants  riscv64-linux-gnu-gcc                            gcc-riscv64-linux-gnu
 static   clang-tidy                                       clang-tidy
 static   cppcheck                                         cppcheck
 static   aarch64-linux-gnu-gcc                            gcc-aarch64-linux-gnu
