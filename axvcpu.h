@@ -3893,8 +3893,9 @@ AXVCPU_I_C_BEGIN
 
 /* What the architecture adds, in its own >>kvm. */
 
-/* The VM has its descriptors: what must come before its vCPUs. */
+/* The VM has its descriptors: what must come before its vCPUs. fini undoes it, also half of it. */
 static int axvcpu_i_kvm_init_vm(struct axvm_arch *, const struct axvm_arch_desc *);
+static void axvcpu_i_kvm_fini_vm(struct axvm_arch *);
 /* KVM_CREATE_VM's argument, and the caller's own VM or 0. */
 static unsigned long axvcpu_i_kvm_machine(const struct axvm_arch_desc *, int *adopt);
 /* A vCPU without axvm: the place for its VM, and how that is wanted. */
@@ -4026,6 +4027,7 @@ static int axvcpu_i_kvm_open(int *sys)
 
 static void axvcpu_i_kvm_close_vm(struct axvm_arch *vm)
 {
+    axvcpu_i_kvm_fini_vm(vm);
     if (!vm->kvm.adopted)
         (void)close(vm->kvm.fd);
     (void)close(vm->kvm.sys);
@@ -4090,6 +4092,7 @@ static int axvcpu_i_kvm_open_vcpu(struct axvcpu_kvm *k, uint32_t id)
     if (k->fd < 0)
         return axvcpu_i_kvm_refused("KVM_CREATE_VCPU",
                                     errno == EEXIST ? "a KVM vCPU lives as long as its VM: use axvcpu_reset, or a new VM" :
+                                    errno == EBUSY  ? "the VM's GIC is initialised: its vCPUs come before" :
                                                       "see KVM_CAP_MAX_VCPUS and KVM_CAP_MAX_VCPU_ID");
     err = axvcpu_i_kvm_map_run(k);
     if (err != 0)
@@ -4331,6 +4334,57 @@ AXVCPU_I_UNUSED static int axvcpu_i_kvm_drain(struct axvcpu *v)
     return axvcpu_i_kvm_say(AXVCPU_EIO, "KVM_RUN: the guest's instruction does not end");
 }
 
+/* >>kvm registers one at a time (api.rst: KVM_GET_ONE_REG), which AArch64 and RISC-V have */
+
+AXVCPU_I_COLD static int axvcpu_i_kvm_no_reg(const char *call, bool set)
+{
+    int code = errno, err = axvcpu_i_kvm_refused(call, "this vCPU has no such register (KVM_GET_REG_LIST has those "
+                                                       "that it has), or not with this value");
+
+    return code != EINVAL ? err : set ? AXVCPU_EINVAL : AXVCPU_ENOSUPPORT;
+}
+
+AXVCPU_I_UNUSED static int axvcpu_i_kvm_get_one(struct axvcpu *v, uint64_t id, uint64_t *value)
+{
+    struct kvm_one_reg reg;
+
+    *value = 0; /* some are narrower */
+    reg.id = id;
+    reg.addr = (uint64_t)(uintptr_t)value;
+    if (AXVCPU_I_LIKELY(axvcpu_i_kvm_ioctl(axvcpu_arch(v)->kvm.fd, KVM_GET_ONE_REG, &reg) >= 0))
+        return AXVCPU_OK;
+    return axvcpu_i_kvm_no_reg("KVM_GET_ONE_REG", false);
+}
+
+AXVCPU_I_UNUSED static int axvcpu_i_kvm_set_one(struct axvcpu *v, uint64_t id, uint64_t value)
+{
+    struct kvm_one_reg reg;
+
+    reg.id = id;
+    reg.addr = (uint64_t)(uintptr_t)&value;
+    if (AXVCPU_I_LIKELY(axvcpu_i_kvm_ioctl(axvcpu_arch(v)->kvm.fd, KVM_SET_ONE_REG, &reg) >= 0))
+        return AXVCPU_OK;
+    return axvcpu_i_kvm_no_reg("KVM_SET_ONE_REG", true);
+}
+
+/* The open access is undone: the kernel finishes it, and the registers (the general ones and the PC, `count`
+   of them, `step` apart in the kernel's numbers) get back what they were. */
+AXVCPU_I_UNUSED static int axvcpu_i_kvm_rewind(struct axvcpu *v, uint64_t first, uint64_t step, uint32_t count)
+{
+    uint64_t saved[40];
+    uint32_t i;
+    int err = AXVCPU_OK;
+
+    AXVCPU_ASSERT(count <= sizeof(saved) / sizeof(saved[0]));
+    for (i = 0; i < count && err == 0; i++)
+        err = axvcpu_i_kvm_get_one(v, first + step * i, &saved[i]);
+    if (err == 0)
+        err = axvcpu_i_kvm_drain(v);
+    for (i = 0; i < count && err == 0; i++)
+        err = axvcpu_i_kvm_set_one(v, first + step * i, saved[i]);
+    return err;
+}
+
 /* >>kvm exits that every architecture has */
 
 /* axvcpu_await, without what the kernel knows better: it extends and merges, and finds the register.
@@ -4503,6 +4557,7 @@ AXVCPU_API uint32_t axvm_leaf_vmid(const struct axvm *vm)
     return 0;
 }
 
+#ifndef AXVCPU_I_KVM_OWN_IRQ_LINE
 AXVCPU_API int axvm_leaf_irq_line(struct axvm *vm, uint32_t line, bool level)
 {
     struct kvm_irq_level irq;
@@ -4514,6 +4569,7 @@ AXVCPU_API int axvm_leaf_irq_line(struct axvm *vm, uint32_t line, bool level)
     irq.level = level;
     return AXVCPU_I_KVM(vm->arch.kvm.fd, KVM_IRQ_LINE, &irq, "lines need the full controller, not the split one");
 }
+#endif
 
 /* >>kvm descriptors for the user */
 
@@ -4537,6 +4593,10 @@ AXVCPU_API struct kvm_run *axvcpu_kvm_run(const struct axvcpu *v)
     return axvcpu_i_is_vcpu(v) ? v->arch.kvm.run : NULL;
 }
 
+#ifndef AXVCPU_I_KVM_GSI
+#define AXVCPU_I_KVM_GSI(line) (line)
+#endif
+
 AXVCPU_API int axvm_irq_fd(struct axvm *vm, uint32_t line, int eventfd, bool on)
 {
     struct kvm_irqfd irq;
@@ -4547,7 +4607,7 @@ AXVCPU_API int axvm_irq_fd(struct axvm *vm, uint32_t line, int eventfd, bool on)
         return axvcpu_i_kvm_say(AXVCPU_ENOSUPPORT, "axvm_irq_fd: this VM's interrupt controller is not in the kernel");
     AXVCPU_MEMSET(&irq, 0, sizeof(irq));
     irq.fd = (uint32_t)eventfd;
-    irq.gsi = line;
+    irq.gsi = AXVCPU_I_KVM_GSI(line);
     irq.flags = on ? 0 : KVM_IRQFD_FLAG_DEASSIGN;
     return AXVCPU_I_KVM(vm->arch.kvm.fd, KVM_IRQFD, &irq, "it must be an eventfd, and may be on one line once");
 }

@@ -280,9 +280,6 @@ struct axvm_arch_desc {
 #endif
 };
 
-#if defined(AXVCPU_KVM)
-#error "axvcpu_arch_arm64.h: the KVM backend is not there yet; define AXVCPU_ARCH_FAKE, or bring a backend by AXVCPU_ARCH_HEADER"
-#endif
 #ifndef AXVCPU_KVM
 /* The bare-metal backend: the host is at EL2 without E2H, with an identity or other mapping of its own.
 
@@ -505,7 +502,63 @@ AXVCPU_I_INLINE int axvcpu_leaf_run(struct axvcpu *v, struct axvcpu_exit *x)
     return err;
 }
 
-#endif /* bare metal */
+#else /* KVM */
+
+/* >>kvm: the hosted backend. What the kernel keeps for itself stands in axvcpu.h's table of exits. A register
+   costs an ioctl, in either direction; so an exit that shows some (HYPERCALL: six arguments) costs as many.
+
+   The GIC (api.rst: KVM_CREATE_DEVICE; devices/arm-vgic*.rst) is made by axvm_init, before the vCPUs, and
+   initialised by the first set-up, after all of them. Without one a guest has the interrupt input of its CPU,
+   high as long as any line of the vCPU is; the distributor and CPU interface are devices of yours.
+
+   Injection with a distributor in sight follows it: an edge is a pulse of that line, to whom the guest has
+   routed it. Interrupts 0-15 are the guest's own to send. */
+
+#define AXVCPU_LEAF_NAME "AArch64 KVM"
+#define AXVM_LEAF_STARTS_CPUS(vm) (!(vm)->arch.calls_exit) /* the kernel's PSCI does */
+#define AXVCPU_I_KVM_GSI(line) ((line) - 32) /* interrupt routing counts shared interrupts */
+#define AXVCPU_I_KVM_OWN_IRQ_LINE
+
+struct axvm_arch {
+    struct axvcpu_kvm_vm kvm;
+    uint32_t gic, irqs;        /* enum axvm_arm64_gic, never AUTO */
+    int gic_fd;
+    uint32_t gic_ready, gate;  /* gate: somebody changes the distributor, nobody may be in the guest */
+    bool open;                 /* the distributor is out of sight */
+    bool calls_exit;
+    uint64_t levels[16];       /* open: which shared interrupts it takes for levels */
+};
+
+struct axvcpu_arch {
+    struct axvcpu_kvm kvm;
+    uint64_t mpidr;
+    uint32_t target, features; /* KVM_ARM_VCPU_INIT's */
+    uint64_t raised[16];       /* lines that the kernel was told of */
+    uint64_t routed[16];       /* open: shared interrupts that come here */
+    axvcpu_gpa_t entry;
+    struct axvm_arch own;      /* without axvm */
+};
+
+struct axvcpu_arch_percpu { bool enabled; };
+
+/* ioctl(fd, KVM_RUN, 0), which the kernel knows as system call 29. */
+#if !defined(AXVCPU_KVM_ENTER) && defined(__aarch64__)
+AXVCPU_I_INLINE long axvcpu_i_arm64_enter_kvm(int fd)
+{
+    register long x0 __asm__("x0") = fd;
+    register long x1 __asm__("x1") = 0xae80;
+    register long x2 __asm__("x2") = 0;
+    register long x8 __asm__("x8") = 29;
+
+    __asm__ volatile("svc #0" : "+r"(x0) : "r"(x1), "r"(x2), "r"(x8) : "memory", "cc");
+    return x0;
+}
+#define AXVCPU_KVM_ENTER(fd) axvcpu_i_arm64_enter_kvm(fd)
+#endif
+
+AXVCPU_LEAF_DECLARE(AXVCPU_API, AXVCPU_API)
+
+#endif /* KVM */
 #endif /* the selected backend */
 
 AXVCPU_I_C_END
@@ -975,6 +1028,13 @@ AXVCPU_API void axvcpu_arm64_take(struct axvcpu_arm64_el1 *s, uint64_t esr, uint
 }
 
 #if AXVCPU_I_ARCH == AXVCPU_I_ARCH_ARM64
+
+/* 16 CPUs to an Aff1, as many as an SGI's target list has. KVM numbers them the same way. */
+static uint64_t axvcpu_i_arm64_mpidr(uint64_t id)
+{
+    return (id & 15u) | (id >> 4 & 0xffu) << 8 | (id >> 12 & 0xffu) << 16 | (id >> 20) << 32;
+}
+
 #ifndef AXVCPU_KVM
 
 /* ---------------------------------------------------------------------------------------------------- */
@@ -1879,12 +1939,9 @@ static void axvcpu_i_arm64_reset(struct axvcpu_arch *a)
 
 AXVCPU_API int axvcpu_leaf_create(struct axvcpu *v, const struct axvcpu_arch_create *create)
 {
-    uint64_t id = v->vcpu_id;
-
     if ((create->mpidr & ~AXVCPU_ARM64_MPIDR_AFFINITY) != 0)
         return AXVCPU_EINVAL;
-    v->arch.mpidr = create->mpidr != 0 ? create->mpidr :
-                                         (id & 15u) | (id >> 4 & 0xffu) << 8 | (id >> 12 & 0xffu) << 16 | (id >> 20) << 32;
+    v->arch.mpidr = create->mpidr != 0 ? create->mpidr : axvcpu_i_arm64_mpidr(v->vcpu_id);
     axvcpu_i_arm64_reset(&v->arch);
     return AXVCPU_OK;
 }
@@ -2815,6 +2872,858 @@ AXVCPU_API enum axvm_answer axvcpu_i_arm64_reply(struct axvm *vm, struct axvcpu 
     return AXVM_RETURN;
 }
 
+#ifdef AXVCPU_KVM
+
+/* ---------------------------------------------------------------------------------------------------- */
+/* >>kvm                                                                                                */
+/* ---------------------------------------------------------------------------------------------------- */
+
+/* >>kvm names: core registers by their place in struct kvm_regs, system registers by their encoding (api.rst:
+   KVM_SET_ONE_REG, "arm64 registers") */
+
+#define AXVCPU_I_ARM64_CORE_WIDE (KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE)
+#define AXVCPU_I_ARM64_CORE(member) (AXVCPU_I_ARM64_CORE_WIDE | offsetof(struct kvm_regs, member) / 4)
+#define AXVCPU_I_ARM64_X(n) (AXVCPU_I_ARM64_CORE_WIDE | (uint64_t)(n) * 2)
+#define AXVCPU_I_ARM64_PC AXVCPU_I_ARM64_CORE(regs.pc)
+#define AXVCPU_I_ARM64_PSTATE AXVCPU_I_ARM64_CORE(regs.pstate)
+#define AXVCPU_I_ARM64_ESR_EL1 ARM64_SYS_REG(3, 0, 5, 2, 0)
+#define AXVCPU_I_ARM64_FAR_EL1 ARM64_SYS_REG(3, 0, 6, 0, 0)
+#define AXVCPU_I_ARM64_VBAR_EL1 ARM64_SYS_REG(3, 0, 12, 0, 0)
+#define AXVCPU_I_ARM64_SCTLR_EL1 ARM64_SYS_REG(3, 0, 1, 0, 0)
+#define AXVCPU_I_ARM64_MPIDR_EL1 ARM64_SYS_REG(3, 0, 0, 0, 5)
+_Static_assert(offsetof(struct kvm_regs, regs.pc) == 32 * 8, "x0 to x30, SP_EL0 and PC are one row, for rewind");
+
+/* System registers that the kernel has elsewhere. CVAL and CNT have each other's encoding (api.rst). */
+static const struct { uint32_t sysreg; uint64_t id; } axvcpu_i_arm64_elsewhere[] = {
+    { AXVCPU_ARM64_SYSREG(3, 0, 4, 0, 0), AXVCPU_I_ARM64_CORE(spsr[0]) },
+    { AXVCPU_ARM64_SYSREG(3, 0, 4, 0, 1), AXVCPU_I_ARM64_CORE(elr_el1) },
+    { AXVCPU_ARM64_SYSREG(3, 0, 4, 1, 0), AXVCPU_I_ARM64_CORE(regs.sp) },
+    { AXVCPU_ARM64_SYSREG(3, 4, 4, 1, 0), AXVCPU_I_ARM64_CORE(sp_el1) },
+    { AXVCPU_ARM64_SYSREG(3, 3, 4, 4, 0), KVM_REG_ARM64 | KVM_REG_SIZE_U32 | KVM_REG_ARM_CORE_REG(fp_regs.fpcr) | KVM_REG_ARM_CORE },
+    { AXVCPU_ARM64_SYSREG(3, 3, 4, 4, 1), KVM_REG_ARM64 | KVM_REG_SIZE_U32 | KVM_REG_ARM_CORE_REG(fp_regs.fpsr) | KVM_REG_ARM_CORE },
+    { AXVCPU_ARM64_SYSREG(3, 3, 14, 3, 2), KVM_REG_ARM_TIMER_CVAL },
+    { AXVCPU_ARM64_SYSREG(3, 3, 14, 0, 2), KVM_REG_ARM_TIMER_CNT },
+};
+
+static uint64_t axvcpu_i_arm64_sysreg_id(uint32_t n)
+{
+    size_t i;
+
+    for (i = 0; i < sizeof(axvcpu_i_arm64_elsewhere) / sizeof(axvcpu_i_arm64_elsewhere[0]); i++) {
+        if (axvcpu_i_arm64_elsewhere[i].sysreg == n)
+            return axvcpu_i_arm64_elsewhere[i].id;
+    }
+    return ARM64_SYS_REG(n >> 20 & 3u, n >> 14 & 7u, n >> 10 & 15u, n >> 1 & 15u, n >> 17 & 7u);
+}
+
+/* >>kvm devices */
+
+/* What is set through a descriptor of its own or the VM's. remedies: by errno, the last one for any. */
+struct axvcpu_i_arm64_remedy { int code; const char *text; };
+
+static const char *axvcpu_i_arm64_remedy(const struct axvcpu_i_arm64_remedy *r)
+{
+    int code = errno;
+
+    while (r->code != 0 && r->code != code)
+        r++;
+    return r->text;
+}
+
+static int axvcpu_i_arm64_attr(int fd, unsigned long request, uint32_t group, uint64_t attr, void *value)
+{
+    struct kvm_device_attr a;
+
+    AXVCPU_MEMSET(&a, 0, sizeof(a));
+    a.group = group;
+    a.attr = attr;
+    a.addr = (uint64_t)(uintptr_t)value;
+    return axvcpu_i_kvm_ioctl(fd, request, &a);
+}
+
+/* >>kvm VM */
+
+/* Linux 6.4 (devices/vm.rst, section 5: KVM_ARM_VM_SMCCC_FILTER); headers may be older than the kernel. */
+struct axvcpu_i_arm64_filter { uint32_t base, count; uint8_t action, pad[15]; };
+#define AXVCPU_I_ARM64_FILTER_FORWARD 2
+#define AXVCPU_I_ARM64_EXIT_SMC 1u /* KVM_HYPERCALL_EXIT_SMC */
+
+/* Everything but the architecture's own calls, which the kernel does not give away (mitigations). */
+static int axvcpu_i_arm64_forward_calls(int fd)
+{
+    static const struct { uint32_t first, last; } ranges[] = {
+        { 0x00000000u, 0x7fffffffu }, { 0x80010000u, 0xbfffffffu }, { 0xc0010000u, 0xffffffffu },
+    };
+    struct axvcpu_i_arm64_filter filter;
+    size_t i;
+
+    for (i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+        AXVCPU_MEMSET(&filter, 0, sizeof(filter));
+        filter.base = ranges[i].first;
+        filter.count = ranges[i].last - ranges[i].first + 1;
+        filter.action = AXVCPU_I_ARM64_FILTER_FORWARD;
+        if (axvcpu_i_arm64_attr(fd, KVM_SET_DEVICE_ATTR, 0, 0, &filter) < 0)
+            return axvcpu_i_kvm_refused("KVM_SET_DEVICE_ATTR of KVM_ARM_VM_SMCCC_FILTER",
+                                        errno == EBUSY  ? "it comes before any vCPU has run" :
+                                        errno == EEXIST ? "this VM has a filter already; use AXVM_ARM64_CALLS_KERNEL" :
+                                                          NULL);
+    }
+    return AXVCPU_OK;
+}
+
+static int axvcpu_i_arm64_calls(struct axvm_arch *vm, const struct axvm_arch_desc *desc)
+{
+    bool can = axvcpu_i_arm64_attr(vm->kvm.fd, KVM_HAS_DEVICE_ATTR, 0, 0, NULL) == 0;
+
+    if (desc->calls == AXVM_ARM64_CALLS_EXIT && !can)
+        return axvcpu_i_kvm_say(AXVCPU_ENOSUPPORT, "KVM_HAS_DEVICE_ATTR of KVM_ARM_VM_SMCCC_FILTER: the kernel keeps "
+                                                   "all calls; use Linux 6.4 or newer, or AXVM_ARM64_CALLS_AUTO");
+    vm->calls_exit = can && desc->calls != AXVM_ARM64_CALLS_KERNEL;
+    return vm->calls_exit ? axvcpu_i_arm64_forward_calls(vm->kvm.fd) : AXVCPU_OK;
+}
+
+static int axvcpu_i_arm64_gic_attr(const struct axvm_arch *vm, uint32_t group, uint64_t attr, uint64_t value, const char *call)
+{
+    static const struct axvcpu_i_arm64_remedy remedies[] = {
+        { EBUSY, "a vCPU has run, or the GIC is initialised: this comes before" },
+        { EEXIST, "it is set already" },
+        { ENXIO, "this GIC has no such thing, or its addresses have not been set" },
+        { ENODEV, "its addresses and the number of its interrupts come first" },
+        { E2BIG, "it does not fit below axvm_arch_desc.ipa_bits" },
+        { 0, "gicd and gicc at 4 KiB, GICv3's at 64 KiB, none above another; irqs a multiple of 32 from 64 to 992" },
+    };
+
+    if (axvcpu_i_arm64_attr(vm->gic_fd, KVM_SET_DEVICE_ATTR, group, attr, &value) >= 0)
+        return AXVCPU_OK;
+    return axvcpu_i_kvm_refused(call, axvcpu_i_arm64_remedy(remedies));
+}
+
+/* Out of sight is at the end of the guest-physical addresses, the redistributors of up to 512 vCPUs below. */
+static int axvcpu_i_arm64_place_gic(struct axvm_arch *vm, const struct axvm_arch_desc *desc)
+{
+    uint64_t end = UINT64_C(1) << (desc->ipa_bits != 0 ? desc->ipa_bits : 40);
+    uint64_t gicd = desc->gicd.addr != 0 ? desc->gicd.addr : end - 0x10000;
+    uint64_t gicr = desc->gicr.addr != 0 ? desc->gicr.addr : end - 0x8000000;
+    bool v3 = vm->gic == AXVM_ARM64_GIC_V3;
+    int err;
+
+    err = axvcpu_i_arm64_gic_attr(vm, KVM_DEV_ARM_VGIC_GRP_NR_IRQS, 0, vm->irqs,
+                                  "KVM_SET_DEVICE_ATTR of KVM_DEV_ARM_VGIC_GRP_NR_IRQS");
+    if (err == 0)
+        err = axvcpu_i_arm64_gic_attr(vm, KVM_DEV_ARM_VGIC_GRP_ADDR, v3 ? KVM_VGIC_V3_ADDR_TYPE_DIST : KVM_VGIC_V2_ADDR_TYPE_DIST,
+                                      gicd, "KVM_SET_DEVICE_ATTR of the distributor's address (gicd)");
+    if (err != 0)
+        return err;
+    if (v3)
+        return axvcpu_i_arm64_gic_attr(vm, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_V3_ADDR_TYPE_REDIST, gicr,
+                                       "KVM_SET_DEVICE_ATTR of the redistributors' address (gicr)");
+    return axvcpu_i_arm64_gic_attr(vm, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_V2_ADDR_TYPE_CPU, desc->gicc.addr,
+                                   "KVM_SET_DEVICE_ATTR of the CPU interface's address (gicc)");
+}
+
+static int axvcpu_i_arm64_create_gic(struct axvm_arch *vm, const struct axvm_arch_desc *desc)
+{
+    static const struct axvcpu_i_arm64_remedy remedies[] = {
+        { ENODEV, "this machine's GIC has no such version for guests; try the other axvm_arch_desc.gic" },
+        { EEXIST, "this VM has a GIC already; use AXVM_ARM64_GIC_NONE" },
+        { EBUSY, "a vCPU has run: the GIC comes first" },
+        { 0, NULL },
+    };
+    bool v3 = desc->gic == AXVM_ARM64_GIC_V3;
+    struct kvm_create_device device;
+    int err;
+
+    AXVCPU_MEMSET(&device, 0, sizeof(device));
+    device.type = v3 ? KVM_DEV_TYPE_ARM_VGIC_V3 : KVM_DEV_TYPE_ARM_VGIC_V2;
+    if (axvcpu_i_kvm_ioctl(vm->kvm.fd, KVM_CREATE_DEVICE, &device) < 0)
+        return axvcpu_i_kvm_refused(v3 ? "KVM_CREATE_DEVICE of a GICv3" : "KVM_CREATE_DEVICE of a GICv2",
+                                    axvcpu_i_arm64_remedy(remedies));
+    vm->gic_fd = (int)device.fd;
+    vm->gic = v3 ? AXVM_ARM64_GIC_V3 : AXVM_ARM64_GIC_V2;
+    vm->irqs = desc->irqs != 0 ? desc->irqs : 992;
+    vm->open = desc->gicd.addr == 0;
+    vm->kvm.irqchip = true;
+    err = axvcpu_i_arm64_place_gic(vm, desc);
+    if (err != 0)
+        (void)close(vm->gic_fd);
+    return err;
+}
+
+static unsigned long axvcpu_i_kvm_machine(const struct axvm_arch_desc *desc, int *adopt)
+{
+    *adopt = desc->vm_fd;
+    return KVM_VM_TYPE_ARM_IPA_SIZE(desc->ipa_bits);
+}
+
+static struct axvm_arch *axvcpu_i_kvm_alone(struct axvcpu *v, const struct axvcpu_arch_create *create,
+                                            struct axvm_arch_desc *desc)
+{
+    desc->vm_fd = create->vm_fd;
+    desc->calls = create->vm_fd != 0 ? AXVM_ARM64_CALLS_KERNEL : AXVM_ARM64_CALLS_AUTO; /* a VM may have several */
+    return &v->arch.own;
+}
+
+static int axvcpu_i_arm64_check_desc(const struct axvm_arch_desc *desc)
+{
+    if (desc->gic > AXVM_ARM64_GIC_V3 || desc->calls > AXVM_ARM64_CALLS_EXIT || (desc->ipa_bits != 0 && (desc->ipa_bits < 32 || desc->ipa_bits > 52)))
+        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_init: no such gic or calls, or ipa_bits not 0 or from 32 to 52");
+    if (desc->gic == AXVM_ARM64_GIC_V2 && desc->gicc.addr == 0)
+        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_init: a GICv2 needs axvm_arch_desc.gicc");
+    if (desc->gic == AXVM_ARM64_GIC_V3 && (desc->gicd.addr == 0) != (desc->gicr.addr == 0))
+        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_init: a GICv3 needs both gicd and gicr, or neither");
+    return AXVCPU_OK;
+}
+
+/* Accesses that the syndrome does not describe become exits (api.rst: KVM_CAP_ARM_NISV_TO_USER, Linux 5.5);
+   without it KVM_RUN fails with ENOSYS. */
+static int axvcpu_i_kvm_init_vm(struct axvm_arch *vm, const struct axvm_arch_desc *desc)
+{
+    bool gic = desc->gic >= AXVM_ARM64_GIC_V2 || (desc->gic == AXVM_ARM64_GIC_AUTO && desc->gicc.addr != 0);
+    int err = axvcpu_i_arm64_check_desc(desc);
+
+    vm->gic_fd = -1;
+    vm->gic = AXVM_ARM64_GIC_NONE;
+    if (err == 0 && axvcpu_i_kvm_has(vm->kvm.fd, KVM_CAP_ARM_NISV_TO_USER) > 0)
+        err = AXVCPU_I_KVM_ENABLE(vm->kvm.fd, KVM_CAP_ARM_NISV_TO_USER, 0, NULL);
+    if (err == 0)
+        err = axvcpu_i_arm64_calls(vm, desc);
+    if (err == 0 && gic)
+        err = axvcpu_i_arm64_create_gic(vm, desc);
+    return err;
+}
+
+static void axvcpu_i_kvm_fini_vm(struct axvm_arch *vm)
+{
+    if (vm->gic_fd >= 0)
+        (void)close(vm->gic_fd);
+}
+
+/* >>kvm GIC */
+
+/* A register of the distributor or, of private interrupts, of a vCPU's own part: where GICv2 has that in the
+   distributor too, GICv3 has the SGI frame of its redistributor (IHI 0069, 12.8, 12.10). */
+static uint64_t axvcpu_i_arm64_gic_place(const struct axvcpu *v, const struct axvm_arch *vm, uint32_t offset, bool private_,
+                                         uint32_t *group)
+{
+    uint64_t mpidr = v->arch.mpidr, packed = (mpidr >> 32 << 24 | (mpidr & 0xffffffu)) << 32;
+
+    *group = vm->gic == AXVM_ARM64_GIC_V3 && private_ ? KVM_DEV_ARM_VGIC_GRP_REDIST_REGS : KVM_DEV_ARM_VGIC_GRP_DIST_REGS;
+    if (vm->gic == AXVM_ARM64_GIC_V3)
+        return private_ ? packed | (0x10000u + offset) : offset;
+    return (private_ ? (uint64_t)v->vcpu_id << 32 : 0) | offset;
+}
+
+/* The kernel wants nobody in the guest for that (EBUSY otherwise). Others are told to come out by an interrupt
+   that is none, and wait at the gate, in inject. */
+static void axvcpu_i_arm64_call_out(struct axvcpu *v)
+{
+    struct axvm *vm = v->vm.vm;
+    uint32_t i;
+
+    for (i = 0; vm != NULL && i < vm->vcpu_count; i++) {
+        struct axvcpu *other = axvm_vcpu(vm, i);
+        void *owner = other != NULL && other != v ? AXVCPU_ATOMIC_LOAD(&other->owner) : NULL;
+
+        if (owner == NULL)
+            continue;
+        (void)AXVCPU_ATOMIC_FETCH_OR(&other->attn, AXVCPU_ATTN_IRQ);
+        axvcpu_leaf_kick(other, owner);
+    }
+}
+
+static void axvcpu_i_arm64_wait_at_gate(struct axvm_arch *vm)
+{
+    while (AXVCPU_ATOMIC_LOAD(&vm->gate) != 0)
+        (void)syscall(SYS_sched_yield);
+}
+
+#define AXVCPU_I_ARM64_GIC_TRIES 100000
+
+static int axvcpu_i_arm64_gic_write(struct axvcpu *v, uint32_t offset, bool private_, uint32_t value)
+{
+    struct axvm_arch *vm = v->arch.kvm.vm;
+    uint32_t group, tries, shut = 0;
+    uint64_t place = axvcpu_i_arm64_gic_place(v, vm, offset, private_, &group);
+    int r;
+
+    while (!AXVCPU_ATOMIC_CAS(&vm->gate, &shut, 1u)) {
+        axvcpu_i_arm64_wait_at_gate(vm);
+        shut = 0;
+    }
+    for (tries = 0; tries < AXVCPU_I_ARM64_GIC_TRIES; tries++) {
+        r = axvcpu_i_arm64_attr(vm->gic_fd, KVM_SET_DEVICE_ATTR, group, place, &value);
+        if (r >= 0 || errno != EBUSY)
+            break;
+        if (tries % 64 == 0)
+            axvcpu_i_arm64_call_out(v);
+        (void)syscall(SYS_sched_yield);
+    }
+    AXVCPU_ATOMIC_STORE_RELEASE(&vm->gate, 0u);
+    return r >= 0 ? AXVCPU_OK : axvcpu_i_kvm_refused("KVM_SET_DEVICE_ATTR of a GIC register",
+                                                     errno == EBUSY ? "vCPUs that are not this VM's run in it" : NULL);
+}
+
+/* Distributor registers (IHI 0069, 12.9) */
+#define AXVCPU_I_ARM64_GICD_CTLR 0x000u
+#define AXVCPU_I_ARM64_GICD_ISENABLER 0x100u
+#define AXVCPU_I_ARM64_GICD_ISPENDR 0x200u
+#define AXVCPU_I_ARM64_GICD_ITARGETSR 0x800u
+#define AXVCPU_I_ARM64_GICD_ICFGR 0xc00u
+#define AXVCPU_I_ARM64_GICD_SPENDSGIR 0xf20u
+#define AXVCPU_I_ARM64_GICD_IROUTER 0x6000u
+
+static bool axvcpu_i_arm64_bit(const uint64_t *set, uint32_t n)
+{
+    return (set[n / 64] >> (n % 64) & 1u) != 0;
+}
+
+/* Nothing stands between an interrupt and the CPU interface: all are enabled, the shared ones are edges and go
+   to the first vCPU until told otherwise. */
+static int axvcpu_i_arm64_open_gic(struct axvcpu *v)
+{
+    struct axvm_arch *vm = v->arch.kvm.vm;
+    uint32_t n, count = v->vm.vm != NULL ? v->vm.vm->vcpu_count : 0;
+    int err = axvcpu_i_arm64_gic_write(v, AXVCPU_I_ARM64_GICD_CTLR, false, vm->gic == AXVM_ARM64_GIC_V3 ? 2 : 1);
+
+    for (n = 1; n < vm->irqs / 32 && err == 0; n++) {
+        err = axvcpu_i_arm64_gic_write(v, AXVCPU_I_ARM64_GICD_ICFGR + 8 * n, false, 0xaaaaaaaau);
+        if (err == 0)
+            err = axvcpu_i_arm64_gic_write(v, AXVCPU_I_ARM64_GICD_ICFGR + 8 * n + 4, false, 0xaaaaaaaau);
+        if (err == 0)
+            err = axvcpu_i_arm64_gic_write(v, AXVCPU_I_ARM64_GICD_ISENABLER + 4 * n, false, UINT32_MAX);
+    }
+    for (n = 0; n < count && err == 0; n++)
+        err = axvcpu_i_arm64_gic_write(axvm_vcpu(v->vm.vm, n), AXVCPU_I_ARM64_GICD_ISENABLER, true, UINT32_MAX);
+    return err;
+}
+
+/* Every vCPU is there by the first set-up. The kernel does not mind a second time. */
+static int axvcpu_i_arm64_begin_gic(struct axvcpu *v)
+{
+    struct axvm_arch *vm = v->arch.kvm.vm;
+    int err;
+
+    if (vm->gic_fd < 0 || AXVCPU_ATOMIC_LOAD_ACQUIRE(&vm->gic_ready) != 0)
+        return AXVCPU_OK;
+    err = axvcpu_i_arm64_gic_attr(vm, KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_CTRL_INIT, 0,
+                                  "KVM_SET_DEVICE_ATTR of KVM_DEV_ARM_VGIC_CTRL_INIT");
+    if (err == 0 && vm->open)
+        err = axvcpu_i_arm64_open_gic(v);
+    AXVCPU_ATOMIC_STORE_RELEASE(&vm->gic_ready, err == 0);
+    return err;
+}
+
+/* Shared interrupt n is for this vCPU (IHI 0069, 12.9.22; GICv2: one byte each, four in a register). */
+static int axvcpu_i_arm64_route(struct axvcpu *v, uint32_t n)
+{
+    struct axvm *vm = v->vm.vm;
+    uint64_t bit = UINT64_C(1) << (n % 64), mpidr = v->arch.mpidr;
+    uint32_t i, value = 0;
+    int err;
+
+    if (vm == NULL || vm->vcpu_count == 1 || (AXVCPU_ATOMIC_LOAD(&v->arch.routed[n / 64]) & bit) != 0)
+        return AXVCPU_OK;
+    for (i = 0; i < vm->vcpu_count; i++)
+        (void)AXVCPU_ATOMIC_FETCH_AND(&axvm_vcpu(vm, i)->arch.routed[n / 64], ~bit);
+    (void)AXVCPU_ATOMIC_FETCH_OR(&v->arch.routed[n / 64], bit);
+    if (vm->arch.gic == AXVM_ARM64_GIC_V3) {
+        err = axvcpu_i_arm64_gic_write(v, AXVCPU_I_ARM64_GICD_IROUTER + 8 * n, false, (uint32_t)mpidr & 0xffffffu);
+        return err != 0 ? err : axvcpu_i_arm64_gic_write(v, AXVCPU_I_ARM64_GICD_IROUTER + 8 * n + 4, false, (uint32_t)(mpidr >> 32));
+    }
+    for (i = n & ~3u; i < (n & ~3u) + 4; i++) { /* its neighbours stay where they are */
+        uint32_t to = 0;
+
+        while (to + 1 < vm->vcpu_count && !axvcpu_i_arm64_bit(axvm_vcpu(vm, to)->arch.routed, i))
+            to++;
+        value |= (axvcpu_i_arm64_bit(axvm_vcpu(vm, to)->arch.routed, i) ? 1u << to : 1u) << (i % 4 * 8);
+    }
+    return axvcpu_i_arm64_gic_write(v, AXVCPU_I_ARM64_GICD_ITARGETSR + (n & ~3u), false, value);
+}
+
+/* From now on n is a level: so are those of its 16 that were before. */
+static int axvcpu_i_arm64_make_level(struct axvcpu *v, uint32_t n)
+{
+    struct axvm_arch *vm = v->arch.kvm.vm;
+    uint32_t i, value = 0;
+
+    if (axvcpu_i_arm64_bit(vm->levels, n))
+        return AXVCPU_OK;
+    (void)AXVCPU_ATOMIC_FETCH_OR(&vm->levels[n / 64], UINT64_C(1) << (n % 64));
+    for (i = 0; i < 16; i++)
+        value |= axvcpu_i_arm64_bit(vm->levels, (n & ~15u) + i) ? 0 : 2u << (2 * i);
+    return axvcpu_i_arm64_gic_write(v, AXVCPU_I_ARM64_GICD_ICFGR + n / 16 * 4, false, value);
+}
+
+/* >>kvm interrupts */
+
+/* KVM_IRQ_LINE's number: a type, the vCPU, the interrupt. */
+static int axvcpu_i_arm64_set_line(struct axvcpu *v, uint32_t type, uint32_t n, bool level)
+{
+    struct kvm_irq_level irq;
+    uint32_t who = type == KVM_ARM_IRQ_TYPE_SPI ? 0 : v->vcpu_id;
+
+    AXVCPU_MEMSET(&irq, 0, sizeof(irq));
+    irq.irq = type << KVM_ARM_IRQ_TYPE_SHIFT | (who & 0xffu) << KVM_ARM_IRQ_VCPU_SHIFT |
+              who >> 8 << KVM_ARM_IRQ_VCPU2_SHIFT | n;
+    irq.level = level;
+    return AXVCPU_I_KVM(v->arch.kvm.vm->kvm.fd, KVM_IRQ_LINE, &irq, "the controller has no such interrupt");
+}
+
+/* n becomes pending once, whatever its trigger. */
+static int axvcpu_i_arm64_pend(struct axvcpu *v, uint32_t n)
+{
+    if (n < 16 && v->arch.kvm.vm->gic == AXVM_ARM64_GIC_V2) /* one byte each: from which CPU */
+        return axvcpu_i_arm64_gic_write(v, AXVCPU_I_ARM64_GICD_SPENDSGIR + (n & ~3u), true, 1u << (n % 4 * 8));
+    return axvcpu_i_arm64_gic_write(v, AXVCPU_I_ARM64_GICD_ISPENDR + n / 32 * 4, n < 32, 1u << (n % 32));
+}
+
+static int axvcpu_i_arm64_edge(struct axvcpu *v, uint32_t n)
+{
+    const struct axvm_arch *vm = v->arch.kvm.vm;
+    int err;
+
+    if (n < 32)
+        return axvcpu_i_arm64_pend(v, n);
+    err = vm->open ? axvcpu_i_arm64_route(v, n) : AXVCPU_OK;
+    if (err == 0 && vm->open && axvcpu_i_arm64_bit(vm->levels, n))
+        return axvcpu_i_arm64_pend(v, n);
+    if (err == 0)
+        err = axvcpu_i_arm64_set_line(v, KVM_ARM_IRQ_TYPE_SPI, n, true);
+    if (err == 0 && !vm->open) /* an edge to the kernel is its rise; but the guest may have made it a level */
+        err = axvcpu_i_arm64_set_line(v, KVM_ARM_IRQ_TYPE_SPI, n, false);
+    return err;
+}
+
+static int axvcpu_i_arm64_level(struct axvcpu *v, uint32_t n, bool level)
+{
+    const struct axvm_arch *vm = v->arch.kvm.vm;
+    int err = AXVCPU_OK;
+
+    if (n < 32)
+        return n < 16 ? AXVCPU_OK : axvcpu_i_arm64_set_line(v, KVM_ARM_IRQ_TYPE_PPI, n, level);
+    if (vm->open && level) {
+        err = axvcpu_i_arm64_route(v, n);
+        if (err == 0)
+            err = axvcpu_i_arm64_make_level(v, n);
+    }
+    return err != 0 ? err : axvcpu_i_arm64_set_line(v, KVM_ARM_IRQ_TYPE_SPI, n, level);
+}
+
+/* Without a controller: the CPU's own input, and no edges. */
+static int axvcpu_i_arm64_input(struct axvcpu *v)
+{
+    bool edges = false, level = false, was = v->arch.raised[0] != 0;
+    size_t i;
+
+    for (i = 0; i < sizeof(v->lines) / sizeof(v->lines[0]); i++) {
+        edges |= AXVCPU_ATOMIC_XCHG(&v->pending[i], 0u) != 0;
+        level |= AXVCPU_ATOMIC_LOAD(&v->lines[i]) != 0;
+    }
+    if (edges)
+        AXVCPU_LOG(AXVCPU_LOG_WARNING, "inject_interrupt: without a GIC (axvm_arch_desc.gic) nobody remembers an edge; "
+                                       "it is dropped. Use axvcpu_set_irq");
+    v->arch.raised[0] = level;
+    return level == was ? AXVCPU_OK : axvcpu_i_arm64_set_line(v, KVM_ARM_IRQ_TYPE_CPU, KVM_ARM_IRQ_CPU_IRQ, level);
+}
+
+static int axvcpu_i_arm64_deliver_word(struct axvcpu *v, uint32_t i)
+{
+    uint32_t irqs = v->arch.kvm.vm->irqs;
+    uint64_t lines = AXVCPU_ATOMIC_LOAD(&v->lines[i]), changed = lines ^ v->arch.raised[i], edges;
+    int err = AXVCPU_OK;
+
+    v->arch.raised[i] = lines;
+    for (; changed != 0 && err == 0; changed &= changed - 1) {
+        uint32_t n = axvcpu_i_highest(changed & -changed);
+
+        if (i * 64 + n < irqs)
+            err = axvcpu_i_arm64_level(v, i * 64 + n, (lines >> n & 1u) != 0);
+    }
+    for (edges = AXVCPU_ATOMIC_XCHG(&v->pending[i], 0u); edges != 0 && err == 0; edges &= edges - 1) {
+        uint32_t n = i * 64 + axvcpu_i_highest(edges & -edges);
+
+        if (n < irqs)
+            err = axvcpu_i_arm64_edge(v, n);
+        else
+            AXVCPU_LOG(AXVCPU_LOG_WARNING, "inject_interrupt: the GIC has no such interrupt (axvm_arch_desc.irqs); it is dropped");
+    }
+    return err;
+}
+
+AXVCPU_API int axvcpu_leaf_inject(struct axvcpu *v, uint32_t *what)
+{
+    struct axvm_arch *vm = v->arch.kvm.vm;
+    uint32_t i;
+    int err = AXVCPU_OK;
+
+    *what = 0;
+    if (vm->gic_fd < 0)
+        return axvcpu_i_arm64_input(v);
+    axvcpu_i_arm64_wait_at_gate(vm);
+    for (i = 0; i < sizeof(v->pending) / sizeof(v->pending[0]) && err == 0; i++)
+        err = axvcpu_i_arm64_deliver_word(v, i);
+    return err;
+}
+
+/* A halt is the kernel's; here it is about what has not been given to it yet. */
+AXVCPU_API bool axvcpu_leaf_wakes(const struct axvcpu *v, bool queued)
+{
+    (void)v;
+    return queued;
+}
+
+/* With the distributor in sight a line is the VM's, at once; else it is of the vCPU that it goes to. */
+AXVCPU_API int axvm_leaf_irq_line(struct axvm *vm, uint32_t line, bool level)
+{
+    if (vm->arch.gic_fd < 0)
+        return axvcpu_i_kvm_say(AXVCPU_ENOSUPPORT, "axvm_irq_line: this VM's interrupt controller is not in the kernel");
+    if (line < 32 || line >= vm->arch.irqs)
+        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_irq_line: shared interrupts are from 32 to axvm_arch_desc.irqs");
+    return vm->arch.open ? axvcpu_set_irq(axvm_vcpu(vm, 0), line, level) :
+                           axvcpu_i_arm64_set_line(axvm_vcpu(vm, 0), KVM_ARM_IRQ_TYPE_SPI, line, level);
+}
+
+/* >>kvm life */
+
+#define AXVCPU_I_ARM64_FEATURE(name) (1u << KVM_ARM_VCPU_##name)
+#define AXVCPU_I_ARM64_PAUTH (AXVCPU_I_ARM64_FEATURE(PTRAUTH_ADDRESS) | AXVCPU_I_ARM64_FEATURE(PTRAUTH_GENERIC))
+
+/* KVM_ARM_VCPU_INIT is the architectural reset, the first time and again, always with the same features
+   (api.rst, 4.82). waits: until the kernel's PSCI starts it; one that was created so is let go here if not. */
+static int axvcpu_i_arm64_init(struct axvcpu *v, bool waits)
+{
+    struct kvm_mp_state runs = { KVM_MP_STATE_RUNNABLE };
+    struct kvm_vcpu_init init;
+    int err;
+
+    AXVCPU_MEMSET(&init, 0, sizeof(init));
+    init.target = v->arch.target;
+    init.features[0] = v->arch.features;
+    err = AXVCPU_I_KVM(v->arch.kvm.fd, KVM_ARM_VCPU_INIT, &init, "the machine may lack one of axvcpu_arch_create.features");
+    if (err == 0 && v->arch.mpidr != axvcpu_i_arm64_mpidr(v->vcpu_id))
+        err = axvcpu_i_kvm_set_one(v, AXVCPU_I_ARM64_MPIDR_EL1, v->arch.mpidr | UINT64_C(1) << 31);
+    if (err == 0 && !waits && (v->arch.features & AXVCPU_I_ARM64_FEATURE(POWER_OFF)) != 0)
+        err = AXVCPU_I_KVM(v->arch.kvm.fd, KVM_SET_MP_STATE, &runs, NULL);
+    return err;
+}
+
+static bool axvcpu_i_arm64_waits(const struct axvcpu *v)
+{
+    return v->vm.vm != NULL && !axvcpu_is_bsp(v) && !v->arch.kvm.vm->calls_exit;
+}
+
+/* The guest may use pointer authentication where the machine has it: as on bare metal. */
+static uint32_t axvcpu_i_arm64_vcpu_features(const struct axvcpu *v, const struct axvcpu_arch_create *create)
+{
+    int fd = v->arch.kvm.vm->kvm.fd;
+    bool pauth = axvcpu_i_kvm_has(fd, KVM_CAP_ARM_PTRAUTH_ADDRESS) > 0 && axvcpu_i_kvm_has(fd, KVM_CAP_ARM_PTRAUTH_GENERIC) > 0;
+
+    return AXVCPU_I_ARM64_FEATURE(PSCI_0_2) | (axvcpu_i_arm64_waits(v) ? AXVCPU_I_ARM64_FEATURE(POWER_OFF) : 0) | (pauth ? AXVCPU_I_ARM64_PAUTH : 0) | (uint32_t)create->features;
+}
+
+static int axvcpu_i_kvm_init_vcpu(struct axvcpu *v, const struct axvcpu_arch_create *create)
+{
+    struct kvm_vcpu_init preferred;
+    int sve = KVM_ARM_VCPU_SVE, err;
+
+    if ((create->mpidr & ~AXVCPU_ARM64_MPIDR_AFFINITY) != 0 || create->features >> 32 != 0)
+        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "init: mpidr has bits that are no affinity, or there are no such features");
+    AXVCPU_MEMSET(&preferred, 0, sizeof(preferred));
+    err = AXVCPU_I_KVM(v->arch.kvm.vm->kvm.fd, KVM_ARM_PREFERRED_TARGET, &preferred, "this CPU cannot run guests");
+    v->arch.target = preferred.target;
+    v->arch.features = axvcpu_i_arm64_vcpu_features(v, create);
+    v->arch.mpidr = create->mpidr != 0 ? create->mpidr : axvcpu_i_arm64_mpidr(v->vcpu_id);
+    if (axvcpu_is_bsp(v))
+        AXVCPU_MEMSET(v->arch.routed, 0xff, sizeof(v->arch.routed));
+    if (err == 0)
+        err = axvcpu_i_arm64_init(v, axvcpu_i_arm64_waits(v));
+    if (err == 0 && (v->arch.features & AXVCPU_I_ARM64_FEATURE(SVE)) != 0)
+        err = AXVCPU_I_KVM(v->arch.kvm.fd, KVM_ARM_VCPU_FINALIZE, &sve, NULL);
+    return err;
+}
+
+static void axvcpu_i_kvm_fini_vcpu(struct axvcpu *v)
+{
+    (void)v;
+}
+
+/* A CPU that starts: at `entry`, with an argument (PSCI 6.4). */
+static int axvcpu_i_arm64_start(struct axvcpu *v, uint64_t entry, uint64_t arg)
+{
+    int err = axvcpu_i_arm64_init(v, false);
+
+    if (err == 0)
+        err = axvcpu_i_kvm_set_one(v, AXVCPU_I_ARM64_PC, entry);
+    return err != 0 ? err : axvcpu_i_kvm_set_one(v, AXVCPU_I_ARM64_X(0), arg);
+}
+
+/* What the kernel was told of lines is forgotten with them. */
+static int axvcpu_i_arm64_lower_all(struct axvcpu *v)
+{
+    uint32_t i;
+    int err = AXVCPU_OK;
+
+    for (i = 0; i < sizeof(v->arch.raised) / sizeof(v->arch.raised[0]); i++) {
+        for (; v->arch.raised[i] != 0 && err == 0; v->arch.raised[i] &= v->arch.raised[i] - 1) {
+            uint32_t n = i * 64 + axvcpu_i_highest(v->arch.raised[i] & -v->arch.raised[i]);
+
+            if (v->arch.kvm.vm->gic_fd < 0)
+                err = axvcpu_i_arm64_set_line(v, KVM_ARM_IRQ_TYPE_CPU, KVM_ARM_IRQ_CPU_IRQ, false);
+            else if (n < v->arch.kvm.vm->irqs)
+                err = axvcpu_i_arm64_level(v, n, false);
+        }
+    }
+    return err;
+}
+
+AXVCPU_API int axvcpu_leaf_reset(struct axvcpu *v)
+{
+    int err = axvcpu_i_kvm_drain(v);
+
+    if (err == 0)
+        err = axvcpu_i_arm64_lower_all(v);
+    v->arch.entry.addr = 0;
+    return err != 0 ? err : axvcpu_i_arm64_init(v, axvcpu_i_arm64_waits(v));
+}
+
+AXVCPU_API int axvcpu_leaf_restart(struct axvcpu *v, axvcpu_gpa_t entry, uint64_t arg)
+{
+    int err = axvcpu_i_kvm_drain(v);
+
+    if (err == 0)
+        err = axvcpu_i_arm64_lower_all(v);
+    return err != 0 ? err : axvcpu_i_arm64_start(v, entry.addr, arg);
+}
+
+AXVCPU_API int axvcpu_leaf_set_entry(struct axvcpu *v, axvcpu_gpa_t entry)
+{
+    v->arch.entry = entry;
+    return axvcpu_i_kvm_set_one(v, AXVCPU_I_ARM64_PC, entry.addr);
+}
+
+AXVCPU_API int axvcpu_leaf_setup(struct axvcpu *v, const struct axvcpu_arch_setup *setup)
+{
+    (void)setup;
+    return axvcpu_i_arm64_begin_gic(v);
+}
+
+/* >>kvm registers */
+
+/* The kernel's number of a register; 0: it has none. SP is that of the guest's mode. */
+static int axvcpu_i_arm64_reg_id(struct axvcpu *v, uint64_t id, uint64_t *one)
+{
+    uint64_t pstate;
+    int err = AXVCPU_OK;
+
+    if (AXVCPU_REG_CLASS(id) == 0) {
+        *one = id < 31 ? AXVCPU_I_ARM64_X(id) : 0;
+    } else if (AXVCPU_REG_CLASS(id) == 2) {
+        *one = axvcpu_i_arm64_sysreg_id((uint32_t)id);
+    } else if (id == AXVCPU_REG_SP) {
+        err = axvcpu_i_kvm_get_one(v, AXVCPU_I_ARM64_PSTATE, &pstate);
+        *one = (pstate & (AXVCPU_ARM64_PSTATE_EL | AXVCPU_ARM64_PSTATE_SP)) == AXVCPU_ARM64_PSTATE_EL1H ?
+                   AXVCPU_I_ARM64_CORE(sp_el1) :
+                   AXVCPU_I_ARM64_CORE(regs.sp);
+    } else if (id == AXVCPU_REG_PC || id == AXVCPU_REG_FLAGS) {
+        *one = id == AXVCPU_REG_PC ? AXVCPU_I_ARM64_PC : AXVCPU_I_ARM64_PSTATE;
+    } else {
+        err = axvcpu_i_kvm_say(AXVCPU_ENOSUPPORT, "KVM_GET_ONE_REG: no such register; use AXVCPU_REG_GPR, _PC, _SP, _FLAGS or _SYS");
+    }
+    return err;
+}
+
+AXVCPU_API int axvcpu_leaf_get_reg(struct axvcpu *v, uint64_t id, uint64_t *value)
+{
+    uint64_t one = 0;
+    int err = axvcpu_i_arm64_reg_id(v, id, &one);
+
+    *value = 0; /* xzr */
+    return err != 0 || one == 0 ? err : axvcpu_i_kvm_get_one(v, one, value);
+}
+
+AXVCPU_API int axvcpu_leaf_set_reg(struct axvcpu *v, uint64_t id, uint64_t value)
+{
+    uint64_t one = 0;
+    int err = axvcpu_i_arm64_reg_id(v, id, &one);
+
+    return err != 0 || one == 0 ? err : axvcpu_i_kvm_set_one(v, one, value);
+}
+
+/* >>kvm exits */
+
+static int axvcpu_i_arm64_apply(struct axvcpu *v, const struct axvcpu_arm64_effect *e)
+{
+    if ((e->sets & AXVCPU_ARM64_SETS_START) != 0)
+        return axvcpu_i_arm64_start(v, e->pc, e->x0);
+    return (e->sets & AXVCPU_ARM64_SETS_X0) != 0 ? axvcpu_i_kvm_set_one(v, AXVCPU_I_ARM64_X(0), e->x0) : AXVCPU_OK;
+}
+
+/* The PC is past the instruction, also of SMC (api.rst: KVM_EXIT_HYPERCALL). PSCI's calls have three arguments
+   at most. */
+static int axvcpu_i_arm64_hypercall_exit(struct axvcpu *v, const struct kvm_run *run, struct axvcpu_exit *x)
+{
+    bool smc = (run->hypercall.longmode & AXVCPU_I_ARM64_EXIT_SMC) != 0; /* `flags` since Linux 6.4 */
+    uint32_t n, count = axvcpu_i_arm64_is_ours((uint32_t)run->hypercall.nr) ? 4 : 7;
+    struct axvcpu_arm64_trap t;
+    struct axvcpu_arm64_effect e;
+    uint64_t gpr[31];
+    int err = AXVCPU_OK;
+
+    AXVCPU_MEMSET(&t, 0, sizeof(t));
+    AXVCPU_MEMSET(gpr, 0, sizeof(gpr));
+    t.esr = AXVCPU_ARM64_ESR(smc ? AXVCPU_ARM64_EC_SMC64 : AXVCPU_ARM64_EC_HVC64, AXVCPU_ARM64_ESR_IL);
+    gpr[0] = run->hypercall.nr;
+    for (n = 1; n < count && err == 0; n++)
+        err = axvcpu_i_kvm_get_one(v, AXVCPU_I_ARM64_X(n), &gpr[n]);
+    if (err == 0 && axvcpu_arm64_smccc_call(&t, gpr, x, &e) == AXVCPU_ARM64_RESUME)
+        x->kind = AXVCPU_EXIT_NOTHING;
+    return err != 0 ? err : axvcpu_i_arm64_apply(v, &e);
+}
+
+static void axvcpu_i_arm64_nisv_exit(const struct kvm_run *run, struct axvcpu_exit *x)
+{
+    x->kind = AXVCPU_EXIT_UNDECODED;
+    x->undecoded.addr = run->arm_nisv.fault_ipa;
+    x->undecoded.syndrome = AXVCPU_ARM64_ESR(AXVCPU_ARM64_EC_DATA, AXVCPU_ARM64_ESR_IL | run->arm_nisv.esr_iss);
+    x->undecoded.insn_len = 0; /* the kernel has not read it */
+}
+
+static int axvcpu_i_arm64_debug_exit(struct axvcpu *v, const struct kvm_run *run, struct axvcpu_exit *x)
+{
+    x->kind = AXVCPU_EXIT_DEBUG;
+    x->debug.status = run->debug.arch.hsr;
+    return axvcpu_i_kvm_get_one(v, AXVCPU_I_ARM64_PC, &x->debug.pc);
+}
+
+AXVCPU_I_INLINE bool axvcpu_i_kvm_usual(struct axvcpu *v, struct kvm_run *run, struct axvcpu_exit *x, bool running)
+{
+    if (AXVCPU_I_UNLIKELY(run->exit_reason != KVM_EXIT_MMIO))
+        return false;
+    axvcpu_i_kvm_mmio(v, run, x, running);
+    return true;
+}
+
+static int axvcpu_i_kvm_exit(struct axvcpu *v, struct kvm_run *run, struct axvcpu_exit *x)
+{
+    if (axvcpu_i_kvm_usual(v, run, x, false))
+        return AXVCPU_OK;
+    x->kind = AXVCPU_EXIT_NOTHING;
+    x->flags = 0;
+    x->raw = run->exit_reason;
+    switch (run->exit_reason) {
+    case KVM_EXIT_HYPERCALL: return axvcpu_i_arm64_hypercall_exit(v, run, x);
+    case KVM_EXIT_ARM_NISV: axvcpu_i_arm64_nisv_exit(run, x); return AXVCPU_OK;
+    case KVM_EXIT_DEBUG: return axvcpu_i_arm64_debug_exit(v, run, x);
+    default: axvcpu_i_kvm_other(run, x); return AXVCPU_OK;
+    }
+}
+
+/* >>kvm answers */
+
+AXVCPU_API int axvcpu_leaf_retry(struct axvcpu *v)
+{
+    return axvcpu_i_kvm_rewind(v, AXVCPU_I_ARM64_X(0), 2, 33); /* x0 to x30, SP_EL0, PC */
+}
+
+/* A synchronous external abort (KVM_CAP_ARM_INJECT_EXT_DABT, Linux 5.5), for which only the kernel knows the
+   virtual address. It is taken at once, so that its syndrome can be mended: the kernel does not say that it
+   was a write, and Linux 6.1 has ones in the upper half. */
+static int axvcpu_i_arm64_abort(struct axvcpu *v, bool write)
+{
+    struct kvm_vcpu_events events;
+    struct axvcpu_exit none;
+    uint64_t esr;
+    int err;
+
+    if (axvcpu_i_kvm_has(v->arch.kvm.vm->kvm.fd, KVM_CAP_ARM_INJECT_EXT_DABT) <= 0)
+        return axvcpu_i_kvm_say(AXVCPU_ENOSUPPORT, "refuse: KVM_CAP_ARM_INJECT_EXT_DABT is missing; use Linux 5.5 or newer, "
+                                                   "or answer with all ones");
+    AXVCPU_MEMSET(&events, 0, sizeof(events));
+    events.exception.ext_dabt_pending = 1;
+    none.kind = AXVCPU_EXIT_NOTHING;
+    err = AXVCPU_I_KVM(v->arch.kvm.fd, KVM_SET_VCPU_EVENTS, &events, NULL);
+    if (err == 0)
+        err = axvcpu_i_kvm_finish(v, &none);
+    if (err == 0)
+        err = axvcpu_i_kvm_get_one(v, AXVCPU_I_ARM64_ESR_EL1, &esr);
+    return err != 0 ? err : axvcpu_i_kvm_set_one(v, AXVCPU_I_ARM64_ESR_EL1, (uint32_t)esr | (write ? AXVCPU_ARM64_ISS_WNR : 0));
+}
+
+AXVCPU_API int axvcpu_leaf_refuse(struct axvcpu *v)
+{
+    int err = axvcpu_leaf_retry(v);
+
+    return err != 0 ? err : axvcpu_i_arm64_abort(v, axvcpu_access(v)->kind == AXVCPU_EXIT_MMIO_WRITE);
+}
+
+/* >>kvm exceptions */
+
+/* What taking one reads, then what it also writes; as in struct axvcpu_arm64_el1. */
+static const struct { uint64_t id; uint32_t offset; bool reads; } axvcpu_i_arm64_taking[] = {
+    { AXVCPU_I_ARM64_VBAR_EL1, offsetof(struct axvcpu_arm64_el1, vbar), true },
+    { AXVCPU_I_ARM64_SCTLR_EL1, offsetof(struct axvcpu_arm64_el1, sctlr), true },
+    { AXVCPU_I_ARM64_PC, offsetof(struct axvcpu_arm64_el1, pc), true },
+    { AXVCPU_I_ARM64_PSTATE, offsetof(struct axvcpu_arm64_el1, pstate), true },
+    { AXVCPU_I_ARM64_CORE(elr_el1), offsetof(struct axvcpu_arm64_el1, elr), false },
+    { AXVCPU_I_ARM64_CORE(spsr[0]), offsetof(struct axvcpu_arm64_el1, spsr), false },
+    { AXVCPU_I_ARM64_ESR_EL1, offsetof(struct axvcpu_arm64_el1, esr), false },
+    { AXVCPU_I_ARM64_FAR_EL1, offsetof(struct axvcpu_arm64_el1, far), false },
+};
+
+static int axvcpu_i_arm64_raise(struct axvcpu *v, uint32_t vector, uint64_t error, uint64_t addr)
+{
+    const size_t count = sizeof(axvcpu_i_arm64_taking) / sizeof(axvcpu_i_arm64_taking[0]);
+    bool abort = (vector & ~1u) == AXVCPU_ARM64_EC_FETCH || (vector & ~1u) == AXVCPU_ARM64_EC_DATA;
+    struct axvcpu_arm64_el1 s;
+    size_t i;
+    int err = AXVCPU_OK;
+
+    for (i = 0; i < count && err == 0; i++) {
+        if (axvcpu_i_arm64_taking[i].reads)
+            err = axvcpu_i_kvm_get_one(v, axvcpu_i_arm64_taking[i].id, (uint64_t *)(void *)((char *)&s + axvcpu_i_arm64_taking[i].offset));
+    }
+    if (err != 0)
+        return err;
+    if (abort) /* its class says where it came from */
+        vector = (vector & ~1u) | ((s.pstate & AXVCPU_ARM64_PSTATE_EL) != 0);
+    axvcpu_arm64_take(&s, AXVCPU_ARM64_ESR(vector, AXVCPU_ARM64_ESR_IL | error), addr);
+    for (i = 2; i < count && err == 0; i++)
+        err = axvcpu_i_kvm_set_one(v, axvcpu_i_arm64_taking[i].id, *(uint64_t *)(void *)((char *)&s + axvcpu_i_arm64_taking[i].offset));
+    return err;
+}
+
+/* vector is the exception class, error the syndrome; an SError's only where the CPU has RAS. */
+AXVCPU_API int axvcpu_leaf_inject_exception(struct axvcpu *v, uint32_t vector, uint64_t error, uint64_t addr)
+{
+    struct kvm_vcpu_events events;
+
+    if (vector >= AXVCPU_ARM64_EC_COUNT || error >> 25 != 0)
+        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "inject_exception: no such exception class, or a syndrome of more than 25 bits");
+    if ((axvcpu_i_word(v) & AXVCPU_I_DUE) != 0)
+        return axvcpu_i_kvm_say(AXVCPU_EPENDING, "inject_exception: the guest's access is not committed; settle first, or refuse it");
+    if (vector != AXVCPU_ARM64_EC_SERROR)
+        return axvcpu_i_arm64_raise(v, vector, error, addr);
+    AXVCPU_MEMSET(&events, 0, sizeof(events));
+    events.exception.serror_pending = 1;
+    events.exception.serror_has_esr = error != 0;
+    events.exception.serror_esr = error;
+    return AXVCPU_I_KVM(v->arch.kvm.fd, KVM_SET_VCPU_EVENTS, &events, "without RAS a system error has no syndrome: 0");
+}
+
+/* >>kvm the rest */
+
+AXVCPU_API uint32_t axvcpu_leaf_max_guest_page_table_levels(const struct axvcpu_percpu *p)
+{
+    (void)p;
+    return 4;
+}
+
+AXVCPU_API enum axvm_answer axvm_leaf_answer(struct axvm *vm, struct axvcpu *v, struct axvcpu_exit *x)
+{
+    return axvcpu_i_arm64_reply(vm, v, x);
+}
+
+#endif /* AXVCPU_KVM */
 #endif /* the selected backend */
 
 AXVCPU_I_C_END

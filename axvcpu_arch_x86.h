@@ -3006,6 +3006,11 @@ static int axvcpu_i_kvm_init_vm(struct axvm_arch *vm, const struct axvm_arch_des
     return err;
 }
 
+static void axvcpu_i_kvm_fini_vm(struct axvm_arch *vm)
+{
+    (void)vm;
+}
+
 /* >>kvm CPUID */
 
 #define AXVCPU_I_X86_CPUIDS 256

@@ -220,6 +220,7 @@ bool port_start(void (*fn)(void *), void *arg); // on another CPU; false: there 
 void port_join(void);                          // ... until fn has returned
 void port_pause(uint32_t ns);                  // about so long
 void port_alarm(uint32_t ns, void (*fn)(void *), void *arg); // once, on this CPU, from an interrupt or signal
+#pragma weak port_alarm // a port that has no case for it need not have it
 
 int conformance_main(const char *only); // 0: all well; only: the cases of this name, or all that begin so: "rep*"
 

@@ -287,9 +287,81 @@ static void play_string(struct play *p)
 
 // ---- rows
 
+// ---- an exit that the substrate's kernel keeps for itself: the guest sleeps inside the run, until a kick
+
+static bool is_kept(uint32_t kind);
+enum { SLEEP_NS = 2000000, SLEEP_TRIES = 500 };
+
+static struct axvcpu *volatile sleeper; // NULL: it has come back, the alarm is late
+
+static void kick_sleeper(void *unused)
+{
+    (void)unused;
+    if (sleeper)
+        axvcpu_kick(sleeper);
+    sleeper = NULL;
+}
+
+static bool run_canceled(struct play *p)
+{
+    struct axvcpu_exit *x = &p->exit[axvcpu_id(p->v)];
+    return check_err(p, "run", axvcpu_run(p->v, x), AXVCPU_OK) && compare(p, "CANCELED", x->kind, AXVCPU_EXIT_CANCELED);
+}
+
+// Some halts are exits even so: those by a call. The kick may come all the same, and waits for the next run.
+static bool run_until_alarm(struct play *p)
+{
+    struct axvcpu_exit *x = &p->exit[axvcpu_id(p->v)];
+    sleeper = p->v;
+    port_alarm(SLEEP_NS, kick_sleeper, NULL);
+    if (!check_err(p, "run", axvcpu_run(p->v, x), AXVCPU_OK))
+        return false;
+    if (x->kind == AXVCPU_EXIT_CANCELED)
+        return true;
+    bool late = !sleeper;
+    sleeper = NULL;
+    if (compare(p, axvcpu_exit_name(p->row->kind), x->kind, p->row->kind) && late)
+        (void)run_canceled(p);
+    return false;
+}
+
+// The PC, and whether the instruction before it is the one that waits. Programs run where they are loaded.
+static uint64_t where(struct play *p, bool *waits)
+{
+    uint64_t pc = 0;
+    uint8_t insn[4] = {0};
+    if (check_err(p, "get_reg", axvcpu_get_reg(p->v, AXVCPU_REG_PC, &pc), AXVCPU_OK))
+        (void)axvm_read(&p->vm, axvcpu_gpa(pc - sizeof insn), insn, sizeof insn);
+    *waits = load(insn, sizeof insn) == SLEEP_INSN;
+    return pc;
+}
+
+// A kick that came before the guest has slept finds it where it was, or on its way.
+static void play_sleep(struct play *p)
+{
+    bool *kicked = &p->kicked[axvcpu_id(p->v)], slept = false;
+    uint64_t before, now;
+    if (!prepare(p) || (*kicked && !run_canceled(p)))
+        return;
+    *kicked = false;
+    now = where(p, &slept);
+    for (uint32_t i = 0, tries = 0; !p->wrong; i++) {
+        before = now;
+        if (!run_until_alarm(p))
+            return;
+        now = where(p, &slept);
+        if (slept && (now != before || ++tries > 1))
+            return;
+        if (i == SLEEP_TRIES)
+            play_wrong(p, "does not sleep; PC", now, before);
+    }
+}
+
 static void row_exit(struct play *p)
 {
-    if (play_run(p))
+    if (is_kept(p->row->kind))
+        play_sleep(p);
+    else if (play_run(p))
         compare_exit(p);
 }
 
@@ -504,6 +576,8 @@ static void create(struct play *p)
         return;
     for (i = desc.vcpu_count; i-- > 0 && !p->wrong;) {
         p->v = axvm_vcpu(&p->vm, i);
+        if (i > 0 && AXVM_LEAF_STARTS_CPUS(&p->vm)) // it would wait for the guest to start it
+            check_err(p, "restart", axvcpu_restart(p->v, axvcpu_gpa(LOAD), 0), AXVCPU_OK);
         if (i > 0) // each knows its number
             check_err(p, "set_gpr", axvcpu_set_gpr(p->v, NUMBER_GPR, i), AXVCPU_OK);
         check_err(p, "bind", axvcpu_bind(p->v), AXVCPU_OK);
@@ -548,9 +622,12 @@ struct absent {
     const char *reason, *source;
 };
 #define ABSENT(name_, substrate_, how_, reason_, source_) {name_, substrate_, how_, reason_, source_},
+#define KEPT(kind_, substrate_, reason_, source_)
 static const struct absent absent[] = {
 #include "absent.h"
 };
+#undef ABSENT
+#undef KEPT
 _Static_assert(COUNT(absent) == ABSENT_COUNT, "absent.h: rows came or went without ABSENT_COUNT");
 
 // A name, or with a * at its end all that begin so.
@@ -559,6 +636,24 @@ static bool matches(const char *pattern, const char *name)
     while (*pattern && *pattern != '*' && *pattern == *name)
         pattern++, name++;
     return *pattern == '*' || *pattern == *name;
+}
+
+#define ABSENT(name_, substrate_, how_, reason_, source_)
+#define KEPT(kind_, substrate_, reason_, source_) {AXVCPU_EXIT_##kind_, substrate_, reason_, source_},
+static const struct kept {
+    uint32_t kind;
+    const char *substrate, *reason, *source;
+} kept[] = {
+#include "absent.h"
+};
+_Static_assert(COUNT(kept) == KEPT_COUNT, "absent.h: exits came or went without KEPT_COUNT");
+
+static bool is_kept(uint32_t kind)
+{
+    for (size_t i = 0; i < COUNT(kept); i++)
+        if (kept[i].kind == kind && matches(kept[i].substrate, port_substrate()))
+            return true;
+    return false;
 }
 
 static const struct absent *find_absent(const char *name)

@@ -1,27 +1,30 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# boot.sh ARCH INIT LIST FILE...: boots the kernel of kernel.sh in QEMU (no acceleration needed) with INIT
+# boot.sh MACHINE INIT LIST FILE...: boots the kernel of kernel.sh in QEMU (no acceleration needed) with INIT
 # as /init, LIST as the list of what it runs (init.c has its form) and each FILE (a path, or PATH=NAME) in
 # /, and prints the TAP that comes out on the console as the TAP of one program. A guest that does not
 # finish, or a program there that ends without its plan or with an error, is a failed case.
 set -eu
 
-# ARCH, QEMU command, console, CPUs
+# machine, kernel, console, QEMU command
 table='
-amd64    ttyS0    qemu-system-x86_64 -cpu max -smp 1
-arm64    ttyAMA0  qemu-system-aarch64 -M virt,virtualization=on,gic-version=3 -cpu cortex-a57 -smp 1
-riscv64  ttyS0    qemu-system-riscv64 -M virt -cpu rv64,h=true -smp 1
+amd64      amd64      ttyS0    qemu-system-x86_64 -cpu max -smp 1
+arm64-nvhe arm64      ttyAMA0  qemu-system-aarch64 -M virt,virtualization=on,gic-version=2 -cpu cortex-a57 -smp 1
+arm64-vhe  arm64-new  ttyAMA0  qemu-system-aarch64 -M virt,virtualization=on,gic-version=2 -cpu max,pauth-impdef=on -smp 1
+riscv64    riscv64    ttyS0    qemu-system-riscv64 -M virt -cpu rv64,h=true -smp 1
 '
 LIMIT=${LIMIT:-240} # seconds
 here=$(dirname "$0")
 arch=$1 init=$2 list=$3
 shift 3
 
-row=$(echo "$table" | sed -n "s/^$arch  *//p")
-console=${row%% *}
-command=$(echo "${row#* }" | sed "s/^ *//")
-kernel=$PWD/build/cache/kernel/$arch
+# shellcheck disable=SC2046 # a row is words
+set -- $(echo "$table" | sed -n "s/^$arch  *//p") -- "$@"
+kernel=$1 console=$2 command=''
+shift 2
+while [ "$1" != -- ]; do command="$command $1" && shift; done
+shift
 
 # Under CI=true tests/run.c takes this for a failure.
 skip() {
@@ -29,8 +32,11 @@ skip() {
     echo "1..1"
     exit 0
 }
-command -v "${command%% *}" >/dev/null 2>&1 || skip "there is no ${command%% *}"
-"$here/kernel.sh" "$arch" || skip "no kernel for $arch could be fetched"
+program=${command# }
+program=${program%% *}
+command -v "$program" >/dev/null 2>&1 || skip "there is no $program"
+"$here/kernel.sh" "$kernel" || skip "no kernel for $kernel could be fetched"
+kernel=$PWD/build/cache/kernel/$kernel
 
 work=$(mktemp -d "$PWD/build/boot.XXXXXX")
 trap 'rm -rf "$work"' EXIT

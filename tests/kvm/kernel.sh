@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# kernel.sh ARCH: a Debian kernel with KVM for ARCH, in build/cache/kernel/ARCH: `image`, and in
+# kernel.sh ARCH: a Debian kernel with KVM for ARCH (what follows a dash is another kernel for the same
+# architecture), in build/cache/kernel/ARCH: `image`, and in
 # `modules` the modules to load, numbered in their order. It comes from the mirror that this machine's
 # own apt is configured for, by an apt of its own (lists, cache, status), so that the machine's stays
 # untouched. Once there it is never fetched again.
@@ -11,6 +12,7 @@ set -eu
 table='
 amd64    -       linux-image-cloud-amd64  vmlinuz  irqbypass kvm kvm-amd
 arm64    -       linux-image-cloud-arm64  vmlinuz  -
+arm64-new trixie linux-image-cloud-arm64  vmlinuz  -
 riscv64  trixie  linux-image-riscv64      vmlinux  kvm
 '
 
@@ -50,11 +52,12 @@ key=/usr/share/keyrings/debian-archive-keyring.gpg
 from=$(mirror)
 [ -n "$from" ] || die "this machine's apt has no Debian mirror"
 [ "$suite" = - ] || from="${from% *} $suite"
-if [ -e $key ]; then options="arch=$arch signed-by=$key"; else options="arch=$arch"; fi
+debian=${arch%%-*}
+if [ -e $key ]; then options="arch=$debian signed-by=$key"; else options="arch=$debian"; fi
 echo "deb [$options] $from main" >"$work/sources.list"
 cat >"$work/apt.conf" <<EOF
-APT::Architecture "$arch";
-APT::Architectures { "$arch"; };
+APT::Architecture "$debian";
+APT::Architectures { "$debian"; };
 APT::Sandbox::User "root";
 Acquire::Languages "none";
 Acquire::Retries "3";

@@ -7,11 +7,12 @@
 // instruction, register, width, what is in the register then (it was PATTERN)
 #define LOADS(X)                                                                                           \
     X(ldrb w2 AT, x2, 1, ZX(1, 0)) X(ldrh w2 AT, x2, 2, ZX(2, 0)) X(ldr w2 AT, x2, 4, ZX(4, 0))            \
-    X(ldr x2 AT, x2, 8, N(0)) X(ldrsb w2 AT, x2, 1, SX(1, 4, 0)) X(ldrsb x2 AT, x2, 1, SX(1, 8, 0))        \
-    X(ldrsh w2 AT, x2, 2, SX(2, 4, 0)) X(ldrsh x2 AT, x2, 2, SX(2, 8, 0)) X(ldrsw x2 AT, x2, 4, SX(4, 8, 0)) \
-    X(ldr x30 AT, x30, 8, N(0)) X(ldr w0 AT, x0, 4, ZX(4, 0)) X(ldrsb x29 AT, x29, 1, SX(1, 8, 0))         \
+    X(ldr x2 AT, x2, 8, N(0)) X(ldr x30 AT, x30, 8, N(0)) X(ldr w0 AT, x0, 4, ZX(4, 0))                    \
     X(ldar x2 AT, x2, 8, N(0)) X(ldarb w2 AT, x2, 1, ZX(1, 0)) X(ldtr w2 AT, x2, 4, ZX(4, 0))              \
     X(ldur x2 AT, x2, 8, N(0)) X(ldr x18 AT, x18, 8, N(0))
+#define SIGNED_LOADS(X)                                                                                    \
+    X(ldrsb w2 AT, x2, 1, SX(1, 4, 0)) X(ldrsb x2 AT, x2, 1, SX(1, 8, 0)) X(ldrsh w2 AT, x2, 2, SX(2, 4, 0)) \
+    X(ldrsh x2 AT, x2, 2, SX(2, 8, 0)) X(ldrsw x2 AT, x2, 4, SX(4, 8, 0)) X(ldrsb x29 AT, x29, 1, SX(1, 8, 0))
 
 // instruction, register, width, data (the register is the nonce)
 #define STORES(X)                                                                                          \

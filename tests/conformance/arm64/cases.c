@@ -8,7 +8,8 @@
 #define GPR(n) AXVCPU_REG_GPR(n)
 
 #define PROGRAMS(X)                                                                                        \
-    X(first) X(loads) X(stores) X(undecoded) X(load) X(store) X(fetch) X(refuse) X(user) X(sysreg) X(calls)  \
+    X(first) X(loads) X(loads_signed) X(stores) X(undecoded) X(load) X(store) X(fetch) X(refuse) X(refuse_sysreg) X(user) X(sysreg) X(calls)  \
+    X(calls_arch) \
     X(suspend) X(pair) X(order) X(line) X(spin)
 #define POINTS(X)                                                                                          \
     X(load_insn) X(load_end) X(store_insn) X(store_end) X(undecoded_1) X(undecoded_2) X(undecoded_3)       \
@@ -41,6 +42,7 @@ static const struct row rows_first[] = {
 static const struct row rows_loads[] = {
     LOADS(LOAD_ROWS) MMIO_R(DEV, 8, N(0)), MMIO_R(DEV, 1, N(0)), RESULT(K(0)), HALT,
 };
+static const struct row rows_loads_signed[] = {SIGNED_LOADS(LOAD_ROWS) HALT};
 
 #define STORE_ROWS(insn, reg, width, value) NONCE, MMIO_W(DEV, width, value),
 static const struct row rows_stores[] = {
@@ -97,9 +99,12 @@ static const struct row rows_refuse[] = {
     MMIO_R_UNANSWERED(DEV, 8), REFUSE, RESULT(K(0x96000010)), RESULT(K(DEV)),
     RESULT(K(PATTERN)),
     MMIO_W(DEV, 8, K(PATTERN)), REFUSE, RESULT(K(0x96000050)), RESULT(K(DEV)),
-    SYSREG_R_UNANSWERED(AXVCPU_ARM64_SYSREG(3, 3, 14, 2, 1)), REFUSE, RESULT(K(0x02000000)), RESULT(K(0)),
-    RESULT(K(0x02000000)), RESULT(K(0)),
+    RESULT(K(0x02000000)), RESULT(K(DEV)), // FAR stays
     RESULT(K(PATTERN)), HALT,
+};
+static const struct row rows_refuse_sysreg[] = {
+    SYSREG_R_UNANSWERED(AXVCPU_ARM64_SYSREG(3, 3, 14, 2, 1)), REFUSE, RESULT(K(0x02000000)), RESULT(K(0)),
+    RESULT(K(DEV)), HALT,
 };
 static const struct row rows_user[] = {
     MMIO_R(DEV, 4, N(0)), RESULT(ZX(4, 0)),
@@ -127,7 +132,7 @@ static void check_cpu_up(struct play *p)
         play_wrong(p, "CPU_UP", x->cpu_up.arg, 0xfedcba9876543210);
 }
 static const struct row rows_calls[] = {
-    RESULT(K(0x10001)), RESULT(K(0x10001)), RESULT(K(0)), RESULT(K(-1ull)), RESULT(K(-1ull)), RESULT(K(-1ull)),
+    RESULT(K(0x10001)), RESULT(K(0x10001)), RESULT(K(0)), RESULT(K(-1ull)), RESULT(K(-1ull)),
     EXIT_(CPU_UP, 0, 0, K(0)), PLAY(check_cpu_up), RETURN(K(-4ull)), RESULT(K(-4ull)),
     HYPERCALL(vendor_args, K(0xc2000001)), RESULT(K(-1ull)),
     EXIT_(CPU_DOWN, 0, 0, K(0)), RESULT(K(-3ull)),
@@ -135,6 +140,7 @@ static const struct row rows_calls[] = {
     HALT, RESULT(K(0)),
     EXIT_(HYPERCALL, 0, 0, K(0)), HALT,
 };
+static const struct row rows_calls_arch[] = {RESULT(K(0x10001)), RESULT(K(-1ull)), HALT};
 static const struct row rows_suspend[] = {HALT, RESULT(K(PATTERN)), HALT};
 
 // ---- two vCPUs, in turns on one CPU
@@ -174,10 +180,11 @@ static const struct row rows_travel[] = {
 // ---- interrupts
 
 static const struct row rows_order[] = {
-    HALT, INJECT(0x50), INJECT(0x40), INJECT(0x40), INJECT(0x3fb), INJECT_FAILS(1020, EINVAL), BLOCK_FAILS(EAGAIN),
-    TAKES(0x40), TAKES(0x50), TAKES(0x3fb), RESULT(K(0)), HALT,
+    HALT, INJECT(0x50), INJECT(0x40), INJECT(0x40), INJECT(0x3d0), INJECT_FAILS(1020, EINVAL), BLOCK_FAILS(EAGAIN),
+    TAKES(0x40), TAKES(0x50), TAKES(0x3d0), RESULT(K(0)), HALT,
     BLOCK, STATE_IS(BLOCKED), INJECT(7), STATE_IS(READY), TAKES(7), // it is masked no more
 };
+static const struct row rows_last_vector[] = {HALT, INJECT(1019), TAKES(1019), RESULT(K(0)), HALT};
 static const struct row rows_line[] = {
     HALT, LINE(0x33, 1), TAKES(0x33), TAKES(0x33), LINE(0x33, 0), RESULT(K(0)), HALT, BLOCK, LINE(0x33, 1),
     STATE_IS(READY), LINE(0x33, 0), LINE(0x33, 1), TAKES(0x33), TAKES(0x33), LINE(0x33, 0), HALT,
@@ -220,6 +227,7 @@ const char conformance_arch[] = "arm64";
 const struct test_case conformance_cases[] = {
     CASE(first, first, 0),
     CASE(loads, loads, 0),
+    CASE(loads_signed, loads_signed, 0),
     CASE(stores, stores, 0),
     CASE(undecoded, undecoded, 0),
     CASE_ONCE(pending, load, 0),
@@ -229,13 +237,16 @@ const struct test_case conformance_cases[] = {
     CASE(read_only, load, 0),
     CASE(fetch, fetch, 0),
     CASE(refuse, refuse, 0),
+    CASE(refuse_sysreg, refuse_sysreg, 0),
     CASE(user, user, 0),
     CASE(sysreg, sysreg, 0),
     CASE(calls, calls, 0),
+    CASE(calls_arch, calls_arch, 0),
     CASE(suspend, suspend, 0),
     CASE(pair, pair, VCPUS(2)),
     CASE_ONCE(travel, pair, 0),
     CASE_ONCE(order, order, 0),
+    CASE_ONCE(last_vector, order, 0),
     CASE_ONCE(line, line, 0),
     CASE_ONCE(kicks, spin, 0),
 };

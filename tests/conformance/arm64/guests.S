@@ -127,6 +127,11 @@ guest_\name\()_end:
 // ---- accesses
 
 #define LOAD_(insn, reg, width, value) pattern reg; insn; result reg;
+    guest loads_signed
+    SIGNED_LOADS(LOAD_)
+    wfi
+    done loads_signed
+
     guest loads
     LOADS(LOAD_)
     ldr xzr, [x20]
@@ -218,11 +223,17 @@ point store_end
     ldr x2, [x20]
     result x2
     str x2, [x20]
-    mrs x3, cntp_ctl_el0
     udf #0                  // the guest's own: nobody hears of it
     result x2
     wfi
     done refuse
+
+    guest refuse_sysreg
+    take_exceptions
+    mrs x3, cntp_ctl_el0
+    result x20
+    wfi
+    done refuse_sysreg
 
     // At EL0, where an abort comes from a lower level.
     guest user
@@ -269,7 +280,6 @@ point store_end
     call smc, 0x8400000a, 0xc4000003, 0, 0
     call smc, 0x84000050, 0, 0, 0
     call hvc, 0xc400ffff, 0, 0, 0
-    call smc, 0x80000001, 0x80008000, 0, 0
     call smc, 0xc4000003, 1, LOAD, 0xfedcba9876543210
     call smc, 0xc2000001, 0x11, 0x22, 0x33
     call smc, 0x84000002, 0, 0, 0
@@ -279,6 +289,12 @@ point store_end
     hvc #7
     wfi
     done calls
+
+    guest calls_arch        // of the architecture's own range
+    call hvc, 0x80000000, 0, 0, 0
+    call smc, 0x80000001, 0x80008000, 0, 0
+    wfi
+    done calls_arch
 
     guest suspend           // a power-down state: the CPU begins anew
     cbnz x0, 1f

@@ -23,4 +23,6 @@
 // A hypercall that is nobody's standard (DEN 0028, 6.1: owner 6, vendor specific hypervisor)
 #define CALL 0xc6000001
 
+#define SLEEP_INSN 0xd503207f // wfi
+
 #endif

@@ -21,4 +21,6 @@
 // A hypercall of the host's own.
 #define OWN 0x0a000001
 
+#define SLEEP_INSN 0x10500073 // wfi
+
 #endif

@@ -28,4 +28,6 @@
 #define MODE_PROTECTED AXVCPU_X86_PROTECTED
 #define MODE_LONG AXVCPU_X86_LONG
 
+#define SLEEP_INSN 0 // a halt is an exit everywhere
+
 #endif
