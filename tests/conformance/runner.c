@@ -292,14 +292,14 @@ static void play_string(struct play *p)
 static bool is_kept(uint32_t kind);
 enum { SLEEP_NS = 2000000, SLEEP_TRIES = 500 };
 
-static struct axvcpu *volatile sleeper; // NULL: it has come back, the alarm is late
+static struct axvcpu *sleeper; // who takes it kicks it: the alarm, or the run that came back before
 
 static void kick_sleeper(void *unused)
 {
+    struct axvcpu *v = __atomic_exchange_n(&sleeper, NULL, __ATOMIC_SEQ_CST);
     (void)unused;
-    if (sleeper)
-        axvcpu_kick(sleeper);
-    sleeper = NULL;
+    if (v)
+        axvcpu_kick(v);
 }
 
 static bool run_canceled(struct play *p)
@@ -312,14 +312,13 @@ static bool run_canceled(struct play *p)
 static bool run_until_alarm(struct play *p)
 {
     struct axvcpu_exit *x = &p->exit[axvcpu_id(p->v)];
-    sleeper = p->v;
+    __atomic_store_n(&sleeper, p->v, __ATOMIC_SEQ_CST);
     port_alarm(SLEEP_NS, kick_sleeper, NULL);
     if (!check_err(p, "run", axvcpu_run(p->v, x), AXVCPU_OK))
         return false;
     if (x->kind == AXVCPU_EXIT_CANCELED)
         return true;
-    bool late = !sleeper;
-    sleeper = NULL;
+    bool late = !__atomic_exchange_n(&sleeper, NULL, __ATOMIC_SEQ_CST);
     if (compare(p, axvcpu_exit_name(p->row->kind), x->kind, p->row->kind) && late)
         (void)run_canceled(p);
     return false;
