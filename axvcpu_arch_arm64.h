@@ -240,7 +240,8 @@ enum axvcpu_arm64_timer { AXVCPU_ARM64_TIMER_VIRTUAL, AXVCPU_ARM64_TIMER_PASSTHR
     (UINT64_C(1) << 2 | UINT64_C(0xf) << 9 | UINT64_C(0x3f) << 13 | UINT64_C(0x7f) << 20 | UINT64_C(1) << 28 | \
      UINT64_C(1) << 30 | UINT64_C(3) << 35 | UINT64_C(3) << 40)
 #ifdef AXVCPU_KVM
-/* A GIC in the kernel. AUTO: version 2 if gicc is given, else none. */
+/* A GIC in the kernel. AUTO: none without gicc; else version 2, or 3 on a machine that has nothing else. NONE
+   is the same as AXVCPU_ARM64_GIC_EXTERNAL of a set-up. */
 enum axvm_arm64_gic { AXVM_ARM64_GIC_AUTO, AXVM_ARM64_GIC_NONE, AXVM_ARM64_GIC_V2, AXVM_ARM64_GIC_V3 };
 
 /* Who answers SMCCC calls, PSCI among them. AUTO: as on bare metal, where the kernel lets us (Linux 6.4), else
@@ -509,7 +510,8 @@ AXVCPU_I_INLINE int axvcpu_leaf_run(struct axvcpu *v, struct axvcpu_exit *x)
 
    The GIC (api.rst: KVM_CREATE_DEVICE; devices/arm-vgic*.rst) is made by axvm_init, before the vCPUs, and
    initialised by the first set-up, after all of them. Without one a guest has the interrupt input of its CPU,
-   high as long as any line of the vCPU is; the distributor and CPU interface are devices of yours.
+   high as long as any line of the vCPU is, and a vector is a line until axvcpu_set_irq(v, vector, false); the
+   distributor and CPU interface are devices of yours.
 
    Injection with a distributor in sight follows it: an edge is a pulse of that line, to whom the guest has
    routed it. Interrupts 0-15 are the guest's own to send. */
@@ -3021,6 +3023,16 @@ static int axvcpu_i_arm64_place_gic(struct axvm_arch *vm, const struct axvm_arch
                                    "KVM_SET_DEVICE_ATTR of the CPU interface's address (gicc)");
 }
 
+static bool axvcpu_i_arm64_can_have(const struct axvm_arch *vm, uint32_t type)
+{
+    struct kvm_create_device device;
+
+    AXVCPU_MEMSET(&device, 0, sizeof(device));
+    device.type = type;
+    device.flags = KVM_CREATE_DEVICE_TEST;
+    return axvcpu_i_kvm_ioctl(vm->kvm.fd, KVM_CREATE_DEVICE, &device) >= 0;
+}
+
 static int axvcpu_i_arm64_create_gic(struct axvm_arch *vm, const struct axvm_arch_desc *desc)
 {
     static const struct axvcpu_i_arm64_remedy remedies[] = {
@@ -3029,10 +3041,14 @@ static int axvcpu_i_arm64_create_gic(struct axvm_arch *vm, const struct axvm_arc
         { EBUSY, "a vCPU has run: the GIC comes first" },
         { 0, NULL },
     };
-    bool v3 = desc->gic == AXVM_ARM64_GIC_V3;
+    bool v3 = desc->gic == AXVM_ARM64_GIC_V3 ||
+              (desc->gic == AXVM_ARM64_GIC_AUTO && !axvcpu_i_arm64_can_have(vm, KVM_DEV_TYPE_ARM_VGIC_V2) &&
+               axvcpu_i_arm64_can_have(vm, KVM_DEV_TYPE_ARM_VGIC_V3));
     struct kvm_create_device device;
     int err;
 
+    if (v3 && (desc->gicd.addr == 0) != (desc->gicr.addr == 0))
+        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_init: a GICv3 needs both gicd and gicr, or neither");
     AXVCPU_MEMSET(&device, 0, sizeof(device));
     device.type = v3 ? KVM_DEV_TYPE_ARM_VGIC_V3 : KVM_DEV_TYPE_ARM_VGIC_V2;
     if (axvcpu_i_kvm_ioctl(vm->kvm.fd, KVM_CREATE_DEVICE, &device) < 0)
@@ -3069,8 +3085,6 @@ static int axvcpu_i_arm64_check_desc(const struct axvm_arch_desc *desc)
         return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_init: no such gic or calls, or ipa_bits not 0 or from 32 to 52");
     if (desc->gic == AXVM_ARM64_GIC_V2 && desc->gicc.addr == 0)
         return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_init: a GICv2 needs axvm_arch_desc.gicc");
-    if (desc->gic == AXVM_ARM64_GIC_V3 && (desc->gicd.addr == 0) != (desc->gicr.addr == 0))
-        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_init: a GICv3 needs both gicd and gicr, or neither");
     return AXVCPU_OK;
 }
 
@@ -3309,19 +3323,16 @@ static int axvcpu_i_arm64_level(struct axvcpu *v, uint32_t n, bool level)
     return err != 0 ? err : axvcpu_i_arm64_set_line(v, KVM_ARM_IRQ_TYPE_SPI, n, level);
 }
 
-/* Without a controller: the CPU's own input, and no edges. */
+/* Without a controller: the CPU's own input. */
 static int axvcpu_i_arm64_input(struct axvcpu *v)
 {
-    bool edges = false, level = false, was = v->arch.raised[0] != 0;
+    bool level = false, was = v->arch.raised[0] != 0;
     size_t i;
 
     for (i = 0; i < sizeof(v->lines) / sizeof(v->lines[0]); i++) {
-        edges |= AXVCPU_ATOMIC_XCHG(&v->pending[i], 0u) != 0;
+        (void)AXVCPU_ATOMIC_FETCH_OR(&v->lines[i], AXVCPU_ATOMIC_XCHG(&v->pending[i], 0u));
         level |= AXVCPU_ATOMIC_LOAD(&v->lines[i]) != 0;
     }
-    if (edges)
-        AXVCPU_LOG(AXVCPU_LOG_WARNING, "inject_interrupt: without a GIC (axvm_arch_desc.gic) nobody remembers an edge; "
-                                       "it is dropped. Use axvcpu_set_irq");
     v->arch.raised[0] = level;
     return level == was ? AXVCPU_OK : axvcpu_i_arm64_set_line(v, KVM_ARM_IRQ_TYPE_CPU, KVM_ARM_IRQ_CPU_IRQ, level);
 }

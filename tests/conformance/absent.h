@@ -30,7 +30,7 @@ ABSENT("refuse_sysreg", "arm64-kvm*", FAILS, "the kernel has all system register
 ABSENT("last_vector", "arm64-kvm*", FAILS, "the kernel's GIC ends below 992", "arch/arm64/kvm/vgic/vgic-kvm-device.c, VGIC_MAX_RESERVED")
 ABSENT("first", "arm64-kvm-old", FAILS, "the kernel answers every call", "devices/vm.rst: the filter is of Linux 6.4")
 ABSENT("calls", "arm64-kvm-old", FAILS, "the kernel answers every call", "devices/vm.rst: the filter is of Linux 6.4")
-ABSENT("calls_arch", "arm64-kvm*", FAILS, "the kernel answers the architecture's own calls, for its mitigations", "arch/arm64/kvm/hypercalls.c, init_smccc_filter")
+ABSENT("calls_arch", "arm64-kvm", FAILS, "the kernel answers the architecture's own calls, for its mitigations", "arch/arm64/kvm/hypercalls.c, init_smccc_filter")
 ABSENT("suspend", "arm64-kvm-old", FAILS, "the kernel answers every call", "devices/vm.rst: the filter is of Linux 6.4")
 
 #define KEPT_COUNT 2

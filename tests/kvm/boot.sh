@@ -11,7 +11,7 @@ set -eu
 table='
 amd64      amd64      ttyS0    qemu-system-x86_64 -cpu max -smp 1
 arm64-nvhe arm64      ttyAMA0  qemu-system-aarch64 -M virt,virtualization=on,gic-version=2 -cpu cortex-a57 -smp 1
-arm64-vhe  arm64-new  ttyAMA0  qemu-system-aarch64 -M virt,virtualization=on,gic-version=2 -cpu max,pauth-impdef=on -smp 1
+arm64-vhe  arm64-new  ttyAMA0  qemu-system-aarch64 -M virt,virtualization=on,gic-version=3 -cpu max,pauth-impdef=on -smp 1
 riscv64    riscv64    ttyS0    qemu-system-riscv64 -M virt -cpu rv64,h=true -smp 1
 '
 LIMIT=${LIMIT:-240} # seconds
