@@ -526,15 +526,15 @@ AXVCPU_API struct axvcpu_x86_event axvcpu_x86_exception(uint32_t vector, uint32_
 
 #if AXVCPU_I_ARCH == AXVCPU_I_ARCH_X86
 
-#if !defined(AXVCPU_KVM)
-#error "axvcpu_arch_x86.h: the bare-metal backend is not there yet; define AXVCPU_ARCH_FAKE, or bring a backend by AXVCPU_ARCH_HEADER"
-#endif
-
 /* ---------------------------------------------------------------------------------------------------- */
 /* >>leaves                                                                                             */
 /* ---------------------------------------------------------------------------------------------------- */
 
+#ifdef AXVCPU_KVM
 #define AXVCPU_LEAF_NAME "x86-64 KVM"
+#else
+#define AXVCPU_LEAF_NAME "x86-64"
+#endif
 #define AXVCPU_LEAF_GPRS AXVCPU_X86_GPRS
 #define AXVCPU_LEAF_RETURN_GPR AXVCPU_X86_RAX
 #define AXVCPU_LEAF_VECTORS 256
@@ -544,7 +544,9 @@ AXVCPU_API struct axvcpu_x86_event axvcpu_x86_exception(uint32_t vector, uint32_
 #define AXVM_LEAF_UP_INVALID 0
 #define AXVM_LEAF_UP_ANSWERS false /* a start-up IPI has no answer */
 #define AXVM_LEAF_PAGE 4096u
+#ifdef AXVCPU_KVM
 #define AXVM_LEAF_STARTS_CPUS(vm) ((vm)->arch.kvm.irqchip) /* its local APICs do */
+#endif
 
 /* How a vCPU starts. */
 enum axvcpu_x86_mode {
@@ -567,6 +569,7 @@ struct axvcpu_arch_setup {
 /* A range of MSRs. */
 struct axvcpu_x86_msrs { uint32_t first, count; };
 
+#ifdef AXVCPU_KVM
 /* Where the interrupt controllers are. */
 enum axvm_x86_irqchip {
     AXVM_X86_IRQCHIP_NONE,  /* yours; HLT exits, axvcpu_inject_interrupt is what the guest gets */
@@ -628,6 +631,93 @@ AXVCPU_I_INLINE long axvcpu_i_x86_enter(int fd)
 #endif
 
 AXVCPU_LEAF_DECLARE(AXVCPU_API, AXVCPU_API)
+
+#else
+
+/* What a vCPU keeps beside its general registers: where it is in a VMCB (APM 2, appendix B) and in a VMCS
+   (SDM 3, appendix B). Under VMX some are the processor's own registers, the guest's as long as it is
+   loaded. Segments come before them: 4 * enum axvcpu_x86_segment + enum axvcpu_x86_part. */
+#define AXVCPU_I_X86_IN_CPU 0u
+#define AXVCPU_X86_FIELDS(X)                                                                               \
+    X(RIP, 0x578, 0x681e) X(RSP, 0x5d8, 0x681c) X(RFLAGS, 0x570, 0x6820) X(CR0, 0x558, 0x6800)             \
+    X(CR2, 0x640, AXVCPU_I_X86_IN_CPU) X(CR3, 0x550, 0x6802) X(CR4, 0x548, 0x6804) X(EFER, 0x4d0, 0x2806)  \
+    X(DR6, 0x568, AXVCPU_I_X86_IN_CPU) X(DR7, 0x560, 0x681a) X(PAT, 0x668, 0x2804)                         \
+    X(SYSENTER_CS, 0x628, 0x482a) X(SYSENTER_ESP, 0x630, 0x6824) X(SYSENTER_EIP, 0x638, 0x6826)            \
+    X(STAR, 0x600, AXVCPU_I_X86_IN_CPU) X(LSTAR, 0x608, AXVCPU_I_X86_IN_CPU)                               \
+    X(CSTAR, 0x610, AXVCPU_I_X86_IN_CPU) X(SFMASK, 0x618, AXVCPU_I_X86_IN_CPU)                             \
+    X(KERNEL_GS_BASE, 0x620, AXVCPU_I_X86_IN_CPU) X(SHADOW, 0x068, 0x4824)
+#define AXVCPU_I_X86_ENUM_FIELD(name, vmcb, vmcs) AXVCPU_I_X86_F_##name,
+enum axvcpu_i_x86_field {
+    AXVCPU_I_X86_F_SEGMENTS_END = 4 * AXVCPU_X86_SEGMENTS - 1,
+    AXVCPU_X86_FIELDS(AXVCPU_I_X86_ENUM_FIELD)
+    AXVCPU_I_X86_FIELDS
+};
+
+struct axvcpu_arch_create {
+    const struct axvcpu_x86_cpuid *cpuid; /* the whole answer, instead of the VM's or the host's */
+    uint32_t cpuid_count;
+};
+
+struct axvm_arch_desc {
+    bool own_apic; /* your devices do the local APIC: its ICR makes no SEND_IPI and CPU_UP exits */
+    const struct axvcpu_x86_cpuid *cpuid; /* of all vCPUs; NULL: the host's, made sane */
+    uint32_t cpuid_count;
+};
+
+struct axvm_arch {
+    axvcpu_hpa_t root; /* of the EPT or NPT */
+    const struct axvcpu_x86_cpuid *cpuid;
+    uint32_t cpuid_count;
+    bool own_apic;
+};
+
+/* Offsets that the world switch knows are asserted beside it. */
+struct axvcpu_arch {
+    struct axvcpu_x86_regs regs; /* RSP, RIP and RFLAGS as far as `valid` says */
+    uint64_t hw_pa;              /* the VMCB or VMCS */
+    char *hw;
+    uint64_t host_pa;            /* SVM: where VMSAVE leaves the host's */
+    uint64_t host_rsp;           /* VMX: what the VMCS has */
+    uint32_t launched;
+    uint32_t inside;             /* entering or in the guest: who changes tables waits for it */
+    uint64_t remote;             /* ... and wants this done first: AXVCPU_I_X86_DO_TLB */
+    uint64_t valid, dirty;       /* fields by number: same as the hardware's; to be written. AXVCPU_I_X86_DO_* */
+    uint64_t field[AXVCPU_I_X86_FIELDS];
+    struct axvcpu_x86_event event; /* to be injected with the next entry; info 0: none */
+    struct axvcpu_x86_control control; /* what rules need; CRs and EFER only while one is applied */
+    uint64_t root, tsc_offset;
+    uint64_t dr[4];              /* debug registers; the host's while the guest has them */
+    uint64_t host_msrs[5];       /* VMX: the host's of the fields that are in the CPU */
+    char *fpu;                   /* XSAVE's area */
+    uint32_t cpu;                /* CPU_ID + 1 of the CPU that has it loaded; 0: none */
+    uint32_t asid, asid_cpu, asid_round;
+    uint32_t icr_high;
+    bool fpu_loaded, nmi_masked, nmi_step, ready, prepared;
+    bool dr_loaded;
+    bool ts;                     /* CR0.TS as the guest has it, while the FPU is not its own */
+    bool open;                   /* RFLAGS.IF at the last HALT */
+    uint8_t window;              /* AXVCPU_I_X86_WINDOW_* that are asked for */
+    /* an access between its exit and its commit */
+    struct axvcpu_x86_mmio mmio;
+    struct axvcpu_x86_io io;
+    char *string;                /* where a string's elements go to or come from; contiguous */
+    uint32_t step;               /* the instruction's length */
+    uint8_t buf[64];
+    axvcpu_gpa_t entry;
+    struct axvcpu_arch_setup setup;
+    const struct axvcpu_x86_cpuid *cpuid;
+    uint32_t cpuid_count;
+};
+
+struct axvcpu_arch_percpu {
+    uint64_t cr0, cr4, efer; /* the host's, before */
+    axvcpu_hpa_t area;       /* SVM: host save area and VMSAVE's; VMX: VMXON region */
+    uint32_t levels, asids;
+};
+
+AXVCPU_LEAF_DECLARE(AXVCPU_API, AXVCPU_API)
+
+#endif /* AXVCPU_KVM */
 
 #endif /* the selected backend */
 
@@ -2846,6 +2936,58 @@ static const uint64_t axvcpu_i_x86_gdt[4] = {
     0, UINT64_C(0x00af9b000000ffff), UINT64_C(0x00cf93000000ffff), UINT64_C(0x00cf9b000000ffff)
 };
 
+AXVCPU_I_COLD static int axvcpu_i_x86_say(int err, const char *text)
+{
+    AXVCPU_LOG(AXVCPU_LOG_ERROR, text);
+    return err;
+}
+
+/* Real mode: below 64 KiB the segment is 0. Above, and after a start-up IPI (SDM 3, 9.4.3), the segment
+   begins at the entry, as far as it can be told by a selector; beyond 1 MiB as the reset vector does it. */
+static void axvcpu_i_x86_real_entry(uint64_t entry, bool started, uint64_t *base, uint64_t *ip)
+{
+    *base = entry < 0x10000 && !started ? 0 : entry < 0x100000 ? entry & ~UINT64_C(15) : entry & ~UINT64_C(0xffff);
+    *ip = entry - *base;
+}
+
+/* PML4, PDPT, four page directories of 2 MiB pages, GDT (SDM 3, 4.5). */
+static int axvcpu_i_x86_write_tables(struct axvm *vm, uint64_t at)
+{
+    const uint64_t bits = AXVCPU_X86_PTE_P | AXVCPU_X86_PTE_RW | AXVCPU_X86_PTE_US;
+    uint64_t page[512];
+    uint64_t i, n;
+    int err = AXVCPU_OK;
+
+    for (n = 0; err == 0 && n < AXVCPU_X86_TABLES_SIZE / 4096; n++) {
+        AXVCPU_MEMSET(page, 0, sizeof(page));
+        if (n == 6)
+            AXVCPU_MEMCPY(page, axvcpu_i_x86_gdt, sizeof(axvcpu_i_x86_gdt));
+        else if (n == 0)
+            page[0] = (at + 0x1000) | bits;
+        for (i = 0; n == 1 && i < 4; i++)
+            page[i] = (at + 0x2000 + i * 4096) | bits;
+        for (i = 0; n >= 2 && n < 6 && i < 512; i++)
+            page[i] = (((n - 2) << 9 | i) << 21) | bits | AXVCPU_X86_PTE_PS;
+        err = axvm_write(vm, axvcpu_gpa(at + n * 4096), page, sizeof(page));
+    }
+    return err;
+}
+
+static int axvcpu_i_x86_tables(struct axvcpu *v, const struct axvcpu_arch_setup *setup)
+{
+    uint64_t at = setup->tables.addr;
+    int err;
+
+    if (v->vm.vm == NULL)
+        return axvcpu_i_x86_say(AXVCPU_EINVAL, "setup: a vCPU without axvm brings its own page tables in setup.cr3");
+    if ((at & 0xfff) != 0 || v->arch.entry.addr - at < AXVCPU_X86_TABLES_SIZE)
+        return axvcpu_i_x86_say(AXVCPU_EINVAL, "setup: setup.tables is no page address, or the entry is inside them");
+    err = axvcpu_i_x86_write_tables(v->vm.vm, at);
+    if (err == AXVCPU_EFAULT)
+        return axvcpu_i_x86_say(err, "setup: there is no guest memory at setup.tables; axvm_map it before");
+    return err;
+}
+
 #ifdef AXVCPU_KVM
 
 /* >>kvm */
@@ -3308,14 +3450,6 @@ static uint32_t axvcpu_i_x86_access(const struct kvm_segment *s)
            (s->g ? AXVCPU_X86_AR_G : 0u) | (s->unusable ? AXVCPU_X86_AR_UNUSABLE : 0u);
 }
 
-/* Real mode: below 64 KiB the segment is 0. Above, and after a start-up IPI (SDM 3, 9.4.3), the segment
-   begins at the entry, as far as it can be told by a selector; beyond 1 MiB as the reset vector does it. */
-static void axvcpu_i_x86_real_entry(uint64_t entry, bool started, uint64_t *base, uint64_t *ip)
-{
-    *base = entry < 0x10000 && !started ? 0 : entry < 0x100000 ? entry & ~UINT64_C(15) : entry & ~UINT64_C(0xffff);
-    *ip = entry - *base;
-}
-
 static void axvcpu_i_x86_start_sregs(struct axvcpu *v, struct kvm_sregs *s, uint64_t base)
 {
     const struct axvcpu_arch_setup *setup = &v->arch.setup;
@@ -3359,44 +3493,6 @@ static int axvcpu_i_x86_go(struct axvcpu *v, bool started, uint64_t arg)
     if (err != 0)
         return err;
     return AXVCPU_I_KVM(v->arch.kvm.fd, KVM_SET_SREGS, &sregs, "is cr3 a page address below the guest's MAXPHYADDR?");
-}
-
-/* PML4, PDPT, four page directories of 2 MiB pages, GDT (SDM 3, 4.5). */
-static int axvcpu_i_x86_write_tables(struct axvm *vm, uint64_t at)
-{
-    const uint64_t bits = AXVCPU_X86_PTE_P | AXVCPU_X86_PTE_RW | AXVCPU_X86_PTE_US;
-    uint64_t page[512];
-    uint64_t i, n;
-    int err = AXVCPU_OK;
-
-    for (n = 0; err == 0 && n < AXVCPU_X86_TABLES_SIZE / 4096; n++) {
-        AXVCPU_MEMSET(page, 0, sizeof(page));
-        if (n == 6)
-            AXVCPU_MEMCPY(page, axvcpu_i_x86_gdt, sizeof(axvcpu_i_x86_gdt));
-        else if (n == 0)
-            page[0] = (at + 0x1000) | bits;
-        for (i = 0; n == 1 && i < 4; i++)
-            page[i] = (at + 0x2000 + i * 4096) | bits;
-        for (i = 0; n >= 2 && n < 6 && i < 512; i++)
-            page[i] = (((n - 2) << 9 | i) << 21) | bits | AXVCPU_X86_PTE_PS;
-        err = axvm_write(vm, axvcpu_gpa(at + n * 4096), page, sizeof(page));
-    }
-    return err;
-}
-
-static int axvcpu_i_x86_tables(struct axvcpu *v, const struct axvcpu_arch_setup *setup)
-{
-    uint64_t at = setup->tables.addr;
-    int err;
-
-    if (v->vm.vm == NULL)
-        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "setup: a vCPU without axvm brings its own page tables in setup.cr3");
-    if ((at & 0xfff) != 0 || v->arch.entry.addr - at < AXVCPU_X86_TABLES_SIZE)
-        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "setup: setup.tables is no page address, or the entry is inside them");
-    err = axvcpu_i_x86_write_tables(v->vm.vm, at);
-    if (err == AXVCPU_EFAULT)
-        return axvcpu_i_kvm_say(err, "setup: there is no guest memory at setup.tables; axvm_map it before");
-    return err;
 }
 
 AXVCPU_API int axvcpu_leaf_set_entry(struct axvcpu *v, axvcpu_gpa_t entry)
@@ -3971,6 +4067,2210 @@ AXVCPU_API uint32_t axvcpu_leaf_max_guest_page_table_levels(const struct axvcpu_
     return 4;
 }
 
+#else /* bare metal */
+
+/* ---------------------------------------------------------------------------------------------------- */
+/* >>switch                                                                                             */
+/* ---------------------------------------------------------------------------------------------------- */
+
+_Static_assert(offsetof(struct axvcpu_arch, regs) == 0 && offsetof(struct axvcpu_arch, hw_pa) == 144 &&
+               offsetof(struct axvcpu_arch, hw) == 152 && offsetof(struct axvcpu_arch, host_pa) == 160 &&
+               offsetof(struct axvcpu_arch, host_rsp) == 168 && offsetof(struct axvcpu_arch, launched) == 176,
+               "axvcpu_i_x86_enter_svm, axvcpu_i_x86_enter_vmx");
+
+/* Into the guest and back; the argument is the vCPU's struct axvcpu_arch. What the C ABI wants kept is on
+   the host's stack meanwhile, and that pointer, by which the way back finds the vCPU.
+
+   The saved-register table:
+     at every exit    general registers; SVM: all that VMRUN, VMSAVE and VMLOAD switch, of both sides; VMX: all
+                      that is in the VMCS, of the host as it was when the vCPU was loaded
+     at bind, unbind  VMX: STAR, LSTAR, CSTAR, SFMASK, KERNEL_GS_BASE, CR2, DR6; XCR0
+     on demand        FPU, SSE, AVX ... */
+#define AXVCPU_I_X86_FUNCTION(name)                                                                        \
+    ".ifndef " name "\n"                                                                                   \
+    ".pushsection .text." name ",\"axG\",@progbits," name ",comdat\n"                                      \
+    ".balign 16\n.weak " name "\n.hidden " name "\n.type " name ",@function\n" name ":\n.cfi_startproc\n"  \
+    "endbr64\n"                                                                                            \
+    "push %rbp\n.cfi_adjust_cfa_offset 8\npush %rbx\n.cfi_adjust_cfa_offset 8\n"                           \
+    "push %r12\n.cfi_adjust_cfa_offset 8\npush %r13\n.cfi_adjust_cfa_offset 8\n"                           \
+    "push %r14\n.cfi_adjust_cfa_offset 8\npush %r15\n.cfi_adjust_cfa_offset 8\n"                           \
+    "push %rdi\n.cfi_adjust_cfa_offset 8\n"                                                                \
+    ".cfi_offset %rbp, -16\n.cfi_offset %rbx, -24\n.cfi_offset %r12, -32\n.cfi_offset %r13, -40\n"         \
+    ".cfi_offset %r14, -48\n.cfi_offset %r15, -56\n"
+#define AXVCPU_I_X86_END(name)                                                                             \
+    "pop %r15\n.cfi_adjust_cfa_offset -8\npop %r14\n.cfi_adjust_cfa_offset -8\n"                           \
+    "pop %r13\n.cfi_adjust_cfa_offset -8\npop %r12\n.cfi_adjust_cfa_offset -8\n"                           \
+    "pop %rbx\n.cfi_adjust_cfa_offset -8\npop %rbp\n.cfi_adjust_cfa_offset -8\nret\n"                      \
+    ".cfi_endproc\n.size " name ",.-" name "\n.popsection\n.endif\n"
+/* All but RAX and RSP; the last one is the pointer itself. */
+#define AXVCPU_I_X86_LOAD                                                                                  \
+    "mov 8(%rdi), %rcx\nmov 16(%rdi), %rdx\nmov 24(%rdi), %rbx\nmov 40(%rdi), %rbp\nmov 48(%rdi), %rsi\n"  \
+    "mov 64(%rdi), %r8\nmov 72(%rdi), %r9\nmov 80(%rdi), %r10\nmov 88(%rdi), %r11\nmov 96(%rdi), %r12\n"   \
+    "mov 104(%rdi), %r13\nmov 112(%rdi), %r14\nmov 120(%rdi), %r15\nmov 56(%rdi), %rdi\n"
+#define AXVCPU_I_X86_STORE                                                                                 \
+    "mov %rcx, 8(%rax)\nmov %rdx, 16(%rax)\nmov %rbx, 24(%rax)\nmov %rbp, 40(%rax)\nmov %rsi, 48(%rax)\n"  \
+    "mov %rdi, 56(%rax)\nmov %r8, 64(%rax)\nmov %r9, 72(%rax)\nmov %r10, 80(%rax)\nmov %r11, 88(%rax)\n"   \
+    "mov %r12, 96(%rax)\nmov %r13, 104(%rax)\nmov %r14, 112(%rax)\nmov %r15, 120(%rax)\n"
+
+/* Returns the exit code. Interrupts are off by GIF from the host's last instruction to its first; IF must be
+   on at VMRUN, for it is IF that decides whether a host interrupt ends the run (APM 2, 15.21.1). RAX is in
+   the VMCB. */
+__asm__(AXVCPU_I_X86_FUNCTION("axvcpu_i_x86_enter_svm")
+    "clgi\n"
+    "mov 160(%rdi), %rax\nvmsave %rax\n"
+    "mov 152(%rdi), %rdx\nmov (%rdi), %rcx\nmov %rcx, 0x5f8(%rdx)\n"
+    "mov 144(%rdi), %rax\nvmload %rax\n"
+    AXVCPU_I_X86_LOAD
+    "sti\n"
+    "vmrun %rax\n"
+    "vmsave %rax\n"
+    "cli\n"
+    "pop %rax\n.cfi_adjust_cfa_offset -8\n"
+    AXVCPU_I_X86_STORE
+    "mov 152(%rax), %rdx\nmov 0x5f8(%rdx), %rcx\nmov %rcx, (%rax)\n"
+    "mov 160(%rax), %rax\nvmload %rax\n"
+    "stgi\n"
+    "mov 0x70(%rdx), %rax\n"
+    AXVCPU_I_X86_END("axvcpu_i_x86_enter_svm"));
+
+/* Returns 0: it was in the guest; 1, 2: VMfailInvalid, VMfailValid (SDM 3, 31.2). HOST_RSP and HOST_RIP are
+   written where they are not yet ours. A VM exit leaves RFLAGS clear, so IF is. */
+__asm__(AXVCPU_I_X86_FUNCTION("axvcpu_i_x86_enter_vmx")
+    "cmp %rsp, 168(%rdi)\nje 1f\n"
+    "mov %rsp, 168(%rdi)\nmov $0x6c14, %eax\nvmwrite %rsp, %rax\n"
+    "lea 3f(%rip), %rcx\nmov $0x6c16, %eax\nvmwrite %rcx, %rax\n"
+    "1: cmpl $0, 176(%rdi)\n"
+    "mov (%rdi), %rax\n"
+    AXVCPU_I_X86_LOAD
+    "je 2f\n"
+    "vmresume\n"
+    "jmp 4f\n"
+    "2: vmlaunch\n"
+    "4: mov $1, %eax\n"
+    "jc 5f\n"
+    "mov $2, %eax\n"
+    "5: pop %rdi\njmp 6f\n"
+    "3: push %rax\nmov 8(%rsp), %rax\npop (%rax)\n"
+    AXVCPU_I_X86_STORE
+    "movl $1, 176(%rax)\n"
+    "pop %rdi\n.cfi_adjust_cfa_offset -8\n"
+    "xor %eax, %eax\n"
+    "6:\n"
+    AXVCPU_I_X86_END("axvcpu_i_x86_enter_vmx"));
+extern uint64_t axvcpu_i_x86_enter_svm(struct axvcpu_arch *) __attribute__((visibility("hidden")));
+extern uint64_t axvcpu_i_x86_enter_vmx(struct axvcpu_arch *) __attribute__((visibility("hidden")));
+
+static uint64_t axvcpu_i_x86_rdmsr(uint32_t msr)
+{
+    uint32_t low, high;
+
+    __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr) : "memory");
+    return (uint64_t)high << 32 | low;
+}
+
+static void axvcpu_i_x86_wrmsr(uint32_t msr, uint64_t value)
+{
+    __asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
+}
+
+static void axvcpu_i_x86_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t reg[4])
+{
+    __asm__ volatile("cpuid" : "=a"(reg[0]), "=b"(reg[1]), "=c"(reg[2]), "=d"(reg[3]) : "a"(leaf), "c"(subleaf));
+}
+
+#define AXVCPU_I_X86_CR(n)                                                                                 \
+    AXVCPU_I_UNUSED static inline uint64_t axvcpu_i_x86_host_cr##n(void)                                   \
+    {                                                                                                      \
+        uint64_t value;                                                                                    \
+        __asm__ volatile("mov %%cr" #n ", %0" : "=r"(value) : : "memory");                                 \
+        return value;                                                                                      \
+    }                                                                                                      \
+    AXVCPU_I_UNUSED static inline void axvcpu_i_x86_set_host_cr##n(uint64_t value)                            \
+    {                                                                                                      \
+        __asm__ volatile("mov %0, %%cr" #n : : "r"(value) : "memory");                                     \
+    }
+AXVCPU_I_X86_CR(0)
+AXVCPU_I_X86_CR(2)
+AXVCPU_I_X86_CR(3)
+AXVCPU_I_X86_CR(4)
+
+/* ---- what of it is the vendor's */
+
+#define AXVCPU_I_X86_BIT(f) (UINT64_C(1) << (f))
+#define AXVCPU_I_X86_DO_TLB (UINT64_C(1) << 63)
+#define AXVCPU_I_X86_DO_EVENT (UINT64_C(1) << 62)   /* the event field is not what it should be */
+#define AXVCPU_I_X86_DO_CONTROLS (UINT64_C(1) << 61)
+#define AXVCPU_I_X86_DO_TLB_OFF (UINT64_C(1) << 60)
+_Static_assert(AXVCPU_I_X86_FIELDS <= 60, "valid and dirty");
+
+#define AXVCPU_I_X86_WINDOW_IRQ 1u
+#define AXVCPU_I_X86_WINDOW_NMI 2u
+
+/* One line per CPU, by CPU_ID. */
+struct axvcpu_i_x86_cpu {
+    struct axvcpu *loaded;
+    uint64_t host_pa;
+    uint32_t enabled, asids, next_asid, round;
+    uint64_t xcr0, xcr0_all; /* the host's, and all that there is; 0: no XSAVE */
+    char *fpu;               /* where the host's is while the guest has it */
+};
+static struct axvcpu_i_x86_cpu axvcpu_i_x86_cpus[AXVCPU_MAX_PHYS_CPUS];
+
+static struct axvcpu_i_x86_cpu *axvcpu_i_x86_here(void)
+{
+    return &axvcpu_i_x86_cpus[AXVCPU_CPU_ID()];
+}
+
+static bool axvcpu_i_x86_loaded(const struct axvcpu_arch *a)
+{
+    return a->cpu == AXVCPU_CPU_ID() + 1;
+}
+
+
+/* The handful of things in which VMX and SVM differ. */
+struct axvcpu_i_x86_vendor {
+    uint64_t (*read)(const struct axvcpu_arch *, uint32_t field);
+    void (*write)(struct axvcpu_arch *, uint32_t field, uint64_t value);
+    void (*prepare)(struct axvcpu *);        /* what never changes, once; loaded */
+    void (*controls)(struct axvcpu_arch *);  /* intercepts: FPU, windows */
+    void (*event)(struct axvcpu_arch *);     /* a->event, or none */
+    void (*tlb)(struct axvcpu_arch *, bool); /* forget this ASID's, with this entry or before it; false: no more */
+    void (*load)(struct axvcpu_arch *);
+    void (*save)(struct axvcpu_arch *);
+    void (*left)(struct axvcpu *, uint64_t raw, struct axvcpu_x86_left *);
+    bool (*on)(struct axvcpu_percpu *);
+    void (*off)(struct axvcpu_percpu *);
+    uint64_t (*enter)(struct axvcpu_arch *);
+    uint32_t (*cpl)(struct axvcpu_arch *);
+    bool (*nmi_masked)(struct axvcpu_arch *);
+    void (*pdptes)(struct axvcpu_arch *, const uint64_t pdptes[4]);
+};
+static const struct axvcpu_i_x86_vendor *axvcpu_i_x86_vendor; /* NULL: not yet known */
+
+/* Where a field is kept here. */
+static uint64_t *axvcpu_i_x86_slot(struct axvcpu_arch *a, uint32_t f)
+{
+    switch (f) {
+    case AXVCPU_I_X86_F_RIP: return &a->regs.rip;
+    case AXVCPU_I_X86_F_RSP: return &a->regs.gpr[AXVCPU_X86_RSP];
+    case AXVCPU_I_X86_F_RFLAGS: return &a->regs.rflags;
+    default: return &a->field[f];
+    }
+}
+
+/* Read at most once per exit, written only if it was changed. */
+static uint64_t axvcpu_i_x86_get_field(struct axvcpu_arch *a, uint32_t f)
+{
+    uint64_t *slot = axvcpu_i_x86_slot(a, f);
+
+    if ((a->valid & AXVCPU_I_X86_BIT(f)) == 0) {
+        *slot = axvcpu_i_x86_vendor->read(a, f);
+        a->valid |= AXVCPU_I_X86_BIT(f);
+    }
+    return *slot;
+}
+
+static void axvcpu_i_x86_put_field(struct axvcpu_arch *a, uint32_t f, uint64_t value)
+{
+    *axvcpu_i_x86_slot(a, f) = value;
+    a->valid |= AXVCPU_I_X86_BIT(f);
+    a->dirty |= AXVCPU_I_X86_BIT(f);
+}
+#define AXVCPU_I_X86_GET(a, name) axvcpu_i_x86_get_field(a, AXVCPU_I_X86_F_##name)
+#define AXVCPU_I_X86_PUT(a, name, value) axvcpu_i_x86_put_field(a, AXVCPU_I_X86_F_##name, value)
+#define AXVCPU_I_X86_SEGMENT(segment, part) (4u * (uint32_t)AXVCPU_X86_##segment + (uint32_t)AXVCPU_X86_##part)
+
+/* What is to be done before the entry. What has been injected is none the next time. */
+static void axvcpu_i_x86_flush(struct axvcpu_arch *a)
+{
+    uint64_t todo = a->dirty | AXVCPU_ATOMIC_XCHG(&a->remote, UINT64_C(0));
+    uint64_t fields = todo & (AXVCPU_I_X86_BIT(AXVCPU_I_X86_FIELDS) - 1);
+
+    a->dirty = 0;
+    for (; fields != 0; fields &= fields - 1) {
+        uint32_t f = (uint32_t)__builtin_ctzll(fields);
+
+        axvcpu_i_x86_vendor->write(a, f, *axvcpu_i_x86_slot(a, f));
+    }
+    if ((todo & AXVCPU_I_X86_DO_CONTROLS) != 0)
+        axvcpu_i_x86_vendor->controls(a);
+    if ((todo & (AXVCPU_I_X86_DO_TLB | AXVCPU_I_X86_DO_TLB_OFF)) != 0) {
+        axvcpu_i_x86_vendor->tlb(a, (todo & AXVCPU_I_X86_DO_TLB) != 0);
+        a->dirty |= (todo & AXVCPU_I_X86_DO_TLB) != 0 ? AXVCPU_I_X86_DO_TLB_OFF : 0;
+    }
+    if ((todo & AXVCPU_I_X86_DO_EVENT) != 0) {
+        axvcpu_i_x86_vendor->event(a);
+        a->dirty |= a->event.info != 0 ? AXVCPU_I_X86_DO_EVENT : 0;
+        a->event.info = 0;
+    }
+}
+
+/* SVM's extensions (CPUID 8000_000A EDX; APM 3, E.4.9) and VMX's (IA32_VMX_EPT_VPID_CAP; SDM 3, A.10), of all
+   CPUs alike. */
+#define AXVCPU_I_X86_SVM_NRIP 0x08u
+#define AXVCPU_I_X86_SVM_FLUSH_ASID 0x40u
+#define AXVCPU_I_X86_SVM_ASSISTS 0x80u
+static uint32_t axvcpu_i_x86_features;
+
+static bool axvcpu_i_x86_svm_has(uint32_t feature)
+{
+    return (axvcpu_i_x86_features & feature) != 0;
+}
+
+/* Bitmaps of all vCPUs: ports, then MSRs. */
+static axvcpu_hpa_t axvcpu_i_x86_maps;
+#define AXVCPU_I_X86_MAPS_PAGES 5u
+
+
+static uint64_t axvcpu_i_x86_xcr0_all;      /* what XCR0 can have; 0: no XSAVE */
+static bool axvcpu_i_x86_has_1g;            /* leaves of that size */
+
+static void axvcpu_i_x86_space(struct axvcpu *v, struct axvcpu_x86_space *);
+
+/* >>switch SVM (APM 2, 15 and appendix B). The VMCB is memory, so its fields may be touched at any time. */
+
+#define AXVCPU_I_X86_VMCB(type, a, offset) (*(type *)(void *)((a)->hw + (offset)))
+#define AXVCPU_I_X86_VMCB64(a, offset) AXVCPU_I_X86_VMCB(uint64_t, a, offset)
+#define AXVCPU_I_X86_VMCB32(a, offset) AXVCPU_I_X86_VMCB(uint32_t, a, offset)
+#define AXVCPU_I_X86_VMCB8(a, offset) AXVCPU_I_X86_VMCB(uint8_t, a, offset)
+
+/* Clean bits (APM 2, 15.15.3): what of the VMCB has not changed since the last VMRUN of this CPU. */
+#define AXVCPU_I_X86_CLEAN_I 0x001u
+#define AXVCPU_I_X86_CLEAN_ASID 0x004u
+#define AXVCPU_I_X86_CLEAN_TPR 0x008u
+#define AXVCPU_I_X86_CLEAN_NP 0x010u
+#define AXVCPU_I_X86_CLEAN_CR 0x020u
+#define AXVCPU_I_X86_CLEAN_DR 0x040u
+#define AXVCPU_I_X86_CLEAN_DT 0x080u
+#define AXVCPU_I_X86_CLEAN_SEG 0x100u
+#define AXVCPU_I_X86_CLEAN_CR2 0x200u
+#define AXVCPU_I_X86_CLEAN_ALL 0xfffu
+
+/* Intercepts (APM 2, appendix B, offsets 0x0c and 0x10): all that would show the host or stop it. */
+#define AXVCPU_I_X86_SVM_INTR (1u << 0)
+#define AXVCPU_I_X86_SVM_VINTR (1u << 4)
+#define AXVCPU_I_X86_SVM_IRET (1u << 20)
+#define AXVCPU_I_X86_SVM_MISC1 /* NMI INIT RDPMC CPUID INVD HLT INVLPGA IOIO MSR SHUTDOWN */               \
+    (AXVCPU_I_X86_SVM_INTR | 1u << 1 | 1u << 3 | 1u << 15 | 1u << 18 | 1u << 22 | 1u << 24 | 1u << 26 |    \
+     1u << 27 | 1u << 28 | 1u << 31)
+#define AXVCPU_I_X86_SVM_MISC2 /* VMRUN VMMCALL VMLOAD VMSAVE STGI CLGI SKINIT WBINVD MONITOR MWAIT XSETBV */ \
+    (0x7fu | 1u << 9 | 1u << 10 | 1u << 11 | 1u << 12 | 1u << 13)
+
+static const uint16_t axvcpu_i_x86_vmcb_offsets[AXVCPU_I_X86_FIELDS] = {
+#define AXVCPU_I_X86_VMCB_OFFSET(name, vmcb, vmcs) [AXVCPU_I_X86_F_##name] = (vmcb),
+    AXVCPU_X86_FIELDS(AXVCPU_I_X86_VMCB_OFFSET)
+};
+
+/* In the order of enum axvcpu_x86_segment: selector, attributes, limit, base are at 0, 2, 4, 8. */
+static const uint16_t axvcpu_i_x86_vmcb_segments[AXVCPU_X86_SEGMENTS] = {
+    0x400, 0x410, 0x420, 0x430, 0x440, 0x450, 0x470, 0x490, 0x460, 0x480
+};
+
+static uint32_t axvcpu_i_x86_svm_clean_bit(uint32_t f)
+{
+    switch (f) {
+    case AXVCPU_I_X86_F_CR0: case AXVCPU_I_X86_F_CR3: case AXVCPU_I_X86_F_CR4: case AXVCPU_I_X86_F_EFER:
+        return AXVCPU_I_X86_CLEAN_CR;
+    case AXVCPU_I_X86_F_CR2: return AXVCPU_I_X86_CLEAN_CR2;
+    case AXVCPU_I_X86_F_DR6: case AXVCPU_I_X86_F_DR7: return AXVCPU_I_X86_CLEAN_DR;
+    case AXVCPU_I_X86_F_PAT: return AXVCPU_I_X86_CLEAN_NP;
+    default: break;
+    }
+    if (f > AXVCPU_I_X86_F_SEGMENTS_END)
+        return 0;
+    return f / 4 >= AXVCPU_X86_GDTR ? AXVCPU_I_X86_CLEAN_DT : AXVCPU_I_X86_CLEAN_SEG;
+}
+
+/* Attributes are access rights without the gap (APM 2, 15.5.1: 4.8 with bits 12-15 at 8-11). */
+static uint64_t axvcpu_i_x86_svm_read_segment(const struct axvcpu_arch *a, uint32_t f)
+{
+    uint32_t at = axvcpu_i_x86_vmcb_segments[f / 4], attributes;
+
+    switch (f % 4) {
+    case AXVCPU_X86_SELECTOR: return AXVCPU_I_X86_VMCB(uint16_t, a, at);
+    case AXVCPU_X86_BASE: return AXVCPU_I_X86_VMCB64(a, at + 8);
+    case AXVCPU_X86_LIMIT: return AXVCPU_I_X86_VMCB32(a, at + 4);
+    default: break;
+    }
+    attributes = AXVCPU_I_X86_VMCB(uint16_t, a, at + 2);
+    return (attributes & 0xffu) | (attributes & 0xf00u) << 4 | ((attributes & AXVCPU_X86_AR_P) == 0 ? AXVCPU_X86_AR_UNUSABLE : 0);
+}
+
+static void axvcpu_i_x86_svm_write_segment(struct axvcpu_arch *a, uint32_t f, uint64_t value)
+{
+    uint32_t at = axvcpu_i_x86_vmcb_segments[f / 4], access = (uint32_t)value;
+
+    switch (f % 4) {
+    case AXVCPU_X86_SELECTOR: AXVCPU_I_X86_VMCB(uint16_t, a, at) = (uint16_t)value; return;
+    case AXVCPU_X86_BASE: AXVCPU_I_X86_VMCB64(a, at + 8) = value; return;
+    case AXVCPU_X86_LIMIT: AXVCPU_I_X86_VMCB32(a, at + 4) = (uint32_t)value; return;
+    default: break;
+    }
+    access = (access & AXVCPU_X86_AR_UNUSABLE) != 0 ? 0 : access;
+    AXVCPU_I_X86_VMCB(uint16_t, a, at + 2) = (uint16_t)((access & 0xffu) | (access >> 4 & 0xf00u));
+    if (f / 4 == AXVCPU_X86_SS)
+        AXVCPU_I_X86_VMCB8(a, 0x4cb) = (uint8_t)(access >> 5 & 3u); /* CPL */
+}
+
+/* While the FPU is not the guest's its CR0.TS is set behind its back; it cannot look (CR0 is intercepted). */
+static uint64_t axvcpu_i_x86_svm_read(const struct axvcpu_arch *a, uint32_t f)
+{
+    uint64_t value;
+
+    if (f <= AXVCPU_I_X86_F_SEGMENTS_END)
+        return axvcpu_i_x86_svm_read_segment(a, f);
+    value = AXVCPU_I_X86_VMCB64(a, axvcpu_i_x86_vmcb_offsets[f]);
+    if (f == AXVCPU_I_X86_F_CR0 && !a->fpu_loaded)
+        return (value & ~(uint64_t)AXVCPU_X86_CR0_TS) | (a->ts ? AXVCPU_X86_CR0_TS : 0);
+    return f == AXVCPU_I_X86_F_EFER ? value & ~(uint64_t)AXVCPU_X86_EFER_SVME : f == AXVCPU_I_X86_F_SHADOW ? value & 1u : value;
+}
+
+static void axvcpu_i_x86_svm_write(struct axvcpu_arch *a, uint32_t f, uint64_t value)
+{
+    AXVCPU_I_X86_VMCB32(a, 0xc0) &= ~axvcpu_i_x86_svm_clean_bit(f);
+    if (f <= AXVCPU_I_X86_F_SEGMENTS_END) {
+        axvcpu_i_x86_svm_write_segment(a, f, value);
+        return;
+    }
+    if (f == AXVCPU_I_X86_F_CR0) {
+        a->ts = (value & AXVCPU_X86_CR0_TS) != 0;
+        value |= a->fpu_loaded ? 0 : AXVCPU_X86_CR0_TS;
+    }
+    value |= f == AXVCPU_I_X86_F_EFER ? AXVCPU_X86_EFER_SVME : 0; /* VMRUN demands it (APM 2, 15.5.1) */
+    AXVCPU_I_X86_VMCB64(a, axvcpu_i_x86_vmcb_offsets[f]) = value;
+}
+
+/* The guest waits for an interrupt by a virtual one that is never delivered: its intercept is first
+   (APM 2, 15.21.4). IRET ends an NMI, but it must have been executed (below). */
+static void axvcpu_i_x86_svm_controls(struct axvcpu_arch *a)
+{
+    bool irq = (a->window & AXVCPU_I_X86_WINDOW_IRQ) != 0;
+
+    AXVCPU_I_X86_VMCB32(a, 0x00) = a->fpu_loaded ? 0 : 1u | 1u << 16; /* CR0 */
+    AXVCPU_I_X86_VMCB32(a, 0x04) = a->dr_loaded ? 0 : 0xffffffffu;
+    AXVCPU_I_X86_VMCB32(a, 0x08) = (a->fpu_loaded ? 0 : 1u << 7) | (a->nmi_step ? 1u << 1 : 0) | 1u << 18;
+    AXVCPU_I_X86_VMCB32(a, 0x0c) = AXVCPU_I_X86_SVM_MISC1 | (irq ? AXVCPU_I_X86_SVM_VINTR : 0) |
+                                   (a->nmi_masked && !a->nmi_step ? AXVCPU_I_X86_SVM_IRET : 0);
+    /* V_INTR_MASKING; V_IRQ of the highest priority, whatever V_TPR says (APM 2, 15.21.1) */
+    AXVCPU_I_X86_VMCB64(a, 0x60) = (AXVCPU_I_X86_VMCB64(a, 0x60) & 0xffu) | 1u << 24 | (irq ? 1u << 8 | 0xfu << 16 | 1u << 20 : 0);
+    AXVCPU_I_X86_VMCB64(a, 0x50) = a->tsc_offset;
+    AXVCPU_I_X86_VMCB32(a, 0xc0) &= ~(AXVCPU_I_X86_CLEAN_I | AXVCPU_I_X86_CLEAN_TPR);
+}
+
+static void axvcpu_i_x86_svm_event(struct axvcpu_arch *a)
+{
+    AXVCPU_I_X86_VMCB64(a, 0xa8) = (uint64_t)a->event.error << 32 | a->event.info;
+}
+
+/* APM 2, 15.16.2: only this ASID's, where the CPU can. It happens at every VMRUN that finds it here. */
+static void axvcpu_i_x86_svm_tlb(struct axvcpu_arch *a, bool flush)
+{
+    AXVCPU_I_X86_VMCB8(a, 0x5c) = !flush ? 0 : axvcpu_i_x86_svm_has(AXVCPU_I_X86_SVM_FLUSH_ASID) ? 3 : 1;
+    AXVCPU_I_X86_VMCB32(a, 0xc0) &= ~(AXVCPU_I_X86_CLEAN_ASID | AXVCPU_I_X86_CLEAN_NP);
+    AXVCPU_I_X86_VMCB32(a, 0x58) = a->asid;
+    AXVCPU_I_X86_VMCB64(a, 0xb0) = a->root;
+}
+
+static void axvcpu_i_x86_svm_prepare(struct axvcpu *v)
+{
+    struct axvcpu_arch *a = &v->arch;
+
+    AXVCPU_I_X86_VMCB32(a, 0x10) = AXVCPU_I_X86_SVM_MISC2;
+    AXVCPU_I_X86_VMCB64(a, 0x40) = axvcpu_i_x86_maps.addr;
+    AXVCPU_I_X86_VMCB64(a, 0x48) = axvcpu_i_x86_maps.addr + AXVCPU_X86_IO_MAP;
+    AXVCPU_I_X86_VMCB64(a, 0x90) = 1; /* nested paging */
+}
+
+static void axvcpu_i_x86_svm_load(struct axvcpu_arch *a)
+{
+    a->host_pa = axvcpu_i_x86_here()->host_pa;
+    AXVCPU_I_X86_VMCB32(a, 0xc0) = 0;
+}
+
+static void axvcpu_i_x86_svm_save(struct axvcpu_arch *a)
+{
+    (void)a;
+}
+
+static uint64_t axvcpu_i_x86_svm_enter(struct axvcpu_arch *a)
+{
+    uint64_t code = axvcpu_i_x86_enter_svm(a);
+
+    AXVCPU_I_X86_VMCB32(a, 0xc0) = AXVCPU_I_X86_CLEAN_ALL;
+    return code;
+}
+
+static void axvcpu_i_x86_svm_left(struct axvcpu *v, uint64_t code, struct axvcpu_x86_left *l)
+{
+    struct axvcpu_arch *a = &v->arch;
+    uint8_t bytes[AXVCPU_X86_INSN_MAX];
+    struct axvcpu_x86_space s;
+    /* The code is -1, too, where only its lower half is written (QEMU). */
+    struct axvcpu_x86_svm_raw raw = { (uint64_t)(int64_t)(int32_t)code, AXVCPU_I_X86_VMCB64(a, 0x78), AXVCPU_I_X86_VMCB64(a, 0x80),
+                                      AXVCPU_I_X86_VMCB64(a, 0x88), AXVCPU_I_X86_VMCB64(a, 0x578),
+                                      AXVCPU_I_X86_VMCB64(a, 0xc8), bytes, 0, 0, axvcpu_i_x86_svm_has(AXVCPU_I_X86_SVM_NRIP),
+                                      axvcpu_i_x86_svm_has(AXVCPU_I_X86_SVM_ASSISTS) };
+
+    if (axvcpu_x86_svm_left(&raw, l))
+        return;
+    axvcpu_i_x86_space(v, &s);
+    raw.size = axvcpu_x86_fetch(&s, &a->regs, bytes);
+    raw.bits = s.bits;
+    if (raw.size == 0 || !axvcpu_x86_svm_left(&raw, l))
+        l->cause = AXVCPU_X86_CAUSE_RAW;
+}
+
+/* SYSRET does not touch SS's DPL (APM 3, SYSRET), so it is a field of its own (APM 2, 15.5.1). */
+static uint32_t axvcpu_i_x86_svm_cpl(struct axvcpu_arch *a)
+{
+    if ((a->dirty & AXVCPU_I_X86_BIT(AXVCPU_I_X86_SEGMENT(SS, ACCESS))) != 0)
+        return a->field[AXVCPU_I_X86_SEGMENT(SS, ACCESS)] >> 5 & 3u;
+    return AXVCPU_I_X86_VMCB8(a, 0x4cb);
+}
+
+static bool axvcpu_i_x86_svm_nmi_masked(struct axvcpu_arch *a)
+{
+    return a->nmi_masked;
+}
+
+#define AXVCPU_I_X86_MSR_VM_CR 0xc0010114u
+#define AXVCPU_I_X86_MSR_VM_HSAVE_PA 0xc0010117u
+
+/* EFER.SVME, and a page for VMRUN's own host state (APM 2, 15.4, 15.30.4). The second page is for VMSAVE. */
+static bool axvcpu_i_x86_svm_on(struct axvcpu_percpu *p)
+{
+    uint32_t r[4];
+    struct axvcpu_i_x86_cpu *cpu = axvcpu_i_x86_here();
+
+    p->arch.efer = axvcpu_i_x86_rdmsr(AXVCPU_X86_MSR_EFER);
+    axvcpu_i_x86_wrmsr(AXVCPU_X86_MSR_EFER, p->arch.efer | AXVCPU_X86_EFER_SVME);
+    axvcpu_i_x86_wrmsr(AXVCPU_I_X86_MSR_VM_HSAVE_PA, p->arch.area.addr);
+    cpu->host_pa = p->arch.area.addr + 0x1000;
+    axvcpu_i_x86_cpuid(0x8000000au, 0, r);
+    cpu->asids = r[1];
+    cpu->next_asid = cpu->asids;
+    return true;
+}
+
+static void axvcpu_i_x86_svm_off(struct axvcpu_percpu *p)
+{
+    axvcpu_i_x86_wrmsr(AXVCPU_I_X86_MSR_VM_HSAVE_PA, 0);
+    axvcpu_i_x86_wrmsr(AXVCPU_X86_MSR_EFER, p->arch.efer);
+}
+
+static void axvcpu_i_x86_svm_probe(void)
+{
+    uint32_t r[4];
+
+    axvcpu_i_x86_cpuid(0x8000000au, 0, r);
+    axvcpu_i_x86_features = r[3];
+    axvcpu_i_x86_cpuid(0x80000001u, 0, r);
+    axvcpu_i_x86_has_1g = (r[3] & 1u << 26) != 0;
+}
+
+static const struct axvcpu_i_x86_vendor axvcpu_i_x86_svm = {
+    axvcpu_i_x86_svm_read, axvcpu_i_x86_svm_write, axvcpu_i_x86_svm_prepare, axvcpu_i_x86_svm_controls,
+    axvcpu_i_x86_svm_event, axvcpu_i_x86_svm_tlb, axvcpu_i_x86_svm_load, axvcpu_i_x86_svm_save,
+    axvcpu_i_x86_svm_left, axvcpu_i_x86_svm_on, axvcpu_i_x86_svm_off, axvcpu_i_x86_svm_enter,
+    axvcpu_i_x86_svm_cpl, axvcpu_i_x86_svm_nmi_masked, NULL /* CRs are not intercepted */
+};
+static bool axvcpu_i_x86_has_vmx(void)
+{
+    return false;
+}
+#define axvcpu_i_x86_vmx axvcpu_i_x86_svm
+
+/* >>tables: NPT (APM 2, 15.25) and EPT (SDM 3, 29.3). They differ in their leaves alone. */
+
+#define AXVCPU_I_X86_PTE_R UINT64_C(0x1) /* NPT: present */
+#define AXVCPU_I_X86_PTE_W UINT64_C(0x2)
+#define AXVCPU_I_X86_PTE_X UINT64_C(0x4) /* NPT: a user's, as all guest accesses are */
+#define AXVCPU_I_X86_PTE_TABLE (AXVCPU_I_X86_PTE_R | AXVCPU_I_X86_PTE_W | AXVCPU_I_X86_PTE_X)
+#define AXVCPU_I_X86_PTE_LARGE UINT64_C(0x80)
+#define AXVCPU_I_X86_PTE_ADDR UINT64_C(0x000ffffffffff000)
+#define AXVCPU_I_X86_PTE_UNCACHED UINT64_C(0x18) /* NPT: PWT, PCD */
+#define AXVCPU_I_X86_PTE_WB UINT64_C(0x30)       /* EPT: memory type 6 */
+#define AXVCPU_I_X86_LEVELS 4u
+
+static uint32_t axvcpu_i_x86_shift(uint32_t level)
+{
+    return 12 + 9 * level;
+}
+
+static bool axvcpu_i_x86_is_table(uint64_t pte, uint32_t level)
+{
+    return level > 0 && (pte & AXVCPU_I_X86_PTE_R) != 0 && (pte & AXVCPU_I_X86_PTE_LARGE) == 0;
+}
+
+static uint64_t *axvcpu_i_x86_table(uint64_t pte)
+{
+    return (uint64_t *)AXVCPU_PHYS_TO_VIRT(axvcpu_hpa(pte & AXVCPU_I_X86_PTE_ADDR));
+}
+
+static bool axvcpu_i_x86_make_table(uint64_t *entry)
+{
+    uint64_t frame = AXVCPU_ALLOC_FRAME(1, AXVM_LEAF_PAGE).addr;
+
+    AXVCPU_ATOMIC_STORE_RELEASE(entry, frame != 0 ? frame | AXVCPU_I_X86_PTE_TABLE : 0);
+    return frame != 0;
+}
+
+/* The entry for gpa at `level`; on the way down missing tables are made if `make`, else it is NULL. A leaf
+   above is none of ours to break: mappings do not overlap. */
+static uint64_t *axvcpu_i_x86_second(uint64_t root, uint64_t gpa, uint32_t level, bool make)
+{
+    uint64_t *table = axvcpu_i_x86_table(root), *entry;
+    uint32_t l;
+
+    for (l = AXVCPU_I_X86_LEVELS - 1;; l--) {
+        entry = &table[gpa >> axvcpu_i_x86_shift(l) & 0x1ff];
+        if (l == level)
+            return entry;
+        if ((*entry == 0 && (!make || !axvcpu_i_x86_make_table(entry))) || !axvcpu_i_x86_is_table(*entry, l))
+            return NULL;
+        table = axvcpu_i_x86_table(*entry);
+    }
+}
+
+/* The largest leaf that fits there: aligned on both sides, not longer than what is left, not where a table is
+   already, and one that the CPU has (1 GiB is an option: SDM 3, A.10; APM 3, E.4.2). */
+static uint32_t axvcpu_i_x86_leaf_level(uint64_t root, uint64_t gpa, uint64_t hpa, uint64_t left)
+{
+    uint32_t level;
+
+    for (level = axvcpu_i_x86_has_1g ? 2 : 1; level > 0; level--) {
+        uint64_t size = UINT64_C(1) << axvcpu_i_x86_shift(level);
+        const uint64_t *entry = axvcpu_i_x86_second(root, gpa, level, false);
+
+        if (((gpa | hpa) & (size - 1)) == 0 && left >= size && (entry == NULL || *entry == 0))
+            break;
+    }
+    return level;
+}
+
+/* Empty entries from gpa on, up to `size` bytes. */
+static void axvcpu_i_x86_clear(uint64_t root, uint64_t gpa, uint64_t size)
+{
+    uint64_t end = gpa + size, step;
+
+    for (; gpa < end; gpa += step) {
+        uint32_t level = AXVCPU_I_X86_LEVELS - 1;
+        uint64_t *entry = axvcpu_i_x86_second(root, gpa, level, false);
+
+        while (axvcpu_i_x86_is_table(*entry, level))
+            entry = axvcpu_i_x86_second(root, gpa, --level, false);
+        step = UINT64_C(1) << axvcpu_i_x86_shift(level);
+        step -= gpa & (step - 1);
+        AXVCPU_ATOMIC_STORE_RELEASE(entry, UINT64_C(0));
+    }
+}
+
+static int axvcpu_i_x86_fill(uint64_t root, uint64_t gpa, uint64_t hpa, uint64_t size, uint64_t bits)
+{
+    uint64_t done = 0;
+
+    while (done < size) {
+        uint32_t level = axvcpu_i_x86_leaf_level(root, gpa + done, hpa + done, size - done);
+        uint64_t *entry = axvcpu_i_x86_second(root, gpa + done, level, true);
+
+        if (entry == NULL) {
+            axvcpu_i_x86_clear(root, gpa, done);
+            return AXVCPU_ENOMEM;
+        }
+        AXVCPU_ATOMIC_STORE_RELEASE(entry, (hpa + done) | bits | (level > 0 ? AXVCPU_I_X86_PTE_LARGE : 0));
+        done += UINT64_C(1) << axvcpu_i_x86_shift(level);
+    }
+    return AXVCPU_OK;
+}
+
+static void axvcpu_i_x86_free(uint64_t *table, uint32_t level)
+{
+    uint32_t i;
+
+    for (i = 0; i < 512; i++) {
+        if (axvcpu_i_x86_is_table(table[i], level)) {
+            axvcpu_i_x86_free(axvcpu_i_x86_table(table[i]), level - 1);
+            AXVCPU_FREE_FRAME(axvcpu_hpa(table[i] & AXVCPU_I_X86_PTE_ADDR), 1);
+        }
+    }
+}
+
+/* Guest memory for the decoder: as far as the second-stage tables allow, the host's own or ours. */
+static void *axvcpu_i_x86_ptr(void *arg, uint64_t gpa, uint32_t size, bool write)
+{
+    const struct axvcpu_arch *a = (const struct axvcpu_arch *)arg;
+    uint32_t level = AXVCPU_I_X86_LEVELS - 1;
+    uint64_t *entry, in;
+
+    if (a->root == 0 || gpa >> axvcpu_i_x86_shift(AXVCPU_I_X86_LEVELS) != 0)
+        return NULL;
+    entry = axvcpu_i_x86_second(a->root, gpa, level, false);
+    while (axvcpu_i_x86_is_table(*entry, level))
+        entry = axvcpu_i_x86_second(a->root, gpa, --level, false);
+    in = gpa & ((UINT64_C(1) << axvcpu_i_x86_shift(level)) - 1);
+    if ((*entry & AXVCPU_I_X86_PTE_R) == 0 || (write && (*entry & AXVCPU_I_X86_PTE_W) == 0) ||
+        (gpa & 0xfff) + size > AXVM_LEAF_PAGE)
+        return NULL;
+    return (char *)AXVCPU_PHYS_TO_VIRT(axvcpu_hpa((*entry & AXVCPU_I_X86_PTE_ADDR & ~((UINT64_C(1) << axvcpu_i_x86_shift(level)) - 1)) + in));
+}
+
+/* >>tables of a VM */
+
+static uint64_t axvcpu_i_x86_leaf_bits(uint32_t flags)
+{
+    uint64_t bits = AXVCPU_I_X86_PTE_R | ((flags & AXVM_MAP_WRITE) != 0 ? AXVCPU_I_X86_PTE_W : 0);
+
+    if (axvcpu_i_x86_vendor == &axvcpu_i_x86_svm)
+        return bits | AXVCPU_I_X86_PTE_X | ((flags & AXVM_MAP_EXEC) == 0 ? AXVCPU_X86_PTE_XD : 0) |
+               ((flags & AXVM_MAP_DEVICE) != 0 ? AXVCPU_I_X86_PTE_UNCACHED : 0);
+    return bits | ((flags & AXVM_MAP_EXEC) != 0 ? AXVCPU_I_X86_PTE_X : 0) |
+           ((flags & AXVM_MAP_DEVICE) != 0 ? 0 : AXVCPU_I_X86_PTE_WB);
+}
+
+/* All vCPUs drop what they know of the tables before they are in the guest again; those that are inside are
+   called out, and waited for: `inside` is set, and that is out, before `remote` is looked at. */
+static void axvcpu_i_x86_shoot_down(struct axvm *vm)
+{
+    uint32_t i;
+
+    for (i = 0; i < vm->vcpu_count; i++) {
+        struct axvcpu *v = axvm_i_at(vm, i);
+        void *owner;
+
+        (void)AXVCPU_ATOMIC_FETCH_OR(&v->arch.remote, AXVCPU_I_X86_DO_TLB);
+        owner = AXVCPU_ATOMIC_LOAD(&v->owner);
+        if (owner != NULL && owner != AXVCPU_CPU_TOKEN())
+            AXVCPU_SEND_KICK(owner);
+    }
+    for (i = 0; i < vm->vcpu_count; i++) {
+        const struct axvcpu_arch *a = &axvm_i_at(vm, i)->arch;
+
+        while (AXVCPU_ATOMIC_LOAD(&a->inside) != 0 && AXVCPU_ATOMIC_LOAD(&a->remote) != 0)
+            ;
+    }
+}
+
+AXVCPU_API int axvm_leaf_map(struct axvm *vm, uint32_t slot, const struct axvm_mapping *m)
+{
+    uint64_t hpa = m->backing.ptr != NULL ? AXVCPU_VIRT_TO_PHYS(m->backing.ptr).addr : m->backing.hpa.addr;
+
+    (void)slot;
+    if ((m->flags & AXVM_MAP_LOG_DIRTY) != 0)
+        return AXVCPU_ENOSUPPORT;
+    if ((m->gpa.addr + (m->size - 1)) >> axvcpu_i_x86_shift(AXVCPU_I_X86_LEVELS) != 0)
+        return AXVCPU_EINVAL;
+    return axvcpu_i_x86_fill(vm->arch.root.addr, m->gpa.addr, hpa, m->size, axvcpu_i_x86_leaf_bits(m->flags));
+}
+
+/* That there is nothing is never remembered, so only this needs to be told (SDM 3, 29.4.3.3; APM 2, 7.3.1). */
+AXVCPU_API int axvm_leaf_unmap(struct axvm *vm, uint32_t slot, const struct axvm_mapping *m)
+{
+    (void)slot;
+    axvcpu_i_x86_clear(vm->arch.root.addr, m->gpa.addr, m->size);
+    axvcpu_i_x86_shoot_down(vm);
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvm_leaf_init(struct axvm *vm, const struct axvm_arch_desc *desc)
+{
+    if (!axvcpu_leaf_supported())
+        return AXVCPU_ENOSUPPORT;
+    vm->arch.root = AXVCPU_ALLOC_FRAME(1, AXVM_LEAF_PAGE);
+    if (vm->arch.root.addr == 0)
+        return AXVCPU_ENOMEM;
+    vm->arch.own_apic = desc->own_apic;
+    vm->arch.cpuid = desc->cpuid;
+    vm->arch.cpuid_count = desc->cpuid_count;
+    return AXVCPU_OK;
+}
+
+AXVCPU_API void axvm_leaf_deinit(struct axvm *vm)
+{
+    axvcpu_i_x86_free(axvcpu_i_x86_table(vm->arch.root.addr), AXVCPU_I_X86_LEVELS - 1);
+    AXVCPU_FREE_FRAME(vm->arch.root, 1);
+}
+
+AXVCPU_API axvcpu_hpa_t axvm_leaf_root(const struct axvm *vm)
+{
+    return vm->arch.root;
+}
+
+/* ASIDs and VPIDs are a vCPU's, and change with its CPU. */
+AXVCPU_API uint32_t axvm_leaf_vmid(const struct axvm *vm)
+{
+    (void)vm;
+    return 0;
+}
+
+/* There is no controller of ours: a line is a vector of the first vCPU. */
+AXVCPU_API int axvm_leaf_irq_line(struct axvm *vm, uint32_t line, bool level)
+{
+    return axvcpu_set_irq(axvm_vcpu(vm, 0), line, level);
+}
+
+/* >>switch: per vCPU */
+
+/* An ASID is a vCPU's on one CPU, and never another's until all have been used and everything is forgotten. */
+static void axvcpu_i_x86_take_asid(struct axvcpu_arch *a)
+{
+    struct axvcpu_i_x86_cpu *cpu = axvcpu_i_x86_here();
+
+    if (a->asid_cpu == AXVCPU_CPU_ID() + 1 && a->asid_round == cpu->round)
+        return;
+    if (cpu->next_asid >= cpu->asids) {
+        cpu->next_asid = 1;
+        cpu->round++;
+    }
+    a->asid = cpu->next_asid++;
+    a->asid_cpu = AXVCPU_CPU_ID() + 1;
+    a->asid_round = cpu->round;
+    a->dirty |= AXVCPU_I_X86_DO_TLB;
+}
+
+/* The FPU. Between exits it stays the guest's: the host's code uses none, or puts the vCPU first. XCR0 is
+   the guest's as long as the vCPU is loaded, for XGETBV shows it without a trap. */
+
+static void axvcpu_i_x86_xsetbv(uint64_t value)
+{
+    __asm__ volatile("xsetbv" : : "c"(0), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
+}
+
+static uint64_t axvcpu_i_x86_xgetbv(void)
+{
+    uint32_t low, high;
+
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0) : "memory");
+    return (uint64_t)high << 32 | low;
+}
+
+static void axvcpu_i_x86_clts(void)
+{
+    __asm__ volatile("clts" : : : "memory");
+}
+
+static void axvcpu_i_x86_store_fpu(char *area, bool xsave)
+{
+    if (xsave)
+        __asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(UINT32_MAX), "d"(UINT32_MAX) : "memory");
+    else
+        __asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
+}
+
+static void axvcpu_i_x86_load_fpu(const char *area, bool xsave)
+{
+    if (xsave)
+        __asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"(UINT32_MAX), "d"(UINT32_MAX) : "memory");
+    else
+        __asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
+}
+
+/* `from` goes out and `to` comes in, with all that there is in XCR0: of the host's, which has every bit. */
+static void axvcpu_i_x86_swap_fpu(char *from, const char *to, uint64_t guest_xcr0)
+{
+    uint64_t cr0 = axvcpu_i_x86_host_cr0(), all = axvcpu_i_x86_here()->xcr0_all;
+
+    axvcpu_i_x86_clts();
+    if (all != 0)
+        axvcpu_i_x86_xsetbv(all);
+    axvcpu_i_x86_store_fpu(from, all != 0);
+    axvcpu_i_x86_load_fpu(to, all != 0);
+    if (all != 0)
+        axvcpu_i_x86_xsetbv(guest_xcr0);
+    axvcpu_i_x86_set_host_cr0(cr0);
+}
+
+static void axvcpu_i_x86_fpu_in(struct axvcpu_arch *a)
+{
+    uint64_t cr0 = AXVCPU_I_X86_GET(a, CR0);
+
+    axvcpu_i_x86_swap_fpu(axvcpu_i_x86_here()->fpu, a->fpu, a->control.xcr0);
+    a->fpu_loaded = true;
+    AXVCPU_I_X86_PUT(a, CR0, cr0);
+    a->dirty |= AXVCPU_I_X86_DO_CONTROLS;
+}
+
+static void axvcpu_i_x86_fpu_out(struct axvcpu_arch *a)
+{
+    uint64_t cr0;
+
+    if (!a->fpu_loaded)
+        return;
+    cr0 = AXVCPU_I_X86_GET(a, CR0);
+    axvcpu_i_x86_swap_fpu(a->fpu, axvcpu_i_x86_here()->fpu, a->control.xcr0);
+    a->fpu_loaded = false;
+    AXVCPU_I_X86_PUT(a, CR0, cr0);
+    a->dirty |= AXVCPU_I_X86_DO_CONTROLS;
+}
+
+/* Debug registers 0 to 3 are the host's until the guest touches one; a VM exit turns breakpoints off (DR7). */
+#define AXVCPU_I_X86_SWAP_DR(n)                                                                            \
+    __asm__ volatile("mov %%db" #n ", %0\n\tmov %1, %%db" #n : "=&r"(old) : "r"(dr[n]) : "memory");        \
+    dr[n] = old;
+static void axvcpu_i_x86_swap_dr(uint64_t dr[4])
+{
+    uint64_t old;
+
+    AXVCPU_I_X86_SWAP_DR(0)
+    AXVCPU_I_X86_SWAP_DR(1)
+    AXVCPU_I_X86_SWAP_DR(2)
+    AXVCPU_I_X86_SWAP_DR(3)
+}
+
+static void axvcpu_i_x86_dr_in(struct axvcpu_arch *a)
+{
+    axvcpu_i_x86_swap_dr(a->dr);
+    a->dr_loaded = true;
+    a->dirty |= AXVCPU_I_X86_DO_CONTROLS;
+}
+
+static void axvcpu_i_x86_dr_out(struct axvcpu_arch *a)
+{
+    if (!a->dr_loaded)
+        return;
+    axvcpu_i_x86_swap_dr(a->dr);
+    a->dr_loaded = false;
+    a->dirty |= AXVCPU_I_X86_DO_CONTROLS;
+}
+
+/* Also called when there is nothing to save, or when it is on a CPU that is not this one and will not come
+   back for it (abandon). */
+static void axvcpu_i_x86_save(struct axvcpu *v)
+{
+    struct axvcpu_arch *a = &v->arch;
+
+    if (a->cpu == 0)
+        return;
+    axvcpu_i_x86_cpus[a->cpu - 1].loaded = NULL;
+    if (axvcpu_i_x86_loaded(a)) {
+        axvcpu_i_x86_fpu_out(a);
+        axvcpu_i_x86_dr_out(a);
+        if (axvcpu_i_x86_here()->xcr0 != 0 && a->control.xcr0 != axvcpu_i_x86_here()->xcr0)
+            axvcpu_i_x86_xsetbv(axvcpu_i_x86_here()->xcr0);
+        axvcpu_i_x86_vendor->save(a);
+    }
+    a->cpu = 0;
+}
+
+/* Another vCPU of this CPU's, bound and not put, makes room. It learns of it when it runs next: attention
+   brings it to leaf_inject, which loads it. */
+static void axvcpu_i_x86_evict(struct axvcpu_i_x86_cpu *cpu)
+{
+    struct axvcpu *other = cpu->loaded;
+
+    if (other == NULL)
+        return;
+    axvcpu_i_x86_save(other);
+    (void)AXVCPU_ATOMIC_FETCH_OR(&other->attn, AXVCPU_ATTN_IRQ);
+}
+
+static int axvcpu_i_x86_load(struct axvcpu *v)
+{
+    struct axvcpu_i_x86_cpu *cpu = axvcpu_i_x86_here();
+    struct axvcpu_arch *a = &v->arch;
+
+    if (cpu->enabled == 0)
+        return AXVCPU_ENOSUPPORT;
+    axvcpu_i_x86_evict(cpu);
+    a->cpu = AXVCPU_CPU_ID() + 1;
+    cpu->loaded = v;
+    axvcpu_i_x86_take_asid(a);
+    axvcpu_i_x86_vendor->load(a);
+    if (!a->prepared)
+        axvcpu_i_x86_vendor->prepare(v);
+    a->prepared = true;
+    if (cpu->xcr0 != 0 && a->control.xcr0 != cpu->xcr0)
+        axvcpu_i_x86_xsetbv(a->control.xcr0);
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_leaf_bind(struct axvcpu *v)
+{
+    return axvcpu_i_x86_load(v);
+}
+
+AXVCPU_API int axvcpu_leaf_unbind(struct axvcpu *v)
+{
+    axvcpu_i_x86_save(v);
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_leaf_put(struct axvcpu *v)
+{
+    axvcpu_i_x86_save(v);
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_leaf_load(struct axvcpu *v)
+{
+    return axvcpu_i_x86_load(v);
+}
+
+/* >>leaves: life */
+
+static const struct axvcpu_x86_cpuid *axvcpu_i_x86_find_cpuid(const struct axvcpu_arch *a, uint32_t leaf, uint32_t subleaf)
+{
+    uint32_t i;
+
+    for (i = 0; i < a->cpuid_count; i++) {
+        if (a->cpuid[i].leaf == leaf && (!a->cpuid[i].indexed || a->cpuid[i].subleaf == subleaf))
+            return &a->cpuid[i];
+    }
+    return NULL;
+}
+
+/* From the caller's table, or the host's own made into a guest's. */
+static void axvcpu_i_x86_guest_cpuid(void *arg, uint32_t leaf, uint32_t subleaf, uint32_t reg[4])
+{
+    const struct axvcpu *v = (const struct axvcpu *)arg;
+    struct axvcpu_x86_cpuid e = { leaf, subleaf, true, { 0, 0, 0, 0 } };
+    const struct axvcpu_x86_cpuid *own = axvcpu_i_x86_find_cpuid(&v->arch, leaf, subleaf);
+
+    if (own != NULL)
+        e = *own;
+    if (v->arch.cpuid == NULL) {
+        axvcpu_i_x86_cpuid(leaf, subleaf, e.reg);
+        axvcpu_x86_cpuid_mask(&v->arch.control, leaf, subleaf, e.reg);
+        axvcpu_x86_cpuid_sane(&e, 1, v->vcpu_id, v->vm.vm != NULL ? v->vm.vm->vcpu_count : 1, false);
+    }
+    AXVCPU_MEMCPY(reg, e.reg, sizeof(e.reg));
+}
+
+static void axvcpu_i_x86_start_segment(struct axvcpu_arch *a, uint32_t segment, uint64_t selector, uint64_t base,
+                                       uint64_t limit, uint64_t access)
+{
+    axvcpu_i_x86_put_field(a, 4 * segment + AXVCPU_X86_SELECTOR, selector);
+    axvcpu_i_x86_put_field(a, 4 * segment + AXVCPU_X86_BASE, base);
+    axvcpu_i_x86_put_field(a, 4 * segment + AXVCPU_X86_LIMIT, limit);
+    axvcpu_i_x86_put_field(a, 4 * segment + AXVCPU_X86_ACCESS, access);
+}
+
+/* The state after INIT (SDM 3, table 9-1), but for what the mode decides. */
+static void axvcpu_i_x86_init_state(struct axvcpu_arch *a, bool bsp)
+{
+    uint32_t i;
+
+    for (i = 0; i < AXVCPU_X86_GPRS; i++)
+        a->regs.gpr[i] = 0;
+    for (i = 4 * AXVCPU_X86_LDTR; i < AXVCPU_I_X86_FIELDS; i++)
+        axvcpu_i_x86_put_field(a, i, 0);
+    axvcpu_i_x86_start_segment(a, AXVCPU_X86_LDTR, 0, 0, 0xffff, 0x82);
+    axvcpu_i_x86_start_segment(a, AXVCPU_X86_TR, 0, 0, 0xffff, 0x8b);
+    axvcpu_i_x86_put_field(a, AXVCPU_I_X86_SEGMENT(IDTR, LIMIT), 0xffff);
+    AXVCPU_I_X86_PUT(a, DR6, 0xffff0ff0);
+    AXVCPU_I_X86_PUT(a, DR7, 0x400);
+    AXVCPU_I_X86_PUT(a, PAT, UINT64_C(0x0007040600070406));
+    AXVCPU_I_X86_PUT(a, RFLAGS, AXVCPU_X86_FLAG_FIXED);
+    a->event.info = 0;
+    a->nmi_masked = a->nmi_step = false;
+    a->window = 0;
+    axvcpu_x86_control_reset(&a->control, bsp);
+    a->tsc_offset = 0;
+    a->dirty |= AXVCPU_I_X86_DO_EVENT | AXVCPU_I_X86_DO_CONTROLS;
+}
+
+/* FCW and MXCSR of a new FPU, where FXSAVE has them (SDM 1, table 10-2); the rest is zero. */
+static void axvcpu_i_x86_init_fpu(char *area)
+{
+    AXVCPU_MEMSET(area, 0, AXVM_LEAF_PAGE);
+    *(uint16_t *)(void *)area = 0x37f;
+    *(uint32_t *)(void *)(area + 24) = 0x1f80;
+}
+
+static void axvcpu_i_x86_start_segments(struct axvcpu_arch *a, uint64_t base)
+{
+    const struct axvcpu_i_x86_start *start = &axvcpu_i_x86_starts[a->setup.mode];
+    bool flat = a->setup.mode != AXVCPU_X86_REAL, tables = a->setup.mode == AXVCPU_X86_LONG && a->setup.cr3 == 0;
+    uint32_t i;
+
+    for (i = AXVCPU_X86_ES; i <= AXVCPU_X86_GS; i++)
+        axvcpu_i_x86_start_segment(a, i, flat ? AXVCPU_I_X86_DATA : 0, 0, start->limit, start->data);
+    axvcpu_i_x86_start_segment(a, AXVCPU_X86_CS, flat ? AXVCPU_I_X86_CODE : base >> 4 & 0xffffu, base, start->limit,
+                               start->code);
+    axvcpu_i_x86_put_field(a, AXVCPU_I_X86_SEGMENT(GDTR, BASE), tables ? a->setup.tables.addr + 0x6000 : 0);
+    axvcpu_i_x86_put_field(a, AXVCPU_I_X86_SEGMENT(GDTR, LIMIT),
+                           tables ? sizeof(axvcpu_i_x86_gdt) - 1 : flat ? 0 : 0xffff);
+}
+
+/* To the first instruction, in the mode that was set up. */
+static int axvcpu_i_x86_go(struct axvcpu *v, bool started, uint64_t arg)
+{
+    struct axvcpu_arch *a = &v->arch;
+    const struct axvcpu_i_x86_start *start = &axvcpu_i_x86_starts[a->setup.mode];
+    uint64_t base = 0, ip = a->entry.addr;
+
+    if (a->setup.mode != AXVCPU_X86_LONG && ip > UINT32_MAX)
+        return axvcpu_i_x86_say(AXVCPU_EINVAL, "setup: an entry beyond 4 GiB needs long mode");
+    if (a->setup.mode == AXVCPU_X86_REAL)
+        axvcpu_i_x86_real_entry(ip, started, &base, &ip);
+    axvcpu_i_x86_init_state(a, axvcpu_is_bsp(v));
+    axvcpu_i_x86_start_segments(a, base);
+    AXVCPU_I_X86_PUT(a, CR0, start->cr0);
+    AXVCPU_I_X86_PUT(a, CR3, a->setup.cr3 != 0 ? a->setup.cr3 : a->setup.tables.addr);
+    AXVCPU_I_X86_PUT(a, CR4, start->cr4);
+    AXVCPU_I_X86_PUT(a, EFER, start->efer);
+    AXVCPU_I_X86_PUT(a, RIP, ip);
+    AXVCPU_I_X86_PUT(a, RSP, a->setup.stack);
+    a->regs.gpr[AXVCPU_X86_RDI] = arg;
+    return AXVCPU_OK;
+}
+
+AXVCPU_API void axvcpu_leaf_destroy(struct axvcpu *v)
+{
+    struct axvcpu_arch *a = &v->arch;
+
+    axvcpu_i_x86_save(v);
+    if (a->hw != NULL)
+        AXVCPU_FREE_FRAME(axvcpu_hpa(a->hw_pa), 2);
+}
+
+/* One frame for the VMCB or VMCS, the next one for the FPU. */
+AXVCPU_API int axvcpu_leaf_create(struct axvcpu *v, const struct axvcpu_arch_create *create)
+{
+    struct axvcpu_arch *a = &v->arch;
+    axvcpu_hpa_t frames;
+
+    if (!axvcpu_leaf_supported())
+        return AXVCPU_ENOSUPPORT;
+    frames = AXVCPU_ALLOC_FRAME(2, AXVM_LEAF_PAGE);
+    if (frames.addr == 0)
+        return AXVCPU_ENOMEM;
+    a->hw_pa = frames.addr;
+    a->hw = (char *)AXVCPU_PHYS_TO_VIRT(frames);
+    a->fpu = a->hw + AXVM_LEAF_PAGE;
+    a->cpuid = create->cpuid != NULL || v->vm.vm == NULL ? create->cpuid : v->vm.vm->arch.cpuid;
+    a->cpuid_count = create->cpuid != NULL || v->vm.vm == NULL ? create->cpuid_count : v->vm.vm->arch.cpuid_count;
+    axvcpu_x86_control_valid(&a->control, axvcpu_i_x86_guest_cpuid, v);
+    a->control.xcr0_valid &= axvcpu_i_x86_xcr0_all | 1u; /* what is saved */
+    axvcpu_i_x86_init_fpu(a->fpu);
+    axvcpu_i_x86_init_state(a, axvcpu_is_bsp(v));
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_leaf_reset(struct axvcpu *v)
+{
+    struct axvcpu_arch *a = &v->arch;
+
+    axvcpu_i_x86_save(v);
+    a->ready = false;
+    a->entry.addr = a->root = 0;
+        AXVCPU_MEMSET(&a->setup, 0, sizeof(a->setup));
+    axvcpu_i_x86_init_fpu(a->fpu);
+    axvcpu_i_x86_init_state(a, axvcpu_is_bsp(v));
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_leaf_set_entry(struct axvcpu *v, axvcpu_gpa_t entry)
+{
+    v->arch.entry = entry;
+    return v->arch.ready ? axvcpu_i_x86_go(v, false, 0) : AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_leaf_set_root(struct axvcpu *v, axvcpu_hpa_t root)
+{
+    if (root.addr == 0 || (root.addr & 0xfffu) != 0 || axvcpu_i_x86_loaded(&v->arch))
+        return AXVCPU_EINVAL;
+    v->arch.root = root.addr;
+    v->arch.dirty |= AXVCPU_I_X86_DO_TLB;
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_leaf_setup(struct axvcpu *v, const struct axvcpu_arch_setup *setup)
+{
+    int err = AXVCPU_OK;
+
+    if (setup->mode > AXVCPU_X86_LONG || (setup->cr3 != 0 && setup->mode != AXVCPU_X86_LONG))
+        return axvcpu_i_x86_say(AXVCPU_EINVAL, "setup: no such mode, or cr3 without long mode");
+    v->arch.setup = *setup;
+    if (setup->mode == AXVCPU_X86_LONG && setup->cr3 == 0)
+        err = axvcpu_i_x86_tables(v, setup);
+    if (err == 0)
+        err = axvcpu_i_x86_go(v, false, 0);
+    v->arch.ready = err == 0;
+    return err;
+}
+
+AXVCPU_API int axvcpu_leaf_restart(struct axvcpu *v, axvcpu_gpa_t entry, uint64_t arg)
+{
+    axvcpu_i_x86_fpu_out(&v->arch);
+    axvcpu_i_x86_init_fpu(v->arch.fpu);
+    v->arch.entry = entry;
+    return axvcpu_i_x86_go(v, true, arg);
+}
+
+/* >>registers */
+
+/* The field that a register is, or AXVCPU_I_X86_FIELDS. */
+static uint32_t axvcpu_i_x86_field_of(uint64_t id)
+{
+    static const struct { uint64_t id; uint8_t field; } names[] = {
+        { AXVCPU_REG_PC, AXVCPU_I_X86_F_RIP }, { AXVCPU_REG_SP, AXVCPU_I_X86_F_RSP },
+        { AXVCPU_REG_FLAGS, AXVCPU_I_X86_F_RFLAGS }, { AXVCPU_REG_GPR(AXVCPU_X86_RSP), AXVCPU_I_X86_F_RSP },
+        { AXVCPU_X86_CR(0), AXVCPU_I_X86_F_CR0 }, { AXVCPU_X86_CR(2), AXVCPU_I_X86_F_CR2 },
+        { AXVCPU_X86_CR(3), AXVCPU_I_X86_F_CR3 }, { AXVCPU_X86_CR(4), AXVCPU_I_X86_F_CR4 },
+        { AXVCPU_X86_DR(6), AXVCPU_I_X86_F_DR6 }, { AXVCPU_X86_DR(7), AXVCPU_I_X86_F_DR7 },
+        { AXVCPU_REG_SYS(AXVCPU_X86_MSR_EFER), AXVCPU_I_X86_F_EFER }, { AXVCPU_REG_SYS(0x277), AXVCPU_I_X86_F_PAT },
+        { AXVCPU_REG_SYS(0x174), AXVCPU_I_X86_F_SYSENTER_CS }, { AXVCPU_REG_SYS(0x175), AXVCPU_I_X86_F_SYSENTER_ESP },
+        { AXVCPU_REG_SYS(0x176), AXVCPU_I_X86_F_SYSENTER_EIP }, { AXVCPU_REG_SYS(0xc0000081), AXVCPU_I_X86_F_STAR },
+        { AXVCPU_REG_SYS(0xc0000082), AXVCPU_I_X86_F_LSTAR }, { AXVCPU_REG_SYS(0xc0000083), AXVCPU_I_X86_F_CSTAR },
+        { AXVCPU_REG_SYS(0xc0000084), AXVCPU_I_X86_F_SFMASK },
+        { AXVCPU_REG_SYS(0xc0000102), AXVCPU_I_X86_F_KERNEL_GS_BASE },
+        { AXVCPU_REG_SYS(0xc0000100), AXVCPU_I_X86_SEGMENT(FS, BASE) },
+        { AXVCPU_REG_SYS(0xc0000101), AXVCPU_I_X86_SEGMENT(GS, BASE) },
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (names[i].id == id)
+            return names[i].field;
+    }
+    i = (size_t)(id - AXVCPU_X86_SEG(0, 0));
+    if (AXVCPU_REG_CLASS(id) == 3 && i <= AXVCPU_I_X86_F_SEGMENTS_END)
+        return i / 4 >= AXVCPU_X86_GDTR && i % 4 != AXVCPU_X86_BASE && i % 4 != AXVCPU_X86_LIMIT ? AXVCPU_I_X86_FIELDS :
+                                                                                                    (uint32_t)i;
+    return AXVCPU_I_X86_FIELDS;
+}
+
+/* What is kept here and nowhere else. */
+static uint64_t *axvcpu_i_x86_own(struct axvcpu_arch *a, uint64_t id)
+{
+    if (id < AXVCPU_X86_GPRS)
+        return &a->regs.gpr[id];
+    if (id - AXVCPU_X86_DR(0) < 4)
+        return a->dr_loaded ? NULL : &a->dr[id - AXVCPU_X86_DR(0)];
+    return id == AXVCPU_X86_CR(8) ? &a->control.cr8 : id == AXVCPU_X86_XCR0 ? &a->control.xcr0 :
+           id == AXVCPU_REG_SYS(AXVCPU_X86_MSR_TSC_AUX) ? &a->control.shadow[AXVCPU_X86_SHADOW_TSC_AUX] : NULL;
+}
+
+AXVCPU_API int axvcpu_leaf_get_reg(struct axvcpu *v, uint64_t id, uint64_t *value)
+{
+    struct axvcpu_arch *a = &v->arch;
+    uint32_t f = axvcpu_i_x86_field_of(id);
+    const uint64_t *own = axvcpu_i_x86_own(a, id);
+
+    if (f == AXVCPU_I_X86_FIELDS && own == NULL)
+        return AXVCPU_ENOSUPPORT;
+    *value = f != AXVCPU_I_X86_FIELDS ? axvcpu_i_x86_get_field(a, f) : *own;
+    return AXVCPU_OK;
+}
+
+/* The host may set what the guest could, once CR4 allows it. */
+static int axvcpu_i_x86_set_xcr0(struct axvcpu *v, uint64_t value)
+{
+    struct axvcpu_arch *a = &v->arch;
+    struct axvcpu_x86_control c = a->control;
+
+    c.cr4 = AXVCPU_X86_CR4_OSXSAVE;
+    c.cpl = 0;
+    if (axvcpu_x86_write_xcr(&c, 0, value) != 0)
+        return AXVCPU_EINVAL;
+    a->control.xcr0 = value;
+    if (axvcpu_i_x86_loaded(a) && axvcpu_i_x86_xcr0_all != 0)
+        axvcpu_i_x86_xsetbv(value);
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_leaf_set_reg(struct axvcpu *v, uint64_t id, uint64_t value)
+{
+    struct axvcpu_arch *a = &v->arch;
+    uint32_t f = axvcpu_i_x86_field_of(id);
+    uint64_t *own = axvcpu_i_x86_own(a, id);
+
+    if (f == AXVCPU_I_X86_FIELDS && own == NULL)
+        return AXVCPU_ENOSUPPORT;
+    if (f != AXVCPU_I_X86_FIELDS)
+        axvcpu_i_x86_put_field(a, f, f == AXVCPU_I_X86_F_RFLAGS ? value | AXVCPU_X86_FLAG_FIXED : value);
+    else if (id == AXVCPU_X86_XCR0)
+        return axvcpu_i_x86_set_xcr0(v, value);
+    else
+        *own = value;
+    return AXVCPU_OK;
+}
+
+/* >>switch: exits */
+
+static void axvcpu_i_x86_space(struct axvcpu *v, struct axvcpu_x86_space *s)
+{
+    struct axvcpu_arch *a = &v->arch;
+    uint32_t i;
+
+    s->cr0 = AXVCPU_I_X86_GET(a, CR0);
+    s->cr3 = AXVCPU_I_X86_GET(a, CR3);
+    s->cr4 = AXVCPU_I_X86_GET(a, CR4);
+    s->efer = AXVCPU_I_X86_GET(a, EFER);
+    for (i = AXVCPU_X86_ES; i <= AXVCPU_X86_GS; i++)
+        s->base[i] = axvcpu_i_x86_get_field(a, 4 * i + AXVCPU_X86_BASE);
+    s->physical_mask = a->control.physical_mask;
+    s->bits = axvcpu_x86_bits(s->cr0, s->efer, AXVCPU_I_X86_GET(a, RFLAGS),
+                              (uint32_t)axvcpu_i_x86_get_field(a, AXVCPU_I_X86_SEGMENT(CS, ACCESS)));
+    s->cpl = (s->cr0 & AXVCPU_X86_CR0_PE) == 0 ? 0 : axvcpu_i_x86_vendor->cpl(a);
+    s->ptr = axvcpu_i_x86_ptr;
+    s->arg = a;
+    (void)AXVCPU_I_X86_GET(a, RIP);
+    (void)AXVCPU_I_X86_GET(a, RSP);
+}
+
+/* The decoder has worked on the registers in memory: all that it may have changed. */
+static void axvcpu_i_x86_changed(struct axvcpu_arch *a)
+{
+    a->dirty |= AXVCPU_I_X86_BIT(AXVCPU_I_X86_F_RIP) | AXVCPU_I_X86_BIT(AXVCPU_I_X86_F_RSP) |
+                AXVCPU_I_X86_BIT(AXVCPU_I_X86_F_RFLAGS);
+}
+
+/* An exception, instead of the instruction. The fault that comes while another one is delivered makes a
+   double fault, and then there is none (SDM 3, table 6-5): contributory ones are 0, 10-13; page faults 14. */
+static void axvcpu_i_x86_raise(struct axvcpu_arch *a, uint32_t vector, uint32_t error)
+{
+    a->event.info = AXVCPU_X86_EVENT(EXCEPTION, vector) | ((AXVCPU_I_X86_WITH_ERROR >> vector & 1u) != 0 ? AXVCPU_X86_EVENT_ERROR : 0);
+    a->event.error = error;
+    a->event.length = 0;
+    a->dirty |= AXVCPU_I_X86_DO_EVENT;
+    if ((a->event.info & AXVCPU_X86_EVENT_ERROR) != 0 && (AXVCPU_I_X86_GET(a, CR0) & AXVCPU_X86_CR0_PE) == 0)
+        a->event.info &= ~AXVCPU_X86_EVENT_ERROR; /* real mode has none (SDM 3, 26.2.1.3) */
+}
+
+/* Past an instruction that is done: its interrupt shadow is over, too, and single-stepping sees it. */
+static void axvcpu_i_x86_pass(struct axvcpu *v, uint32_t length)
+{
+    struct axvcpu_arch *a = &v->arch;
+    uint64_t old = AXVCPU_I_X86_GET(a, RIP), rip = old + length;
+
+    if ((rip ^ old) >> 32 != 0) {
+        struct axvcpu_x86_space s;
+
+        axvcpu_i_x86_space(v, &s);
+        rip = s.bits == 64 ? rip : rip & UINT32_MAX;
+    }
+    AXVCPU_I_X86_PUT(a, RIP, rip);
+    if ((AXVCPU_I_X86_GET(a, SHADOW) & 3u) != 0)
+        AXVCPU_I_X86_PUT(a, SHADOW, AXVCPU_I_X86_GET(a, SHADOW) & ~UINT64_C(3));
+}
+
+/* What was on its way when the exit came is injected again; software events, by executing INT once more. */
+static void axvcpu_i_x86_again(struct axvcpu_arch *a, const struct axvcpu_x86_left *l)
+{
+    if (l->under_way.info == 0 || AXVCPU_X86_EVENT_TYPE(l->under_way.info) >= AXVCPU_X86_EVENT_SOFTWARE)
+        return;
+    a->event = l->under_way;
+    a->dirty |= AXVCPU_I_X86_DO_EVENT;
+}
+
+static void axvcpu_i_x86_kind(struct axvcpu_exit *x, uint32_t kind, uint64_t raw)
+{
+    x->kind = kind;
+    x->flags = 0;
+    x->raw = raw;
+}
+
+/* The vector of a host interrupt, and whether it is a kick's, which is nobody else's business. Without a way
+   to take it, it is still pending, and may be one if a kick waits. */
+static uint32_t axvcpu_i_x86_fetch_irq(const struct axvcpu *v, bool *kick)
+{
+#ifdef AXVCPU_IRQ_FETCH
+    uint32_t vector = AXVCPU_IRQ_FETCH();
+
+    (void)v;
+#ifdef AXVCPU_KICK_VECTOR
+    *kick = vector == AXVCPU_KICK_VECTOR;
+#else
+    *kick = false;
+#endif
+    return vector;
+#else
+    *kick = axvcpu_attention(v);
+    return AXVCPU_NO_VECTOR;
+#endif
+}
+
+/* A host interrupt. *again: it was a kick's that nobody waits for any more. */
+static int axvcpu_i_x86_interrupted(struct axvcpu *v, struct axvcpu_exit *x, const struct axvcpu_x86_left *l, bool *again)
+{
+    bool kick, done = false;
+    uint32_t vector = axvcpu_i_x86_fetch_irq(v, &kick);
+    int err = kick ? axvcpu_attend(v, x, &done) : AXVCPU_OK;
+
+    if (err != 0 || done)
+        return err;
+    *again = kick && vector != AXVCPU_NO_VECTOR;
+    axvcpu_i_x86_kind(x, AXVCPU_EXIT_EXTERNAL_INTERRUPT, l->raw);
+    x->irq.vector = vector;
+    return AXVCPU_OK;
+}
+
+/* The guest can take what it could not before; whether there is more to wait for, the injection finds out. */
+static int axvcpu_i_x86_opened(struct axvcpu *v, struct axvcpu_exit *x, uint32_t window, bool *again)
+{
+    bool done;
+    int err;
+
+    v->arch.window &= (uint8_t)~window;
+    v->arch.dirty |= AXVCPU_I_X86_DO_CONTROLS;
+    err = axvcpu_attend(v, x, &done);
+    *again = err == 0 && !done;
+    return err;
+}
+
+/* SVM says that IRET is about to end an NMI; it has done so one step later (APM 2, 15.20). VMX knows by
+   itself. */
+static int axvcpu_i_x86_nmi_ends(struct axvcpu *v, struct axvcpu_exit *x, bool *again)
+{
+    struct axvcpu_arch *a = &v->arch;
+
+    if (!a->nmi_masked)
+        return axvcpu_i_x86_opened(v, x, AXVCPU_I_X86_WINDOW_NMI, again);
+    a->nmi_step = true;
+    AXVCPU_I_X86_PUT(a, RFLAGS, AXVCPU_I_X86_GET(a, RFLAGS) | AXVCPU_X86_FLAG_TF);
+    a->dirty |= AXVCPU_I_X86_DO_CONTROLS;
+    *again = true;
+    return AXVCPU_OK;
+}
+
+static void axvcpu_i_x86_host_nmi(void)
+{
+    if (axvcpu_i_x86_vendor != &axvcpu_i_x86_svm)
+        __asm__ volatile("int $2" : : : "memory"); /* SVM leaves it to STGI */
+}
+
+/* An exception that is not only the guest's: its first use of the FPU, the step behind an IRET, or the
+   machine's. */
+static int axvcpu_i_x86_exception(struct axvcpu *v, struct axvcpu_exit *x, const struct axvcpu_x86_left *l, bool *again)
+{
+    struct axvcpu_arch *a = &v->arch;
+    uint32_t vector = l->event.info & AXVCPU_X86_EVENT_VECTOR;
+
+    *again = true;
+    axvcpu_i_x86_again(a, l);
+    if (vector == 7 && !a->fpu_loaded) {
+        axvcpu_i_x86_fpu_in(a);
+    } else if (vector == 1 && a->nmi_step) {
+        a->nmi_step = a->nmi_masked = false;
+        return axvcpu_i_x86_opened(v, x, AXVCPU_I_X86_WINDOW_NMI, again);
+    } else if (vector == 18) {
+        __asm__ volatile("int $18" : : : "memory");
+    } else {
+        if (vector == 14)
+            AXVCPU_I_X86_PUT(a, CR2, l->linear);
+        a->event = l->event;
+        a->dirty |= AXVCPU_I_X86_DO_EVENT;
+    }
+    return AXVCPU_OK;
+}
+
+/* >>switch: MMIO */
+
+/* What the decoder has done, as an exit, an exception, or the next instruction. */
+static void axvcpu_i_x86_stepped(struct axvcpu *v, struct axvcpu_exit *x, enum axvcpu_x86_mmio_step step, bool *again)
+{
+    struct axvcpu_arch *a = &v->arch;
+
+    switch (step) {
+    case AXVCPU_X86_MMIO_ACCESS:
+        *again = false;
+        axvcpu_await(v, x);
+        break;
+    case AXVCPU_X86_MMIO_FAULT:
+        if (a->mmio.vector == 14)
+            AXVCPU_I_X86_PUT(a, CR2, a->mmio.cr2);
+        axvcpu_i_x86_raise(a, a->mmio.vector, a->mmio.error);
+        break;
+    case AXVCPU_X86_MMIO_DONE:
+        axvcpu_i_x86_changed(a);
+        axvcpu_i_x86_pass(v, 0);
+        break;
+    default: *again = false; break;
+    }
+}
+
+static void axvcpu_i_x86_page_fault(struct axvcpu_exit *x, const struct axvcpu_x86_left *l)
+{
+    axvcpu_i_x86_kind(x, AXVCPU_EXIT_NESTED_PAGE_FAULT, l->raw);
+    x->fault.addr = l->gpa;
+    x->fault.access = l->access;
+}
+
+/* A data access of an instruction that can be had is MMIO; the rest is the host's to mend. */
+static void axvcpu_i_x86_memory(struct axvcpu *v, struct axvcpu_exit *x, const struct axvcpu_x86_left *l, bool *again)
+{
+    struct axvcpu_arch *a = &v->arch;
+    uint8_t bytes[AXVCPU_X86_INSN_MAX];
+    struct axvcpu_x86_space s;
+    uint32_t size;
+
+    axvcpu_i_x86_again(a, l);
+    axvcpu_i_x86_space(v, &s);
+    size = (l->access & (AXVCPU_ACCESS_EXEC | AXVCPU_ACCESS_WALK)) != 0 || l->under_way.info != 0 ? 0 :
+           axvcpu_x86_fetch(&s, &a->regs, bytes);
+    if (size == 0) {
+        axvcpu_i_x86_page_fault(x, l);
+        return;
+    }
+    axvcpu_i_x86_kind(x, AXVCPU_EXIT_NOTHING, l->raw);
+    *again = true;
+    axvcpu_i_x86_stepped(v, x, axvcpu_x86_mmio_begin(&a->mmio, &a->regs, &s, bytes, size, l->gpa,
+                                                     (l->access & AXVCPU_ACCESS_WRITE) != 0, x), again);
+}
+
+/* >>switch: ports */
+
+static uint64_t axvcpu_i_x86_mask(uint32_t bytes)
+{
+    return bytes >= 8 ? UINT64_MAX : (UINT64_C(1) << (8 * bytes)) - 1;
+}
+
+static uint64_t axvcpu_i_x86_merge_low(uint64_t old, uint64_t value, uint32_t bytes)
+{
+    return bytes == 4 ? value & UINT32_MAX : (old & ~axvcpu_i_x86_mask(bytes)) | (value & axvcpu_i_x86_mask(bytes));
+}
+
+/* Where the next element of a string is; NULL: an exception, or *x says what. */
+static char *axvcpu_i_x86_element(struct axvcpu *v, struct axvcpu_exit *x, const struct axvcpu_x86_space *s, uint32_t *n)
+{
+    struct axvcpu_arch *a = &v->arch;
+    bool in = (a->io.flags & AXVCPU_X86_IO_IN) != 0;
+    uint64_t offset = a->regs.gpr[in ? AXVCPU_X86_RDI : AXVCPU_X86_RSI] & axvcpu_i_x86_mask(a->io.address_width), gpa;
+    uint64_t linear = s->bits == 64 && a->io.segment < AXVCPU_X86_FS ? offset : offset + s->base[a->io.segment];
+    uint32_t error, access = in ? AXVCPU_ACCESS_WRITE : AXVCPU_ACCESS_READ, room = 0x1000u - ((uint32_t)linear & 0xfffu);
+    char *ptr;
+
+    linear &= s->bits == 64 ? UINT64_MAX : UINT32_MAX;
+    switch (axvcpu_x86_walk(s, a->regs.rflags, linear, access, &gpa, &error)) {
+    case AXVCPU_X86_WALK_FAULT:
+        AXVCPU_I_X86_PUT(a, CR2, linear);
+        axvcpu_i_x86_raise(a, 14, error);
+        return NULL;
+    case AXVCPU_X86_WALK_LOST: break;
+    default:
+        ptr = (char *)axvcpu_i_x86_ptr(a, gpa, a->io.width, in);
+        *n = room / a->io.width;
+        if (ptr != NULL)
+            return ptr;
+        break;
+    }
+    axvcpu_i_x86_kind(x, AXVCPU_EXIT_UNDECODED, x->raw);
+    x->undecoded.addr = linear;
+    x->undecoded.insn_len = 0;
+    return NULL;
+}
+
+/* As many elements as are left, and are on this page and in the buffer; downwards one by one. */
+static uint32_t axvcpu_i_x86_elements(const struct axvcpu_arch *a, uint32_t room)
+{
+    uint64_t left = (a->io.flags & AXVCPU_X86_IO_REP) == 0 ? 1 :
+                    a->regs.gpr[AXVCPU_X86_RCX] & axvcpu_i_x86_mask(a->io.address_width);
+    uint32_t most = (a->regs.rflags & AXVCPU_X86_FLAG_DF) != 0 ? 1 : (uint32_t)sizeof(a->buf) / a->io.width;
+
+    most = room < most ? room : most;
+    return left < most ? (uint32_t)left : most;
+}
+
+static bool axvcpu_i_x86_string(struct axvcpu *v, struct axvcpu_exit *x)
+{
+    struct axvcpu_arch *a = &v->arch;
+    struct axvcpu_x86_space s;
+    uint32_t room = 0;
+    char *ptr;
+
+    axvcpu_i_x86_space(v, &s);
+    if (a->io.address_width == 0) /* QEMU's SVM does not tell */
+        a->io.address_width = (uint8_t)(s.bits / 8);
+    if ((a->io.flags & AXVCPU_X86_IO_REP) != 0 && (a->regs.gpr[AXVCPU_X86_RCX] & axvcpu_i_x86_mask(a->io.address_width)) == 0) {
+        axvcpu_i_x86_pass(v, a->step);
+        return true;
+    }
+    ptr = axvcpu_i_x86_element(v, x, &s, &room);
+    if (ptr == NULL)
+        return x->kind == AXVCPU_EXIT_NOTHING;
+    if (room == 0)
+        room = 1;
+    a->string = ptr;
+    x->io.count = axvcpu_i_x86_elements(a, room);
+    if ((a->io.flags & AXVCPU_X86_IO_IN) == 0)
+        AXVCPU_MEMCPY(a->buf, ptr, (size_t)x->io.count * a->io.width);
+    return false;
+}
+
+/* True: nothing for the caller in it. */
+static bool axvcpu_i_x86_io(struct axvcpu *v, struct axvcpu_exit *x, const struct axvcpu_x86_left *l)
+{
+    struct axvcpu_arch *a = &v->arch;
+    bool in = (l->io.flags & AXVCPU_X86_IO_IN) != 0, string = (l->io.flags & AXVCPU_X86_IO_STRING) != 0;
+    uint64_t first = 0;
+
+    a->io = l->io;
+    a->step = l->length;
+    axvcpu_i_x86_kind(x, AXVCPU_EXIT_NOTHING, l->raw);
+    x->io.count = 1;
+    if (!string)
+        AXVCPU_MEMCPY(a->buf, &a->regs.gpr[AXVCPU_X86_RAX], 4);
+    else if (axvcpu_i_x86_string(v, x))
+        return true;
+    else if (x->kind != AXVCPU_EXIT_NOTHING)
+        return false;
+    AXVCPU_MEMCPY(&first, a->buf, a->io.width);
+    x->kind = in ? AXVCPU_EXIT_IO_READ : AXVCPU_EXIT_IO_WRITE;
+    x->io.buf = a->buf;
+    x->io.data = in ? 0 : first;
+    x->io.port = l->io.port;
+    x->io.width = l->io.width;
+    axvcpu_await(v, x);
+    v->access.count = x->io.count;
+    return false;
+}
+
+/* A string's registers move on; past the instruction when the count is done. */
+static void axvcpu_i_x86_io_string(struct axvcpu *v)
+{
+    struct axvcpu_arch *a = &v->arch;
+    bool in = (a->io.flags & AXVCPU_X86_IO_IN) != 0;
+    uint32_t index = in ? AXVCPU_X86_RDI : AXVCPU_X86_RSI, bytes = v->access.count * a->io.width;
+    uint64_t *rcx = &a->regs.gpr[AXVCPU_X86_RCX], *at = &a->regs.gpr[index];
+    bool down = (AXVCPU_I_X86_GET(a, RFLAGS) & AXVCPU_X86_FLAG_DF) != 0, done = true;
+
+    if (in && v->access.refused)
+        AXVCPU_MEMSET(a->buf, 0xff, bytes);
+    else if (in && v->access.count == 1)
+        AXVCPU_MEMCPY(a->buf, &v->access.value, a->io.width);
+    if (in)
+        AXVCPU_MEMCPY(a->string, a->buf, bytes);
+    *at = axvcpu_i_x86_merge_low(*at, down ? *at - bytes : *at + bytes, a->io.address_width);
+    if ((a->io.flags & AXVCPU_X86_IO_REP) != 0) {
+        *rcx = axvcpu_i_x86_merge_low(*rcx, *rcx - v->access.count, a->io.address_width);
+        done = (*rcx & axvcpu_i_x86_mask(a->io.address_width)) == 0;
+    }
+    axvcpu_i_x86_pass(v, done ? a->step : 0);
+}
+
+/* >>switch: the processor's own registers */
+
+static void axvcpu_i_x86_set_pair(struct axvcpu_arch *a, uint64_t value)
+{
+    a->regs.gpr[AXVCPU_X86_RAX] = (uint32_t)value;
+    a->regs.gpr[AXVCPU_X86_RDX] = value >> 32;
+}
+
+static uint64_t axvcpu_i_x86_pair(const struct axvcpu_arch *a)
+{
+    return (uint64_t)(uint32_t)a->regs.gpr[AXVCPU_X86_RDX] << 32 | (uint32_t)a->regs.gpr[AXVCPU_X86_RAX];
+}
+
+/* What rules are about, as the guest sees it; and back, what they have changed. */
+static void axvcpu_i_x86_control_in(struct axvcpu_arch *a)
+{
+    struct axvcpu_x86_control *c = &a->control;
+
+    c->cr0 = AXVCPU_I_X86_GET(a, CR0);
+    c->cr3 = AXVCPU_I_X86_GET(a, CR3);
+    c->cr4 = AXVCPU_I_X86_GET(a, CR4);
+    c->efer = AXVCPU_I_X86_GET(a, EFER);
+    c->cs_access = (uint32_t)axvcpu_i_x86_get_field(a, AXVCPU_I_X86_SEGMENT(CS, ACCESS));
+    c->cpl = (c->cr0 & AXVCPU_X86_CR0_PE) == 0 ? 0 : axvcpu_i_x86_vendor->cpl(a);
+}
+
+static void axvcpu_i_x86_control_out(struct axvcpu_arch *a)
+{
+    const struct axvcpu_x86_control *c = &a->control;
+    const struct { uint64_t value; uint32_t field; } all[] = {
+        { c->cr0, AXVCPU_I_X86_F_CR0 }, { c->cr3, AXVCPU_I_X86_F_CR3 }, { c->cr4, AXVCPU_I_X86_F_CR4 },
+        { c->efer, AXVCPU_I_X86_F_EFER },
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        if (axvcpu_i_x86_get_field(a, all[i].field) != all[i].value)
+            axvcpu_i_x86_put_field(a, all[i].field, all[i].value);
+    }
+}
+
+static void axvcpu_i_x86_answer_cpuid(struct axvcpu *v, uint32_t length)
+{
+    struct axvcpu_arch *a = &v->arch;
+    uint32_t reg[4];
+
+    a->control.cr4 = AXVCPU_I_X86_GET(a, CR4);
+    axvcpu_i_x86_guest_cpuid(v, (uint32_t)a->regs.gpr[AXVCPU_X86_RAX], (uint32_t)a->regs.gpr[AXVCPU_X86_RCX], reg);
+    a->regs.gpr[AXVCPU_X86_RAX] = reg[0];
+    a->regs.gpr[AXVCPU_X86_RBX] = reg[1];
+    a->regs.gpr[AXVCPU_X86_RCX] = reg[2];
+    a->regs.gpr[AXVCPU_X86_RDX] = reg[3];
+    axvcpu_i_x86_pass(v, length);
+}
+
+/* A rule's verdict: the next instruction, or a fault. */
+static void axvcpu_i_x86_verdict(struct axvcpu *v, int fault, uint32_t length)
+{
+    if (fault != 0) {
+        axvcpu_i_x86_raise(&v->arch, (uint32_t)fault, 0);
+        return;
+    }
+    axvcpu_i_x86_control_out(&v->arch);
+    axvcpu_i_x86_pass(v, length);
+}
+
+/* PAE's four entries are in registers of the CPU, which it loads when CR0, CR3 or CR4 are written: now we do. */
+static bool axvcpu_i_x86_load_pdptes(struct axvcpu_arch *a, uint64_t cr3)
+{
+    const void *at = axvcpu_i_x86_ptr(a, cr3 & 0xffffffe0u, 32, false);
+    uint64_t pdptes[4];
+
+    if (at == NULL)
+        return false;
+    AXVCPU_MEMCPY(pdptes, at, sizeof(pdptes));
+    if (!axvcpu_x86_pdptes_valid(pdptes, a->control.physical_mask))
+        return false;
+    axvcpu_i_x86_vendor->pdptes(a, pdptes);
+    return true;
+}
+
+/* SVM exits for CR0 alone, and only as long as the FPU is not the guest's: the first look makes it so, and
+   after that the hardware has the rules. */
+static void axvcpu_i_x86_cr(struct axvcpu *v, const struct axvcpu_x86_left *l)
+{
+    struct axvcpu_arch *a = &v->arch;
+    struct axvcpu_x86_space s;
+    uint64_t old[4] = { AXVCPU_I_X86_GET(a, CR0), AXVCPU_I_X86_GET(a, CR3), AXVCPU_I_X86_GET(a, CR4), 0 };
+    int fault;
+
+    if (axvcpu_i_x86_vendor == &axvcpu_i_x86_svm) {
+        axvcpu_i_x86_fpu_in(a);
+        return;
+    }
+    axvcpu_i_x86_space(v, &s);
+    axvcpu_i_x86_control_in(a);
+    fault = axvcpu_x86_do_cr(&a->control, &a->regs, &l->cr, s.bits);
+    if (fault == 0 && l->cr.op != AXVCPU_X86_CR_FROM) {
+        struct axvcpu_x86_control before = a->control;
+
+        before.cr0 = old[0], before.cr3 = old[1], before.cr4 = old[2];
+        if (axvcpu_x86_needs_pdptes(&before, l->cr.nr, l->cr.nr == 0 ? a->control.cr0 : l->cr.nr == 3 ? a->control.cr3 : a->control.cr4) &&
+            !axvcpu_i_x86_load_pdptes(a, a->control.cr3))
+            fault = AXVCPU_I_X86_GP;
+    }
+    if (fault != 0)
+        a->control.cr0 = old[0], a->control.cr3 = old[1], a->control.cr4 = old[2];
+    axvcpu_i_x86_verdict(v, fault, l->length);
+}
+
+static void axvcpu_i_x86_guest_xsetbv(struct axvcpu *v, uint32_t length)
+{
+    struct axvcpu_arch *a = &v->arch;
+    int fault;
+
+    axvcpu_i_x86_control_in(a);
+    fault = axvcpu_x86_write_xcr(&a->control, (uint32_t)a->regs.gpr[AXVCPU_X86_RCX], axvcpu_i_x86_pair(a));
+    if (fault == 0)
+        axvcpu_i_x86_xsetbv(a->control.xcr0);
+    axvcpu_i_x86_verdict(v, fault, length);
+}
+
+static void axvcpu_i_x86_hypercall(struct axvcpu *v, struct axvcpu_exit *x, const struct axvcpu_x86_left *l)
+{
+    const uint64_t *gpr = v->arch.regs.gpr;
+
+    axvcpu_i_x86_pass(v, l->length);
+    axvcpu_i_x86_kind(x, AXVCPU_EXIT_HYPERCALL, l->raw);
+    x->hypercall.nr = gpr[AXVCPU_X86_RAX];
+    x->hypercall.args[0] = gpr[AXVCPU_X86_RBX];
+    x->hypercall.args[1] = gpr[AXVCPU_X86_RCX];
+    x->hypercall.args[2] = gpr[AXVCPU_X86_RDX];
+    x->hypercall.args[3] = gpr[AXVCPU_X86_RSI];
+    x->hypercall.args[4] = gpr[AXVCPU_X86_RDI];
+    x->hypercall.args[5] = gpr[AXVCPU_X86_RBP];
+}
+
+static uint64_t axvcpu_i_x86_rdtsc(void)
+{
+    uint32_t low, high;
+
+    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+    return (uint64_t)high << 32 | low;
+}
+
+/* The time-stamp counter, and what was added to it; those that are fields, where they exit all the same. */
+static void axvcpu_i_x86_hardware_msr(struct axvcpu_arch *a, uint32_t msr, bool write, uint64_t *value)
+{
+    uint32_t f = axvcpu_i_x86_field_of(AXVCPU_REG_SYS(msr));
+    uint64_t base = msr == 0x10 ? axvcpu_i_x86_rdtsc() : 0;
+
+    if (f != AXVCPU_I_X86_FIELDS) {
+        if (write)
+            axvcpu_i_x86_put_field(a, f, *value);
+        else
+            *value = axvcpu_i_x86_get_field(a, f);
+    } else if (write) {
+        a->tsc_offset = *value - base;
+        a->dirty |= AXVCPU_I_X86_DO_CONTROLS;
+    } else {
+        *value = base + a->tsc_offset;
+    }
+}
+
+/* By the rules; AXVCPU_X86_ASK: whoever has devices is asked. */
+static int axvcpu_i_x86_rule_msr(struct axvcpu_arch *a, uint32_t msr, bool write, uint64_t *value)
+{
+    int how;
+
+    axvcpu_i_x86_control_in(a);
+    how = write ? axvcpu_x86_write_msr(&a->control, msr, *value) : axvcpu_x86_read_msr(&a->control, msr, value);
+    if (how != AXVCPU_X86_HARDWARE)
+        return how;
+    axvcpu_i_x86_hardware_msr(a, msr, write, value);
+    return 0;
+}
+
+/* An IPI by the x2APIC's command register (SDM 3, 11.12.9), unless the caller's devices do the APIC. */
+static bool axvcpu_i_x86_is_icr(const struct axvcpu *v, uint64_t addr)
+{
+    return addr == AXVCPU_X86_MSR_X2APIC_ICR && (v->vm.vm == NULL || !v->vm.vm->arch.own_apic);
+}
+
+/* True: served here. */
+static bool axvcpu_i_x86_msr(struct axvcpu *v, struct axvcpu_exit *x, const struct axvcpu_x86_left *l)
+{
+    struct axvcpu_arch *a = &v->arch;
+    uint32_t msr = (uint32_t)a->regs.gpr[AXVCPU_X86_RCX];
+    bool write = l->cause == AXVCPU_X86_CAUSE_WRMSR;
+    uint64_t value = axvcpu_i_x86_pair(a);
+    int how = axvcpu_i_x86_rule_msr(a, msr, write, &value);
+
+    if (how != AXVCPU_X86_ASK) {
+        if (how == 0 && !write)
+            axvcpu_i_x86_set_pair(a, value);
+        axvcpu_i_x86_verdict(v, how, l->length);
+        return true;
+    }
+    axvcpu_i_x86_kind(x, write ? AXVCPU_EXIT_SYSREG_WRITE : AXVCPU_EXIT_SYSREG_READ, l->raw);
+    if (write && axvcpu_i_x86_is_icr(v, msr)) {
+        axvcpu_x86_icr(value, true, x);
+        axvcpu_i_x86_pass(v, l->length);
+        return false;
+    }
+    a->step = l->length;
+    x->sysreg.addr = msr;
+    x->sysreg.value = value;
+    x->sysreg.reg = AXVCPU_REG_NONE; /* EDX:EAX */
+    axvcpu_await(v, x);
+    return false;
+}
+
+/* >>switch: run */
+
+static int axvcpu_i_x86_served(struct axvcpu *v, struct axvcpu_exit *x, const struct axvcpu_x86_left *l, bool *again)
+{
+    struct axvcpu_arch *a = &v->arch;
+
+    *again = true;
+    switch (l->cause) {
+    case AXVCPU_X86_CAUSE_HOST_NMI: axvcpu_i_x86_host_nmi(); return AXVCPU_OK;
+    case AXVCPU_X86_CAUSE_EXCEPTION: return axvcpu_i_x86_exception(v, x, l, again);
+    case AXVCPU_X86_CAUSE_WINDOW: return axvcpu_i_x86_opened(v, x, AXVCPU_I_X86_WINDOW_IRQ, again);
+    case AXVCPU_X86_CAUSE_NMI_WINDOW: return axvcpu_i_x86_nmi_ends(v, x, again);
+    case AXVCPU_X86_CAUSE_CPUID: axvcpu_i_x86_answer_cpuid(v, l->length); return AXVCPU_OK;
+    case AXVCPU_X86_CAUSE_CR: axvcpu_i_x86_cr(v, l); return AXVCPU_OK;
+    case AXVCPU_X86_CAUSE_DR: axvcpu_i_x86_dr_in(a); return AXVCPU_OK;
+    case AXVCPU_X86_CAUSE_XSETBV: axvcpu_i_x86_guest_xsetbv(v, l->length); return AXVCPU_OK;
+    case AXVCPU_X86_CAUSE_CACHE:
+    case AXVCPU_X86_CAUSE_PAUSE: axvcpu_i_x86_pass(v, l->length); return AXVCPU_OK;
+    case AXVCPU_X86_CAUSE_RDPMC: axvcpu_i_x86_raise(a, 13, 0); return AXVCPU_OK;
+    case AXVCPU_X86_CAUSE_MONITOR:
+    case AXVCPU_X86_CAUSE_MWAIT:
+    case AXVCPU_X86_CAUSE_UNDEFINED: axvcpu_i_x86_raise(a, 6, 0); return AXVCPU_OK;
+    case AXVCPU_X86_CAUSE_IO: *again = axvcpu_i_x86_io(v, x, l); return AXVCPU_OK;
+    case AXVCPU_X86_CAUSE_RDMSR:
+    case AXVCPU_X86_CAUSE_WRMSR: *again = axvcpu_i_x86_msr(v, x, l); return AXVCPU_OK;
+    default: *again = false; break;
+    }
+    switch (l->cause) {
+    case AXVCPU_X86_CAUSE_INTERRUPT: axvcpu_i_x86_again(a, l); return axvcpu_i_x86_interrupted(v, x, l, again);
+    case AXVCPU_X86_CAUSE_MEMORY: axvcpu_i_x86_memory(v, x, l, again); return AXVCPU_OK;
+    case AXVCPU_X86_CAUSE_MISCONFIG: axvcpu_i_x86_page_fault(x, l); return AXVCPU_OK;
+    case AXVCPU_X86_CAUSE_SHUTDOWN: axvcpu_i_x86_kind(x, AXVCPU_EXIT_SHUTDOWN, l->raw); return AXVCPU_OK;
+    case AXVCPU_X86_CAUSE_HYPERCALL: axvcpu_i_x86_hypercall(v, x, l); return AXVCPU_OK;
+    case AXVCPU_X86_CAUSE_HLT:
+        axvcpu_i_x86_pass(v, l->length);
+        a->open = (AXVCPU_I_X86_GET(a, RFLAGS) & AXVCPU_X86_FLAG_IF) != 0;
+        axvcpu_i_x86_kind(x, AXVCPU_EXIT_HALT, l->raw);
+        return AXVCPU_OK;
+    case AXVCPU_X86_CAUSE_INVALID:
+        axvcpu_i_x86_kind(x, AXVCPU_EXIT_FAIL_ENTRY, l->raw);
+        x->fail.reason = l->fail;
+        return AXVCPU_OK;
+    default: axvcpu_i_x86_kind(x, AXVCPU_EXIT_RAW, l->raw); return AXVCPU_OK;
+    }
+}
+
+/* `inside` is out before `remote` is looked at: the exchange is a full barrier. */
+static uint64_t axvcpu_i_x86_enter(struct axvcpu_arch *a)
+{
+    uint64_t raw;
+
+    (void)AXVCPU_ATOMIC_XCHG(&a->inside, 1u);
+    if ((a->dirty | AXVCPU_ATOMIC_LOAD_RELAXED(&a->remote)) != 0)
+        axvcpu_i_x86_flush(a);
+    raw = axvcpu_i_x86_vendor->enter(a);
+    a->valid = 0;
+    AXVCPU_ATOMIC_STORE_RELEASE(&a->inside, 0u);
+    return raw;
+}
+
+AXVCPU_API int axvcpu_leaf_run(struct axvcpu *v, struct axvcpu_exit *x)
+{
+    struct axvcpu_x86_left l;
+    bool again;
+    int err;
+
+    do {
+        uint64_t raw = axvcpu_i_x86_enter(&v->arch);
+
+        axvcpu_i_x86_vendor->left(v, raw, &l);
+        err = axvcpu_i_x86_served(v, x, &l, &again);
+    } while (err == 0 && again);
+    return err;
+}
+
+/* >>switch: answers */
+
+static void axvcpu_i_x86_commit_read(struct axvcpu *v)
+{
+    struct axvcpu_arch *a = &v->arch;
+
+    a->regs.gpr[AXVCPU_X86_RAX] = axvcpu_access_result(&v->access, a->regs.gpr[AXVCPU_X86_RAX]);
+    axvcpu_i_x86_pass(v, a->step);
+}
+
+static void axvcpu_i_x86_commit_msr(struct axvcpu *v)
+{
+    struct axvcpu_arch *a = &v->arch;
+
+    if (v->access.refused) {
+        axvcpu_i_x86_raise(a, 13, 0);
+        return;
+    }
+    if (v->access.kind == AXVCPU_EXIT_SYSREG_READ)
+        axvcpu_i_x86_set_pair(a, v->access.value);
+    axvcpu_i_x86_pass(v, a->step);
+}
+
+static void axvcpu_i_x86_commit_cpuid(struct axvcpu *v)
+{
+    struct axvcpu_arch *a = &v->arch;
+
+    a->regs.gpr[AXVCPU_X86_RAX] = v->access.cpuid[0];
+    a->regs.gpr[AXVCPU_X86_RBX] = v->access.cpuid[1];
+    a->regs.gpr[AXVCPU_X86_RCX] = v->access.cpuid[2];
+    a->regs.gpr[AXVCPU_X86_RDX] = v->access.cpuid[3];
+    axvcpu_i_x86_pass(v, a->step);
+}
+
+static void axvcpu_i_x86_commit_mmio(struct axvcpu *v, struct axvcpu_exit *x)
+{
+    struct axvcpu_arch *a = &v->arch;
+    struct axvcpu_x86_space s;
+    bool again = true;
+
+    axvcpu_i_x86_space(v, &s);
+    axvcpu_i_x86_kind(x, AXVCPU_EXIT_NOTHING, x->raw);
+    axvcpu_i_x86_stepped(v, x, axvcpu_x86_mmio_commit(&a->mmio, &a->regs, &s, &v->access, x), &again);
+}
+
+AXVCPU_API int axvcpu_leaf_commit(struct axvcpu *v, struct axvcpu_exit *x, bool entering)
+{
+    (void)entering;
+    switch (v->access.kind) {
+    case AXVCPU_EXIT_MMIO_READ:
+    case AXVCPU_EXIT_MMIO_WRITE: axvcpu_i_x86_commit_mmio(v, x); break;
+    case AXVCPU_EXIT_IO_READ:
+        if ((v->arch.io.flags & AXVCPU_X86_IO_STRING) != 0)
+            axvcpu_i_x86_io_string(v);
+        else
+            axvcpu_i_x86_commit_read(v);
+        break;
+    case AXVCPU_EXIT_IO_WRITE:
+        if ((v->arch.io.flags & AXVCPU_X86_IO_STRING) != 0)
+            axvcpu_i_x86_io_string(v);
+        else
+            axvcpu_i_x86_pass(v, v->arch.step);
+        break;
+    case AXVCPU_EXIT_CPUID: axvcpu_i_x86_commit_cpuid(v); break;
+    default: axvcpu_i_x86_commit_msr(v); break;
+    }
+    return AXVCPU_OK;
+}
+
+/* The PC is still on the instruction, and nothing has been written. */
+AXVCPU_API int axvcpu_leaf_retry(struct axvcpu *v)
+{
+    (void)v;
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_leaf_refuse(struct axvcpu *v)
+{
+    (void)v;
+    return AXVCPU_OK;
+}
+
+/* >>switch: interrupts */
+
+static bool axvcpu_i_x86_can_take(struct axvcpu_arch *a)
+{
+    return a->event.info == 0 && (AXVCPU_I_X86_GET(a, RFLAGS) & AXVCPU_X86_FLAG_IF) != 0 &&
+           (AXVCPU_I_X86_GET(a, SHADOW) & 3u) == 0;
+}
+
+static void axvcpu_i_x86_inject(struct axvcpu_arch *a, uint32_t info)
+{
+    a->event.info = info;
+    a->event.error = a->event.length = 0;
+    a->dirty |= AXVCPU_I_X86_DO_EVENT;
+}
+
+static void axvcpu_i_x86_want(struct axvcpu_arch *a, uint32_t window, bool wanted)
+{
+    uint8_t now = (uint8_t)((a->window & ~window) | (wanted ? window : 0));
+
+    if (now == a->window)
+        return;
+    a->window = now;
+    a->dirty |= AXVCPU_I_X86_DO_CONTROLS;
+}
+
+/* True: it waits. */
+static bool axvcpu_i_x86_nmi(struct axvcpu_arch *a)
+{
+    bool ready = a->event.info == 0 && !axvcpu_i_x86_vendor->nmi_masked(a) && (AXVCPU_I_X86_GET(a, SHADOW) & 3u) == 0;
+
+    if (ready) {
+        axvcpu_i_x86_inject(a, AXVCPU_X86_EVENT(NMI, 2));
+        a->nmi_masked = true;
+        a->dirty |= AXVCPU_I_X86_DO_CONTROLS;
+    }
+    axvcpu_i_x86_want(a, AXVCPU_I_X86_WINDOW_NMI, !ready);
+    return !ready;
+}
+
+/* One at a time; as long as there are more the guest is left when it can take the next. */
+static bool axvcpu_i_x86_irq(struct axvcpu *v)
+{
+    int vector = axvcpu_irq_next(v);
+
+    if (vector >= 0 && axvcpu_i_x86_can_take(&v->arch)) {
+        axvcpu_i_x86_inject(&v->arch, AXVCPU_X86_EVENT(INTERRUPT, (uint32_t)vector));
+        axvcpu_irq_take(v, (uint32_t)vector);
+        vector = axvcpu_irq_next(v);
+    }
+    axvcpu_i_x86_want(&v->arch, AXVCPU_I_X86_WINDOW_IRQ, vector >= 0);
+    return vector >= 0;
+}
+
+AXVCPU_API int axvcpu_leaf_inject(struct axvcpu *v, uint32_t *what)
+{
+    int err = axvcpu_i_x86_loaded(&v->arch) ? AXVCPU_OK : axvcpu_i_x86_load(v); /* evicted */
+    uint32_t left = 0;
+
+    if (err != 0)
+        return err;
+    if ((*what & AXVCPU_ATTN_NMI) != 0)
+        left |= axvcpu_i_x86_nmi(&v->arch) ? AXVCPU_ATTN_NMI : 0;
+    if ((*what & AXVCPU_ATTN_IRQ) != 0)
+        left |= axvcpu_i_x86_irq(v) ? AXVCPU_ATTN_IRQ : 0;
+    *what = left;
+    return AXVCPU_OK;
+}
+
+/* An interrupt that was to be injected goes back to the queue: the exception is first. */
+AXVCPU_API int axvcpu_leaf_inject_exception(struct axvcpu *v, uint32_t vector, uint64_t error, uint64_t addr)
+{
+    struct axvcpu_arch *a = &v->arch;
+
+    if (vector > 31 || vector == 2)
+        return axvcpu_i_x86_say(AXVCPU_EINVAL, "inject_exception: no such exception");
+    if (a->event.info != 0 && AXVCPU_X86_EVENT_TYPE(a->event.info) == AXVCPU_X86_EVENT_INTERRUPT)
+        (void)axvcpu_inject_interrupt(v, a->event.info & AXVCPU_X86_EVENT_VECTOR);
+    if (vector == 14)
+        AXVCPU_I_X86_PUT(a, CR2, addr);
+    axvcpu_i_x86_raise(a, vector, (uint32_t)error);
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_leaf_inject_hw(struct axvcpu *v, uint32_t vintid, uint32_t pintid)
+{
+    (void)v, (void)vintid, (void)pintid;
+    return AXVCPU_ENOSUPPORT;
+}
+
+/* Others may ask while it sleeps: then it is what it was at its HALT. */
+AXVCPU_API bool axvcpu_leaf_wakes(const struct axvcpu *v, bool queued)
+{
+    const volatile bool *open = &v->arch.open;
+
+    return v->arch.event.info != 0 || (queued && *open);
+}
+
+AXVCPU_API void axvcpu_leaf_kick(struct axvcpu *v, void *owner)
+{
+    (void)v;
+    if (owner != AXVCPU_CPU_TOKEN()) /* this CPU is not in a guest */
+        AXVCPU_SEND_KICK(owner);
+}
+
+/* >>percpu */
+
+/* Which vendor's, if any: CPUID, and whether the firmware has locked it (APM 2, 15.4; SDM 3, 24.7). */
+static bool axvcpu_i_x86_has_svm(void)
+{
+    uint32_t r[4];
+
+    axvcpu_i_x86_cpuid(0x80000000u, 0, r);
+    if (r[0] < 0x8000000au)
+        return false;
+    axvcpu_i_x86_cpuid(0x80000001u, 0, r);
+    if ((r[2] & 1u << 2) == 0 || (axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VM_CR) & 0x10u) != 0)
+        return false;
+    axvcpu_i_x86_cpuid(0x8000000au, 0, r);
+    return (r[3] & 1u) != 0; /* nested paging */
+}
+
+static void axvcpu_i_x86_look_around(void)
+{
+    uint32_t r[4];
+
+    axvcpu_i_x86_cpuid(0, 0, r);
+    if (r[0] < 0xd)
+        return;
+    axvcpu_i_x86_cpuid(1, 0, r);
+    if ((r[2] & 1u << 26) == 0)
+        return;
+    axvcpu_i_x86_cpuid(0xd, 0, r);
+    axvcpu_i_x86_xcr0_all = r[2] <= AXVM_LEAF_PAGE ? (uint64_t)r[3] << 32 | r[0] : 3;
+}
+
+AXVCPU_API bool axvcpu_leaf_supported(void)
+{
+    if (axvcpu_i_x86_vendor != NULL)
+        return true;
+    axvcpu_i_x86_look_around();
+    if (axvcpu_i_x86_has_svm()) {
+        axvcpu_i_x86_svm_probe();
+        axvcpu_i_x86_vendor = &axvcpu_i_x86_svm;
+    } else if (axvcpu_i_x86_has_vmx()) {
+        axvcpu_i_x86_vendor = &axvcpu_i_x86_vmx;
+    }
+    return axvcpu_i_x86_vendor != NULL;
+}
+
+AXVCPU_API int axvcpu_leaf_percpu_init(struct axvcpu_percpu *p, uint32_t cpu_id)
+{
+    if (cpu_id != AXVCPU_CPU_ID())
+        return AXVCPU_EINVAL;
+    p->arch.levels = AXVCPU_I_X86_LEVELS;
+    return axvcpu_leaf_supported() ? AXVCPU_OK : AXVCPU_ENOSUPPORT;
+}
+
+AXVCPU_API void axvcpu_leaf_percpu_deinit(struct axvcpu_percpu *p)
+{
+    (void)p;
+}
+
+static uint32_t axvcpu_i_x86_enabled; /* CPUs */
+static uint32_t axvcpu_i_x86_maps_lock;
+
+/* Of the first CPU that is enabled, until the last one is disabled. */
+static bool axvcpu_i_x86_take_maps(void)
+{
+    uint8_t *at;
+    bool good;
+
+    while (AXVCPU_ATOMIC_XCHG(&axvcpu_i_x86_maps_lock, 1u) != 0)
+        ;
+    if (axvcpu_i_x86_enabled == 0)
+        axvcpu_i_x86_maps = AXVCPU_ALLOC_FRAME(AXVCPU_I_X86_MAPS_PAGES, AXVM_LEAF_PAGE);
+    good = axvcpu_i_x86_maps.addr != 0;
+    if (good && axvcpu_i_x86_enabled == 0) {
+        at = (uint8_t *)AXVCPU_PHYS_TO_VIRT(axvcpu_i_x86_maps);
+        axvcpu_x86_io_map(at);
+        axvcpu_x86_msr_map(at + AXVCPU_X86_IO_MAP, axvcpu_i_x86_vendor == &axvcpu_i_x86_svm);
+    }
+    axvcpu_i_x86_enabled += good;
+    AXVCPU_ATOMIC_STORE_RELEASE(&axvcpu_i_x86_maps_lock, 0u);
+    return good;
+}
+
+static void axvcpu_i_x86_give_maps(void)
+{
+    while (AXVCPU_ATOMIC_XCHG(&axvcpu_i_x86_maps_lock, 1u) != 0)
+        ;
+    if (--axvcpu_i_x86_enabled == 0)
+        AXVCPU_FREE_FRAME(axvcpu_i_x86_maps, AXVCPU_I_X86_MAPS_PAGES);
+    AXVCPU_ATOMIC_STORE_RELEASE(&axvcpu_i_x86_maps_lock, 0u);
+}
+
+#define AXVCPU_I_X86_AREA_PAGES 3u /* the vendor's two, the host's FPU */
+
+static int axvcpu_i_x86_turn_on(struct axvcpu_percpu *p)
+{
+    struct axvcpu_i_x86_cpu *cpu = axvcpu_i_x86_here();
+
+    p->arch.cr0 = axvcpu_i_x86_host_cr0();
+    p->arch.cr4 = axvcpu_i_x86_host_cr4();
+    cpu->fpu = (char *)AXVCPU_PHYS_TO_VIRT(p->arch.area) + 2 * AXVM_LEAF_PAGE;
+    axvcpu_i_x86_set_host_cr4(p->arch.cr4 | AXVCPU_X86_CR4_OSFXSR | (axvcpu_i_x86_xcr0_all != 0 ? AXVCPU_X86_CR4_OSXSAVE : 0));
+    cpu->xcr0_all = axvcpu_i_x86_xcr0_all;
+    cpu->xcr0 = axvcpu_i_x86_xcr0_all != 0 ? axvcpu_i_x86_xgetbv() : 0;
+    cpu->loaded = NULL;
+    if (!axvcpu_i_x86_vendor->on(p)) {
+        axvcpu_i_x86_set_host_cr4(p->arch.cr4);
+        return AXVCPU_ENOSUPPORT;
+    }
+    cpu->enabled = 1;
+    return AXVCPU_OK;
+}
+
+AXVCPU_API int axvcpu_leaf_percpu_enable(struct axvcpu_percpu *p)
+{
+    int err;
+
+    if (p->cpu_id != AXVCPU_CPU_ID())
+        return AXVCPU_EINVAL;
+    p->arch.area = AXVCPU_ALLOC_FRAME(AXVCPU_I_X86_AREA_PAGES, AXVM_LEAF_PAGE);
+    if (p->arch.area.addr == 0)
+        return AXVCPU_ENOMEM;
+    err = axvcpu_i_x86_take_maps() ? AXVCPU_OK : AXVCPU_ENOMEM;
+    if (err == 0) {
+        err = axvcpu_i_x86_turn_on(p);
+        if (err != 0)
+            axvcpu_i_x86_give_maps();
+    }
+    if (err != 0)
+        AXVCPU_FREE_FRAME(p->arch.area, AXVCPU_I_X86_AREA_PAGES);
+    return err;
+}
+
+AXVCPU_API int axvcpu_leaf_percpu_disable(struct axvcpu_percpu *p)
+{
+    struct axvcpu_i_x86_cpu *cpu = axvcpu_i_x86_here();
+
+    if (p->cpu_id != AXVCPU_CPU_ID())
+        return AXVCPU_EINVAL;
+    if (cpu->loaded != NULL)
+        return AXVCPU_EBUSY;
+    cpu->enabled = 0;
+    axvcpu_i_x86_vendor->off(p);
+    axvcpu_i_x86_set_host_cr4(p->arch.cr4);
+    axvcpu_i_x86_set_host_cr0(p->arch.cr0);
+    axvcpu_i_x86_give_maps();
+    AXVCPU_FREE_FRAME(p->arch.area, AXVCPU_I_X86_AREA_PAGES);
+    return AXVCPU_OK;
+}
+
+AXVCPU_API uint32_t axvcpu_leaf_max_guest_page_table_levels(const struct axvcpu_percpu *p)
+{
+    return p->arch.levels;
+}
+
+
+#endif /* AXVCPU_KVM */
+
+/* >>leaves: what the VM answers */
+
 AXVCPU_API bool axvm_leaf_is_target(const struct axvcpu *v, uint64_t target)
 {
     return v->vcpu_id == target;
@@ -4003,7 +6303,6 @@ AXVCPU_API enum axvm_answer axvm_leaf_answer(struct axvm *vm, struct axvcpu *v, 
     return AXVM_DONE;
 }
 
-#endif /* AXVCPU_KVM */
 #endif /* the selected backend */
 
 AXVCPU_I_C_END

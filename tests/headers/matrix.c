@@ -40,10 +40,10 @@ static const struct backend {
 } backends[] = {
     { "fake", FAKE, ANYWHERE, true, { "gcc", "clang" } },
     { "fake", FAKE, ANYWHERE, true, { ARM64_CC, RISCV_CC } },
-    { "x86", "-DAXVCPU_ARCH_X86", ANYWHERE, false, { "gcc", "clang" } },
+    { "x86", "-DAXVCPU_ARCH_X86", ANYWHERE, true, { "gcc", "clang" } },
     { "x86 kvm", "-DAXVCPU_ARCH_X86 -DAXVCPU_KVM", HOSTED, true, { "gcc", "clang" } },
     { "default", "", HOSTED, true, { "gcc", "clang" } },
-    { "default", "", FREESTANDING, false, { "gcc", "clang" } },
+    { "default", "", FREESTANDING, true, { "gcc", "clang" } },
     { "arm64", "-DAXVCPU_ARCH_ARM64", ANYWHERE, true, { ARM64_CC } },
     { "arm64 kvm", "-DAXVCPU_ARCH_ARM64 -DAXVCPU_KVM", HOSTED, true, { ARM64_CC } },
     { "default", "", HOSTED, true, { ARM64_CC } },

@@ -15,5 +15,22 @@ build/tests/x86/fuzz: tests/x86/fuzz.c | deps-x86
 	$(call compile,clang) -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $(FAKE)
 
 COMMANDS_x86 := "fuzz=sh tests/x86/fuzz.sh $(FUZZ_RUNS_x86)"
-LIMIT_x86 := 60
+LIMIT_x86 := 120
+
+# The conformance suite on a bare PC, in QEMU and in Bochs. The hosts' own code uses no FPU: that is the guests'.
+X86 := build/tests/x86
+BARE_FLAGS_x86 := -O2 -ffreestanding -nostdinc -isystem $(shell $(GCC) -print-file-name=include) -mgeneral-regs-only \
+  -mno-red-zone -fno-stack-protector -fno-pic -fcf-protection=none -include examples/bare/host.h -Iexamples/bare/x86 \
+  -nostdlib -static -no-pie -Wl,--build-id=none,--no-warn-rwx-segments -T examples/bare/x86/link.ld
+HOST_x86_bare := $(addprefix examples/bare/,host.c x86/machine.c x86/start.S)
+BARE_x86 = $(call compile,$(GCC)) $(BARE_FLAGS_x86)
+
+$(X86)/conformance.elf: $(HOST_x86_bare) $(addprefix tests/conformance/,runner.c port_bare.c x86/cases.c x86/guests.S) \
+  $(HEADERS) examples/bare/x86/link.ld $(wildcard examples/bare/*.h examples/bare/x86/*.h tests/conformance/*.h tests/conformance/x86/*.h) | deps-x86
+	$(BARE_x86) -DAXVCPU_CHECKED -Itests/conformance -Itests/conformance/x86 $(filter %.S,$^)
+
+NEEDS_x86 += $(X86)/conformance.elf
+# qemu64 has neither next RIPs nor XSAVE, max has XSAVE.
+COMMANDS_x86 += "SVM in QEMU=sh tests/x86/machine.sh 90 qemu:qemu64,+svm,+npt $(X86)/conformance.elf" \
+  "SVM in QEMU, max=sh tests/x86/machine.sh 90 qemu:max $(X86)/conformance.elf"
 
