@@ -194,9 +194,21 @@ struct axvcpu_arch_create {
 #endif
 };
 
+/* Who keeps the registers of floating point and vectors. They are not the host's: one that uses them saves its
+   own around a vCPU that is bound. */
+enum axvcpu_riscv_fp {
+    AXVCPU_RISCV_FP_LAZY,  /* loaded when the guest uses them first, saved when it leaves the hart */
+    AXVCPU_RISCV_FP_EAGER, /* loaded and saved with the rest */
+    AXVCPU_RISCV_FP_OWNED  /* the host does both */
+};
+
 /* All zero: full virtualization. */
 struct axvcpu_arch_setup {
     uint64_t hedeleg_clear;      /* exceptions that shall not go to the guest by themselves; 3 becomes DEBUG */
+    uint64_t hideleg_clear;      /* interrupts (hvip's bits) that shall not: pending and enabled, they are RAW exits */
+    uint64_t hcounteren_clear;   /* counters that the guest may not read: SYSREG_READ */
+    uint64_t henvcfg_clear;      /* extensions that it shall not have, though they are there */
+    uint32_t fp;                 /* enum axvcpu_riscv_fp, also for vectors */
     uint32_t mode, vmid;         /* of the host's own tables: hgatp's mode, 0: Sv39x4; a vCPU of a VM has its VM's */
     struct axvcpu_riscv_sbi sbi; /* what the guest's SBI says of the machine */
 };
@@ -212,6 +224,8 @@ struct axvm_arch_desc {
 #define AXVCPU_RISCV_SSTATUS_SIE (UINT64_C(1) << 1)
 #define AXVCPU_RISCV_SSTATUS_SPIE (UINT64_C(1) << 5)
 #define AXVCPU_RISCV_SSTATUS_SPP (UINT64_C(1) << 8)
+#define AXVCPU_RISCV_SSTATUS_VS (UINT64_C(3) << 9)
+#define AXVCPU_RISCV_SSTATUS_VS_CLEAN (UINT64_C(2) << 9)
 #define AXVCPU_RISCV_SSTATUS_FS (UINT64_C(3) << 13)
 #define AXVCPU_RISCV_SSTATUS_FS_CLEAN (UINT64_C(2) << 13)
 #define AXVCPU_RISCV_SSTATUS_FS_DIRTY (UINT64_C(3) << 13)
@@ -247,19 +261,22 @@ struct axvm_arch_desc {
     X(sstatus, 0x100, 0) X(stvec, 0x105, 0) X(sscratch, 0x140, 0) X(stval, 0x143, 0) X(hstatus, 0x600, 0) X(hedeleg, 0x602, 0)   \
     X(hideleg, 0x603, 0) X(hcounteren, 0x606, 0) X(hgeie, 0x607, 0) X(henvcfg, 0x60a, 0)                   \
     X(htimedelta, 0x605, 0) X(htval, 0x643, 0) X(htinst, 0x64a, 0) X(hgatp, 0x680, 0) X(vstimecmp, 0x24d, 0x14d) \
-    X(time, 0xc01, 0) X(fcsr, 0x003, 0)
+    X(time, 0xc01, 0) X(fcsr, 0x003, 0) X(vstart, 0x008, 0) X(vcsr, 0x00f, 0)
 
-/* Register n is at offset 8n; the offsets of the rest are the world switch's own business. */
+/* Register n is at offset 8n; the offsets of the rest are the world switch's own business, but for `resume`,
+   which AXVCPU_RISCV_VECTOR knows. */
 struct axvcpu_arch {
     uint64_t gpr[32]; /* [0] stays 0 */
+    uint64_t resume;  /* with AXVCPU_OWN_VECTORS: where an exit goes on */
     uint64_t pc, sstatus, hstatus;
     uint64_t host_sp, host_gp, host_tp, host_s0, host_stvec, host_sscratch, host_sstatus, host_hstatus;
     /* per vCPU switch */
 #define AXVCPU_I_RISCV_FIELD(name, csr, guest) uint64_t name;
     AXVCPU_RISCV_STATE(AXVCPU_I_RISCV_FIELD)
     uint64_t vstimecmp;
-    uint64_t hgatp, hedeleg, host_scounteren, host_senvcfg;
-    uint32_t mode, vmid;
+    uint64_t hgatp, hedeleg, hideleg, hcounteren, henvcfg, henvcfg_clear, host_scounteren, host_senvcfg;
+    uint32_t mode, vmid, fp;
+    uint32_t sstc;     /* it has vstimecmp */
     uint32_t cpu;      /* CPU_ID + 1 of the CPU whose registers hold the above; 0: memory does */
     uint32_t home;     /* ... of the one that held it last and may still; 0: memory is newer */
     uint64_t root;
@@ -270,17 +287,32 @@ struct axvcpu_arch {
     uint64_t lined, edges;
     struct axvcpu_riscv_sbi sbi;
     /* on demand */
-    uint64_t f[32], fcsr;
+    uint64_t f[32], fcsr, vstart, vl, vtype, vcsr;
+    axvcpu_hpa_t vectors; /* v0-v31; no address: there are none */
 };
 
 struct axvcpu_arch_percpu {
     uint64_t hedeleg, hideleg, hcounteren, henvcfg; /* the host's */
     uint32_t levels, vmid_bits, sstc;
+    uint32_t vlenb; /* bytes of a vector register; 0: there are none */
 };
 struct axvm_arch {
     axvcpu_hpa_t root;
     uint32_t mode, vmid;
 };
+
+/* Besides the hooks of axvcpu.h:
+     AXVCPU_KICK_VECTOR   with AXVCPU_IRQ_FETCH: the vector of SEND_KICK's interrupt, which then never comes out
+                          of run as an EXTERNAL_INTERRUPT
+     AXVCPU_OWN_VECTORS   (the same in every file) stvec stays the host's: its handler begins with
+                          AXVCPU_RISCV_VECTOR, a string for an asm statement in a file of the host's. While a
+                          vCPU is bound the host keeps 0 in sscratch whenever a trap may find it there.
+                          A handler that tells a guest from its own user mode in another way - hstatus.SPV,
+                          for one - has AXVCPU_RISCV_VECTOR_GUEST where that is known: a0 has what sscratch
+                          had, sscratch the guest's a0. */
+#define AXVCPU_RISCV_VECTOR_GUEST "sd t0, 40(a0)\n\tld t0, 256(a0)\n\tjr t0\n\t"
+#define AXVCPU_RISCV_VECTOR                                                                                \
+    "csrrw a0, sscratch, a0\n\tbeqz a0, 1f\n\t" AXVCPU_RISCV_VECTOR_GUEST "1: csrrw a0, sscratch, a0\n\t"
 
 AXVCPU_LEAF_DECLARE(AXVCPU_API, AXVCPU_I_INLINE)
 
@@ -308,9 +340,21 @@ struct axvcpu_i_riscv_left {
    The saved-register table:
      at every exit    x1-x31, sepc, sstatus (SPP, FS); of the host: sstatus, s0, sp, tp - and stvec, sscratch
                       and gp are put back as they were when the vCPU was loaded; hstatus is 0 until it leaves
-     at bind, unbind  AXVCPU_RISCV_STATE, vstimecmp; hgatp, hedeleg; of the host: scounteren, senvcfg, hstatus
-     on demand        f0-f31, fcsr */
+                      (stvec is not touched with AXVCPU_OWN_VECTORS)
+     at bind, unbind  AXVCPU_RISCV_STATE (vsstatus, vstvec, vsscratch, vsepc, vscause, vstval, vsatp, scounteren,
+                      senvcfg, hie, hvip) and vstimecmp, unless this hart still has them; written only: hgatp,
+                      hedeleg, hideleg, hcounteren, henvcfg; of the host: scounteren, senvcfg, hstatus
+     on demand        f0-f31, fcsr; v0-v31, vstart, vl, vtype, vcsr */
 #define AXVCPU_I_RISCV_AT(field) [field] "i"(offsetof(struct axvcpu_arch, field))
+#ifdef AXVCPU_OWN_VECTORS
+#define AXVCPU_I_RISCV_AIM "sd t0, %[resume](a0)\n\t"
+#define AXVCPU_I_RISCV_CAME ""
+#define AXVCPU_I_RISCV_BACK ""
+#else
+#define AXVCPU_I_RISCV_AIM "csrw stvec, t0\n\t"
+#define AXVCPU_I_RISCV_CAME "csrrw a0, sscratch, a0\n\tsd x5, 40(a0)\n\t"
+#define AXVCPU_I_RISCV_BACK "ld t3, %[host_stvec](a0)\n\tcsrw stvec, t3\n\t"
+#endif
 AXVCPU_I_INLINE struct axvcpu_arch *axvcpu_i_riscv_switch(struct axvcpu_arch *arch, struct axvcpu_i_riscv_left *left)
 {
     register struct axvcpu_arch *a0 __asm__("a0") = arch;
@@ -326,7 +370,7 @@ AXVCPU_I_INLINE struct axvcpu_arch *axvcpu_i_riscv_switch(struct axvcpu_arch *ar
         "ld t2, %[hstatus](a0)\n\t"
         "ld t3, %[pc](a0)\n\t"
         "csrrw t1, sstatus, t1\n\t"
-        "csrw stvec, t0\n\t"
+        AXVCPU_I_RISCV_AIM
         "csrw sscratch, a0\n\t"
         "csrw 0x600, t2\n\t" /* hstatus */
         "csrw sepc, t3\n\t"
@@ -340,11 +384,12 @@ AXVCPU_I_INLINE struct axvcpu_arch *axvcpu_i_riscv_switch(struct axvcpu_arch *ar
         "ld x26, 208(a0)\n\t" "ld x27, 216(a0)\n\t" "ld x28, 224(a0)\n\t" "ld x29, 232(a0)\n\t"
         "ld x30, 240(a0)\n\t" "ld x31, 248(a0)\n\t" "ld x10, 80(a0)\n\t"
         "sret\n\t"
+        ".word 0\n\t"     /* nothing is done ahead of the sret: no instruction is behind it */
         ".balign 4\n\t" /* stvec's lowest two bits are its mode: 0, everything comes here (priv 4.1.2) */
         "1:\n\t"
-        "csrrw a0, sscratch, a0\n\t"
+        AXVCPU_I_RISCV_CAME
         "sd x1, 8(a0)\n\t"    "sd x2, 16(a0)\n\t"   "sd x3, 24(a0)\n\t"   "sd x4, 32(a0)\n\t"
-        "sd x5, 40(a0)\n\t"   "sd x6, 48(a0)\n\t"   "sd x7, 56(a0)\n\t"   "sd x8, 64(a0)\n\t"
+        "sd x6, 48(a0)\n\t"   "sd x7, 56(a0)\n\t"   "sd x8, 64(a0)\n\t"
         "sd x9, 72(a0)\n\t"   "sd x11, 88(a0)\n\t"  "sd x12, 96(a0)\n\t"  "sd x13, 104(a0)\n\t"
         "sd x14, 112(a0)\n\t" "sd x15, 120(a0)\n\t" "sd x16, 128(a0)\n\t" "sd x17, 136(a0)\n\t"
         "sd x18, 144(a0)\n\t" "sd x19, 152(a0)\n\t" "sd x20, 160(a0)\n\t" "sd x21, 168(a0)\n\t"
@@ -352,10 +397,9 @@ AXVCPU_I_INLINE struct axvcpu_arch *axvcpu_i_riscv_switch(struct axvcpu_arch *ar
         "sd x26, 208(a0)\n\t" "sd x27, 216(a0)\n\t" "sd x28, 224(a0)\n\t" "sd x29, 232(a0)\n\t"
         "sd x30, 240(a0)\n\t" "sd x31, 248(a0)\n\t"
         "ld t2, %[host_sscratch](a0)\n\t"
-        "ld t3, %[host_stvec](a0)\n\t"
         "ld t4, %[host_sstatus](a0)\n\t"
         "csrrw t2, sscratch, t2\n\t"
-        "csrw stvec, t3\n\t"
+        AXVCPU_I_RISCV_BACK
         "csrrw t4, sstatus, t4\n\t"
         "csrw 0x600, zero\n\t" /* hstatus: an sret of the host's must not go to the guest */
         "csrr t1, sepc\n\t"
@@ -368,7 +412,7 @@ AXVCPU_I_INLINE struct axvcpu_arch *axvcpu_i_riscv_switch(struct axvcpu_arch *ar
         "ld s0, %[host_s0](a0)\n\t"
         : "+r"(a0), "=r"(a1), "=r"(a2), "=r"(a3), "=r"(a4), "=r"(a5), "=r"(a6), "=r"(a7), "=r"(cause), "=r"(pc),
           "=r"(first)
-        : AXVCPU_I_RISCV_AT(pc), AXVCPU_I_RISCV_AT(sstatus), AXVCPU_I_RISCV_AT(hstatus), AXVCPU_I_RISCV_AT(host_sp),
+        : AXVCPU_I_RISCV_AT(resume), AXVCPU_I_RISCV_AT(pc), AXVCPU_I_RISCV_AT(sstatus), AXVCPU_I_RISCV_AT(hstatus), AXVCPU_I_RISCV_AT(host_sp),
           AXVCPU_I_RISCV_AT(host_gp), AXVCPU_I_RISCV_AT(host_tp), AXVCPU_I_RISCV_AT(host_s0),
           AXVCPU_I_RISCV_AT(host_stvec), AXVCPU_I_RISCV_AT(host_sscratch), AXVCPU_I_RISCV_AT(host_sstatus)
         : "ra", "t3", "t4", "t5", "t6", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "memory");
@@ -515,7 +559,9 @@ static bool axvcpu_i_riscv_access32(uint32_t insn, struct axvcpu_riscv_access *a
 
 AXVCPU_API bool axvcpu_riscv_decode_access(uint32_t insn, struct axvcpu_riscv_access *a)
 {
-    AXVCPU_MEMSET(a, 0, sizeof(*a));
+    a->offset = 0;
+    a->base = a->reg = a->width = 0;
+    a->write = a->sign_extend = false;
     a->len = (uint8_t)axvcpu_riscv_insn_length(insn);
     return a->len == 2 ? axvcpu_i_riscv_access16(insn & 0xffffu, a) : axvcpu_i_riscv_access32(insn, a);
 }
@@ -557,6 +603,12 @@ struct axvcpu_i_riscv_case {
     struct axvcpu_exit *x;
     struct axvcpu_riscv_effect *e;
 };
+
+static void axvcpu_i_riscv_no_effect(struct axvcpu_riscv_effect *e)
+{
+    e->step = e->sets = e->insn = 0;
+    e->a0 = e->a1 = e->pc = e->timer = e->cause = e->tval = 0;
+}
 
 static enum axvcpu_riscv_action axvcpu_i_riscv_exit(const struct axvcpu_i_riscv_case *c, uint32_t kind)
 {
@@ -721,16 +773,27 @@ static enum axvcpu_riscv_action axvcpu_i_riscv_data_fault(const struct axvcpu_i_
      1u << AXVCPU_RISCV_CAUSE_STORE_ACCESS | 1u << AXVCPU_RISCV_CAUSE_ECALL_U |                            \
      1u << AXVCPU_RISCV_CAUSE_INSN_PAGE | 1u << AXVCPU_RISCV_CAUSE_LOAD_PAGE | 1u << AXVCPU_RISCV_CAUSE_STORE_PAGE)
 
+#define AXVCPU_I_RISCV_IRQS UINT64_C(0x444) /* VSSIP, VSTIP, VSEIP in hvip, hie, hideleg */
+
+/* An interrupt of the guest's own, which hideleg does not give to it. */
+static bool axvcpu_i_riscv_is_guests(uint64_t cause)
+{
+    uint64_t n = cause & ~AXVCPU_RISCV_CAUSE_IRQ;
+
+    return n < 64 && (AXVCPU_I_RISCV_IRQS >> n & 1u) != 0;
+}
+
 AXVCPU_API enum axvcpu_riscv_action axvcpu_riscv_decode(const struct axvcpu_riscv_trap *t, const uint64_t gpr[32],
                                                         const struct axvcpu_riscv_sbi *sbi, struct axvcpu_exit *x,
                                                         struct axvcpu_riscv_effect *e)
 {
     const struct axvcpu_i_riscv_case c = { t, gpr, sbi, x, e };
 
-    AXVCPU_MEMSET(e, 0, sizeof(*e));
+    axvcpu_i_riscv_no_effect(e);
     if ((t->cause & AXVCPU_RISCV_CAUSE_IRQ) != 0) {
         x->irq.vector = AXVCPU_NO_VECTOR;
-        return axvcpu_i_riscv_exit(&c, AXVCPU_EXIT_EXTERNAL_INTERRUPT);
+        return axvcpu_i_riscv_exit(&c, axvcpu_i_riscv_is_guests(t->cause) ? AXVCPU_EXIT_RAW :
+                                                                          AXVCPU_EXIT_EXTERNAL_INTERRUPT);
     }
     switch (t->cause) {
     case AXVCPU_RISCV_CAUSE_ECALL_VS: return axvcpu_riscv_sbi_call(t, gpr, sbi, x, e);
@@ -1036,7 +1099,7 @@ AXVCPU_API enum axvcpu_riscv_action axvcpu_riscv_sbi_call(const struct axvcpu_ri
     const struct axvcpu_i_riscv_sbi_row *end = row + sizeof(axvcpu_i_riscv_sbi_rows) / sizeof(*row);
     uint64_t ext = gpr[AXVCPU_RISCV_A7], function = gpr[AXVCPU_RISCV_A6];
 
-    AXVCPU_MEMSET(e, 0, sizeof(*e));
+    axvcpu_i_riscv_no_effect(e);
     e->step = 4; /* ecall has no compressed form */
     if (ext - AXVCPU_RISCV_SBI_EXT_OWN < AXVCPU_RISCV_SBI_EXT_OWN_END - AXVCPU_RISCV_SBI_EXT_OWN)
         return axvcpu_i_riscv_hypercall(&c);
@@ -1050,6 +1113,7 @@ AXVCPU_API enum axvcpu_riscv_action axvcpu_riscv_sbi_call(const struct axvcpu_ri
 #if AXVCPU_I_ARCH == AXVCPU_I_ARCH_RISCV
 #ifndef AXVCPU_KVM
 
+_Static_assert(offsetof(struct axvcpu_arch, gpr) == 0 && offsetof(struct axvcpu_arch, resume) == 256, "AXVCPU_RISCV_VECTOR");
 _Static_assert(AXVCPU_RISCV_SBI_EXT_FIRMWARE >> 24 == AXVCPU_RISCV_CAUSE_ECALL_VS, "axvcpu_leaf_run");
 
 /* >>registers */
@@ -1094,13 +1158,16 @@ AXVCPU_I_RISCV_CSR(hip, 0x644, 0)
 AXVCPU_I_RISCV_GUARDED(hlvx_hu, ".insn r 0x73, 4, 0x32, %[value], %[va], x3") /* where it may execute (priv 8.2.4) */
 AXVCPU_I_RISCV_GUARDED(hlv_d, ".insn r 0x73, 4, 0x36, %[value], %[va], x0")
 AXVCPU_I_RISCV_GUARDED(try_hstatus, "csrr %[value], 0x600") /* traps without the H extension */
+AXVCPU_I_RISCV_GUARDED(try_vstimecmp, "csrr %[value], 0x24d") /* traps without Sstc, or if the firmware keeps it */
+AXVCPU_I_RISCV_GUARDED(try_vlenb, "csrr %[value], 0xc22")   /* traps without vectors */
 
 /* One line per CPU, by CPU_ID. */
 struct axvcpu_i_riscv_cpu {
     struct axvcpu *loaded;      /* whose state is in the CSRs and nowhere else */
     struct axvcpu_arch *held;   /* whose it was last; may be gone */
     struct axvcpu_arch *ran[8]; /* per VMID (its lowest bits): who has filled this hart's TLB */
-    uint32_t enabled, sstc, epoch;
+    uint64_t henvcfg;           /* what there is */
+    uint32_t enabled, epoch;
 };
 static struct axvcpu_i_riscv_cpu axvcpu_i_riscv_cpus[AXVCPU_MAX_PHYS_CPUS];
 
@@ -1119,14 +1186,14 @@ static void axvcpu_i_riscv_read_state(struct axvcpu_arch *a)
 {
 #define AXVCPU_I_RISCV_READ(name, csr, guest) a->name = axvcpu_i_riscv_read_##name();
     AXVCPU_RISCV_STATE(AXVCPU_I_RISCV_READ)
-    if (axvcpu_i_riscv_here()->sstc != 0)
+    if (a->sstc != 0)
         a->vstimecmp = axvcpu_i_riscv_read_vstimecmp();
 }
 
 static void axvcpu_i_riscv_write_state(const struct axvcpu_arch *a)
 {
 #define AXVCPU_I_RISCV_WRITE(name, csr, guest) axvcpu_i_riscv_write_##name(a->name);
-    if (axvcpu_i_riscv_here()->sstc != 0)
+    if (a->sstc != 0)
         axvcpu_i_riscv_write_vstimecmp(a->vstimecmp); /* before hvip: QEMU 7.2 clears VSTIP there */
     AXVCPU_RISCV_STATE(AXVCPU_I_RISCV_WRITE)
 }
@@ -1179,8 +1246,6 @@ AXVCPU_API int axvcpu_leaf_get_reg(struct axvcpu *v, uint64_t id, uint64_t *valu
     return AXVCPU_OK;
 }
 
-#define AXVCPU_I_RISCV_IRQS UINT64_C(0x444) /* VSSIP, VSTIP, VSEIP in hvip, hie, hideleg */
-
 AXVCPU_API int axvcpu_leaf_set_reg(struct axvcpu *v, uint64_t id, uint64_t value)
 {
     struct axvcpu_arch *a = &v->arch;
@@ -1200,8 +1265,8 @@ AXVCPU_API int axvcpu_leaf_set_reg(struct axvcpu *v, uint64_t id, uint64_t value
     return AXVCPU_OK;
 }
 
-/* >>registers on demand: floating point. Off until the guest uses it, while illegal instructions come to us;
-   then it is the guest's until its state leaves the hart. */
+/* >>registers on demand: floating point and vectors. Off until the guest uses them, while illegal instructions
+   come to us; then they are the guest's until its state leaves the hart. */
 
 #define AXVCPU_I_RISCV_F_STORE(n) ".insn s 0x27, 3, x" #n ", (" #n " * 8)(%0)\n\t" /* fsd */
 #define AXVCPU_I_RISCV_F_LOAD(n) ".insn i 0x07, 3, x" #n ", %0, " #n " * 8\n\t"    /* fld */
@@ -1218,7 +1283,6 @@ static void axvcpu_i_riscv_fp_on(struct axvcpu_arch *a)
     axvcpu_i_riscv_write_fcsr(a->fcsr);
     axvcpu_i_riscv_write_sstatus(status);
     a->sstatus |= AXVCPU_RISCV_SSTATUS_FS_CLEAN;
-    axvcpu_i_riscv_write_hedeleg(a->hedeleg);
 }
 
 static void axvcpu_i_riscv_fp_off(struct axvcpu_arch *a)
@@ -1232,6 +1296,113 @@ static void axvcpu_i_riscv_fp_off(struct axvcpu_arch *a)
         axvcpu_i_riscv_write_sstatus(status);
     }
     a->sstatus &= ~AXVCPU_RISCV_SSTATUS_FS;
+}
+
+static uint32_t axvcpu_i_riscv_vlenb; /* of all CPUs */
+
+/* The registers in four groups of eight: vl8re8.v and vs8r.v (vector 1.0, 7.9), which heed vstart. */
+#define AXVCPU_I_RISCV_V(opcode, n) ".insn i " opcode ", 0, x" #n ", %0, -0x1d8\n\tadd %0, %0, %1\n\t"
+#define AXVCPU_I_RISCV_ALL_V(opcode)                                                                       \
+    AXVCPU_I_RISCV_V(opcode, 0) AXVCPU_I_RISCV_V(opcode, 8) AXVCPU_I_RISCV_V(opcode, 16) AXVCPU_I_RISCV_V(opcode, 24)
+
+static void axvcpu_i_riscv_vector_on(struct axvcpu_arch *a)
+{
+    uint64_t status = axvcpu_i_riscv_read_sstatus();
+    void *at = AXVCPU_PHYS_TO_VIRT(a->vectors);
+
+    axvcpu_i_riscv_write_sstatus(status | AXVCPU_RISCV_SSTATUS_VS);
+    axvcpu_i_riscv_write_vstart(0);
+    __asm__ volatile(AXVCPU_I_RISCV_ALL_V("0x07") : "+r"(at) : "r"((uint64_t)axvcpu_i_riscv_vlenb * 8) : "memory");
+    __asm__ volatile(".insn r 0x57, 7, 0x40, x0, %0, %1" : : "r"(a->vl), "r"(a->vtype)); /* vsetvl */
+    axvcpu_i_riscv_write_vcsr(a->vcsr);
+    axvcpu_i_riscv_write_vstart(a->vstart);
+    axvcpu_i_riscv_write_sstatus(status);
+    a->sstatus |= AXVCPU_RISCV_SSTATUS_VS_CLEAN;
+}
+
+static void axvcpu_i_riscv_vector_off(struct axvcpu_arch *a)
+{
+    uint64_t status = axvcpu_i_riscv_read_sstatus();
+    void *at = AXVCPU_PHYS_TO_VIRT(a->vectors);
+
+    if ((a->sstatus & AXVCPU_RISCV_SSTATUS_VS) == AXVCPU_RISCV_SSTATUS_VS) { /* dirty */
+        axvcpu_i_riscv_write_sstatus(status | AXVCPU_RISCV_SSTATUS_VS);
+        a->vstart = axvcpu_i_riscv_read_vstart();
+        a->vcsr = axvcpu_i_riscv_read_vcsr();
+        __asm__ volatile("csrr %0, 0xc20\n\tcsrr %1, 0xc21" : "=&r"(a->vl), "=r"(a->vtype));
+        axvcpu_i_riscv_write_vstart(0);
+        __asm__ volatile(AXVCPU_I_RISCV_ALL_V("0x27") : "+r"(at) : "r"((uint64_t)axvcpu_i_riscv_vlenb * 8) : "memory");
+        axvcpu_i_riscv_write_sstatus(status);
+    }
+    a->sstatus &= ~AXVCPU_RISCV_SSTATUS_VS;
+}
+
+/* Illegal instructions are the guest's own when none of them can be for the want of what we keep from it. */
+static void axvcpu_i_riscv_delegate(const struct axvcpu_arch *a)
+{
+    bool all = (a->sstatus & AXVCPU_RISCV_SSTATUS_FS) != 0 &&
+               (a->vectors.addr == 0 || (a->sstatus & AXVCPU_RISCV_SSTATUS_VS) != 0);
+
+    axvcpu_i_riscv_write_hedeleg(all ? a->hedeleg : a->hedeleg & ~(UINT64_C(1) << AXVCPU_RISCV_CAUSE_ILLEGAL));
+}
+
+/* What is off by our switch while the guest's own is on: an illegal instruction is taken for its first use
+   (priv 8.2.9). If it was another one it traps again, and then it is the guest's. */
+static bool axvcpu_i_riscv_on_demand(struct axvcpu_arch *a, uint64_t cause)
+{
+    uint64_t off = cause == AXVCPU_RISCV_CAUSE_ILLEGAL ? axvcpu_i_riscv_read_vsstatus() : 0;
+
+    if ((off & AXVCPU_RISCV_SSTATUS_FS) != 0 && (a->sstatus & AXVCPU_RISCV_SSTATUS_FS) == 0)
+        axvcpu_i_riscv_fp_on(a);
+    else if ((off & AXVCPU_RISCV_SSTATUS_VS) != 0 && (a->sstatus & AXVCPU_RISCV_SSTATUS_VS) == 0 && a->vectors.addr != 0)
+        axvcpu_i_riscv_vector_on(a);
+    else
+        return false;
+    axvcpu_i_riscv_delegate(a);
+    return true;
+}
+
+static void axvcpu_i_riscv_load_on_demand(struct axvcpu_arch *a)
+{
+    if (a->fp == AXVCPU_RISCV_FP_EAGER) {
+        axvcpu_i_riscv_fp_on(a);
+        if (a->vectors.addr != 0)
+            axvcpu_i_riscv_vector_on(a);
+    }
+    if (a->fp == AXVCPU_RISCV_FP_OWNED)
+        a->sstatus |= AXVCPU_RISCV_SSTATUS_FS | (axvcpu_i_riscv_vlenb != 0 ? AXVCPU_RISCV_SSTATUS_VS : 0);
+    axvcpu_i_riscv_delegate(a);
+}
+
+static void axvcpu_i_riscv_save_on_demand(struct axvcpu_arch *a)
+{
+    if (a->fp == AXVCPU_RISCV_FP_OWNED)
+        return;
+    axvcpu_i_riscv_fp_off(a);
+    if (a->vectors.addr != 0)
+        axvcpu_i_riscv_vector_off(a);
+}
+
+static size_t axvcpu_i_riscv_vector_pages(void)
+{
+    return (axvcpu_i_riscv_vlenb * 32 + AXVM_LEAF_PAGE - 1) / AXVM_LEAF_PAGE;
+}
+
+/* How much there is of them only the hart knows. */
+static int axvcpu_i_riscv_alloc_vectors(struct axvcpu_arch *a)
+{
+    if (axvcpu_i_riscv_vlenb == 0 || a->fp == AXVCPU_RISCV_FP_OWNED)
+        return AXVCPU_OK;
+    a->vectors = AXVCPU_ALLOC_FRAME(axvcpu_i_riscv_vector_pages(), AXVM_LEAF_PAGE);
+    a->vtype = UINT64_C(1) << 63; /* vill: none is set (vector 1.0, 3.4) */
+    return a->vectors.addr != 0 ? AXVCPU_OK : AXVCPU_ENOMEM;
+}
+
+static void axvcpu_i_riscv_free_vectors(struct axvcpu_arch *a)
+{
+    if (a->vectors.addr != 0)
+        AXVCPU_FREE_FRAME(a->vectors, axvcpu_i_riscv_vector_pages());
+    a->vectors.addr = 0;
 }
 
 /* >>switch: per vCPU */
@@ -1306,7 +1477,12 @@ AXVCPU_API int axvcpu_i_riscv_load(struct axvcpu *v)
     axvcpu_i_riscv_evict(cpu);
     a->cpu = AXVCPU_CPU_ID() + 1;
     axvcpu_i_riscv_read_host(a);
-    axvcpu_i_riscv_write_hedeleg(a->hedeleg & ~(UINT64_C(1) << AXVCPU_RISCV_CAUSE_ILLEGAL)); /* FP is off */
+    axvcpu_i_riscv_load_on_demand(a);
+    a->henvcfg = cpu->henvcfg & ~a->henvcfg_clear;
+    a->sstc = (a->henvcfg & AXVCPU_RISCV_HENVCFG_STCE) != 0;
+    axvcpu_i_riscv_write_henvcfg(a->henvcfg);
+    axvcpu_i_riscv_write_hideleg(a->hideleg);
+    axvcpu_i_riscv_write_hcounteren(a->hcounteren);
     axvcpu_i_riscv_write_scounteren(a->scounteren);
     axvcpu_i_riscv_write_senvcfg(a->senvcfg);
     if (cpu->held != a || a->home != a->cpu) {
@@ -1317,6 +1493,8 @@ AXVCPU_API int axvcpu_i_riscv_load(struct axvcpu *v)
     cpu->loaded = v;
     cpu->held = a;
     a->home = a->cpu;
+    if (a->sstc == 0 && (a->hvip & UINT64_C(1) << (AXVCPU_RISCV_IRQ_TIMER + 1)) == 0)
+        AXVCPU_TIMER_ARM(v, a->vstimecmp); /* here now, and no other vCPU's */
     __asm__ volatile("fence rw, rw" : : : "memory"); /* for AXVCPU_LEAF_LOOK: the owner word is out before it */
     return AXVCPU_OK;
 }
@@ -1332,7 +1510,7 @@ AXVCPU_API void axvcpu_i_riscv_save(struct axvcpu *v)
     axvcpu_i_riscv_cpus[a->cpu - 1].loaded = NULL;
     if (axvcpu_i_riscv_loaded(a)) {
         axvcpu_i_riscv_read_state(a);
-        axvcpu_i_riscv_fp_off(a);
+        axvcpu_i_riscv_save_on_demand(a);
         axvcpu_i_riscv_write_host(a);
     } else {
         a->home = 0;
@@ -1365,7 +1543,7 @@ static void axvcpu_i_riscv_start(struct axvcpu *v, uint64_t pc, uint64_t arg)
     a->gpr[AXVCPU_RISCV_A0] = v->vcpu_id;
     a->gpr[AXVCPU_RISCV_A1] = arg;
     a->pc = pc;
-    a->sstatus = AXVCPU_RISCV_SSTATUS_UXL64 | AXVCPU_RISCV_SSTATUS_SPP | (a->sstatus & AXVCPU_RISCV_SSTATUS_FS);
+    a->sstatus = AXVCPU_RISCV_SSTATUS_UXL64 | AXVCPU_RISCV_SSTATUS_SPP | (a->sstatus & (AXVCPU_RISCV_SSTATUS_FS | AXVCPU_RISCV_SSTATUS_VS));
     a->vsstatus = AXVCPU_RISCV_SSTATUS_UXL64;
     a->vsatp = a->hie = 0;
 }
@@ -1393,10 +1571,12 @@ AXVCPU_API int axvcpu_leaf_create(struct axvcpu *v, const struct axvcpu_arch_cre
 AXVCPU_API void axvcpu_leaf_destroy(struct axvcpu *v)
 {
     axvcpu_i_riscv_save(v);
+    axvcpu_i_riscv_free_vectors(&v->arch);
 }
 
 AXVCPU_API int axvcpu_leaf_reset(struct axvcpu *v)
 {
+    axvcpu_leaf_destroy(v);
     AXVCPU_MEMSET(&v->arch, 0, sizeof(v->arch));
     return axvcpu_leaf_create(v, NULL);
 }
@@ -1434,12 +1614,16 @@ AXVCPU_API int axvcpu_leaf_setup(struct axvcpu *v, const struct axvcpu_arch_setu
     a->mode = vm != NULL ? vm->mode : setup->mode != 0 ? setup->mode : AXVCPU_RISCV_HGATP_SV39X4;
     a->vmid = vm != NULL ? vm->vmid : setup->vmid;
     if ((a->mode != AXVCPU_RISCV_HGATP_SV39X4 && a->mode != AXVCPU_RISCV_HGATP_SV48X4) ||
-        a->vmid > AXVCPU_RISCV_HGATP_VMID_MASK)
+        a->vmid > AXVCPU_RISCV_HGATP_VMID_MASK || setup->fp > AXVCPU_RISCV_FP_OWNED)
         return AXVCPU_EINVAL;
+    a->fp = setup->fp;
     a->hedeleg = AXVCPU_I_RISCV_HEDELEG & ~setup->hedeleg_clear;
+    a->hideleg = AXVCPU_I_RISCV_IRQS & ~setup->hideleg_clear;
+    a->hcounteren = 7 & ~setup->hcounteren_clear; /* cycle, time, instret; what the host itself may not read still traps */
+    a->henvcfg_clear = setup->henvcfg_clear;
     a->sbi = setup->sbi;
     axvcpu_i_riscv_set_hgatp(a);
-    return AXVCPU_OK;
+    return axvcpu_i_riscv_alloc_vectors(a);
 }
 
 AXVCPU_API int axvcpu_leaf_restart(struct axvcpu *v, axvcpu_gpa_t entry, uint64_t arg)
@@ -1497,14 +1681,17 @@ static bool axvcpu_i_riscv_guest_load(const struct axvcpu_arch *a, bool (*load)(
     return trapped;
 }
 
-/* The instruction at the PC, in halves: the second one may be on another page. */
+/* The instruction at the PC, in halves: the second one may be on another page. If the guest executed it from
+   a translation that its tables have no more, it shall not do so for ever. */
 static bool axvcpu_i_riscv_fetch(const struct axvcpu_arch *a, struct axvcpu_riscv_trap *t)
 {
     uint64_t low, high = 0;
 
     if (axvcpu_i_riscv_guest_load(a, axvcpu_i_riscv_hlvx_hu, a->pc, &low) ||
-        ((low & 3u) == 3u && axvcpu_i_riscv_guest_load(a, axvcpu_i_riscv_hlvx_hu, a->pc + 2, &high)))
+        ((low & 3u) == 3u && axvcpu_i_riscv_guest_load(a, axvcpu_i_riscv_hlvx_hu, a->pc + 2, &high))) {
+        axvcpu_i_riscv_fence_guest();
         return false;
+    }
     t->insn = (uint32_t)(low | high << 16);
     t->flags |= AXVCPU_RISCV_HAS_INSN;
     return true;
@@ -1532,7 +1719,7 @@ static void axvcpu_i_riscv_set_deadline(struct axvcpu *v, uint64_t deadline)
     a->vstimecmp = deadline;
     a->edges &= ~bit;
     axvcpu_i_riscv_write_hvip(axvcpu_i_riscv_read_hvip() & ~(bit & ~a->lined));
-    if (axvcpu_i_riscv_here()->sstc != 0)
+    if (a->sstc != 0)
         axvcpu_i_riscv_write_vstimecmp(deadline);
     else
         AXVCPU_TIMER_ARM(v, deadline);
@@ -1576,7 +1763,7 @@ static void axvcpu_i_riscv_finish(struct axvcpu *v, struct axvcpu_exit *x, const
     axvcpu_i_riscv_apply(v, e);
     if (x->kind == AXVCPU_EXIT_HALT) { /* others may ask what wakes it */
         axvcpu_i_riscv_read_state(a);
-        if (axvcpu_i_riscv_here()->sstc != 0)
+        if (a->sstc != 0)
             AXVCPU_TIMER_ARM(v, a->vstimecmp);
     }
 }
@@ -1584,7 +1771,8 @@ static void axvcpu_i_riscv_finish(struct axvcpu *v, struct axvcpu_exit *x, const
 /* What of the trap's CSRs the cause makes use of. */
 static void axvcpu_i_riscv_read_trap(const struct axvcpu_arch *a, uint64_t cause, struct axvcpu_riscv_trap *t)
 {
-    AXVCPU_MEMSET(t, 0, sizeof(*t));
+    t->mask = 0;
+    t->insn = 0;
     t->cause = cause;
     t->pc = a->pc;
     t->flags = (a->sstatus & AXVCPU_RISCV_SSTATUS_SPP) == 0 ? AXVCPU_RISCV_USER : 0;
@@ -1649,14 +1837,6 @@ static int axvcpu_i_riscv_interrupted(struct axvcpu *v, struct axvcpu_exit *x, u
     return err;
 }
 
-/* FP is off by our switch while the guest's own is on: taken for its first use of FP (priv 8.2.9). If it was
-   another illegal instruction it traps again, and then hedeleg gives it to the guest. */
-static bool axvcpu_i_riscv_wants_fp(const struct axvcpu_arch *a, uint64_t cause)
-{
-    return cause == AXVCPU_RISCV_CAUSE_ILLEGAL && (a->sstatus & AXVCPU_RISCV_SSTATUS_FS) == 0 &&
-           (axvcpu_i_riscv_read_vsstatus() & AXVCPU_RISCV_SSTATUS_FS) != 0;
-}
-
 AXVCPU_API int axvcpu_i_riscv_left(struct axvcpu *v, struct axvcpu_exit *x, uint64_t cause, uint64_t pc)
 {
     struct axvcpu_arch *a = &v->arch;
@@ -1666,12 +1846,10 @@ AXVCPU_API int axvcpu_i_riscv_left(struct axvcpu *v, struct axvcpu_exit *x, uint
 
     for (;;) {
         a->pc = pc;
-        if ((cause & AXVCPU_RISCV_CAUSE_IRQ) != 0)
+        if ((cause & AXVCPU_RISCV_CAUSE_IRQ) != 0 && !axvcpu_i_riscv_is_guests(cause))
             err = axvcpu_i_riscv_interrupted(v, x, cause, &again);
-        else if (axvcpu_i_riscv_wants_fp(a, cause))
-            axvcpu_i_riscv_fp_on(a);
         else
-            again = axvcpu_i_riscv_trapped(v, x, cause);
+            again = axvcpu_i_riscv_on_demand(a, cause) || axvcpu_i_riscv_trapped(v, x, cause);
         if (err != 0 || !again)
             return err;
         (void)axvcpu_i_riscv_switch(a, &left);
@@ -1749,10 +1927,10 @@ AXVCPU_API int axvcpu_leaf_refuse(struct axvcpu *v)
    and now; else it stands in hvip until vscause shows that it was taken. It is not put there as long as
    vscause already says so. */
 
-static uint64_t axvcpu_i_riscv_sticky(void)
+static uint64_t axvcpu_i_riscv_sticky(const struct axvcpu_arch *a)
 {
     return UINT64_C(1) << (AXVCPU_RISCV_IRQ_EXT + 1) |
-           (axvcpu_i_riscv_here()->sstc != 0 ? UINT64_C(1) << (AXVCPU_RISCV_IRQ_TIMER + 1) : 0);
+           (a->sstc != 0 ? UINT64_C(1) << (AXVCPU_RISCV_IRQ_TIMER + 1) : 0);
 }
 
 static bool axvcpu_i_riscv_open(const struct axvcpu_arch *a, uint64_t bit)
@@ -1782,12 +1960,13 @@ static void axvcpu_i_riscv_edge(struct axvcpu_arch *a, uint32_t irq, uint64_t fr
 AXVCPU_API int axvcpu_leaf_inject(struct axvcpu *v, uint32_t *what)
 {
     struct axvcpu_arch *a = &v->arch;
-    uint64_t fresh, lines, sticky = axvcpu_i_riscv_sticky();
+    uint64_t fresh, lines, sticky;
     bool loaded;
     int err = axvcpu_i_riscv_loaded(a) ? AXVCPU_OK : axvcpu_i_riscv_load(v); /* evicted */
 
     if (err != 0)
         return err;
+    sticky = axvcpu_i_riscv_sticky(a);
     loaded = axvcpu_i_riscv_begin(a);
     lines = AXVCPU_ATOMIC_LOAD(&v->lines[0]) << 1;
     fresh = AXVCPU_ATOMIC_XCHG(&v->pending[0], UINT64_C(0)) << 1;
@@ -1820,7 +1999,7 @@ AXVCPU_API bool axvcpu_leaf_wakes(const struct axvcpu *v, bool queued)
     pending |= a->edges;
     if (queued)
         pending |= (AXVCPU_ATOMIC_LOAD(&v->pending[0]) | AXVCPU_ATOMIC_LOAD(&v->lines[0])) << 1;
-    if (axvcpu_i_riscv_here()->sstc != 0 && axvcpu_i_riscv_read_time() >= a->vstimecmp)
+    if (a->sstc != 0 && axvcpu_i_riscv_read_time() >= a->vstimecmp)
         pending |= UINT64_C(1) << (AXVCPU_RISCV_IRQ_TIMER + 1);
     return (pending & enabled & AXVCPU_I_RISCV_IRQS) != 0;
 }
@@ -1859,12 +2038,25 @@ static uint32_t axvcpu_i_riscv_count_vmid_bits(void)
 }
 
 /* What of the guest's environment there is: a bit that stays clear is an extension that is not there, or
-   that the firmware keeps (priv 8.2.5). */
+   that the firmware keeps (priv 8.2.5). QEMU 7.2 lets STCE stand in either case, so its register is asked. */
 static uint64_t axvcpu_i_riscv_probe_henvcfg(void)
 {
+    uint64_t value;
+
     axvcpu_i_riscv_write_henvcfg(AXVCPU_RISCV_HENVCFG_STCE | AXVCPU_RISCV_HENVCFG_PBMTE | AXVCPU_RISCV_HENVCFG_CBZE |
                                  AXVCPU_RISCV_HENVCFG_CBCFE | AXVCPU_RISCV_HENVCFG_CBIE_FLUSH);
-    return axvcpu_i_riscv_read_henvcfg();
+    return axvcpu_i_riscv_read_henvcfg() & ~(axvcpu_i_riscv_try_vstimecmp(0, &value) ? AXVCPU_RISCV_HENVCFG_STCE : 0);
+}
+
+static uint32_t axvcpu_i_riscv_probe_vlenb(void)
+{
+    uint64_t status = axvcpu_i_riscv_read_sstatus(), vlenb;
+    bool trapped;
+
+    axvcpu_i_riscv_write_sstatus(status | AXVCPU_RISCV_SSTATUS_VS);
+    trapped = axvcpu_i_riscv_try_vlenb(0, &vlenb);
+    axvcpu_i_riscv_write_sstatus(status);
+    return trapped ? 0 : (uint32_t)vlenb;
 }
 
 static uint32_t axvcpu_i_riscv_min_vmid_bits; /* of all CPUs so far, plus 1 */
@@ -1882,6 +2074,7 @@ AXVCPU_API int axvcpu_leaf_percpu_init(struct axvcpu_percpu *p, uint32_t cpu_id)
                      axvcpu_i_riscv_has_mode(AXVCPU_RISCV_HGATP_SV39X4) ? 3 : 0;
     p->arch.vmid_bits = axvcpu_i_riscv_count_vmid_bits();
     axvcpu_i_riscv_write_hgatp(hgatp);
+    p->arch.vlenb = axvcpu_i_riscv_probe_vlenb();
     return p->arch.levels != 0 ? AXVCPU_OK : AXVCPU_ENOSUPPORT;
 }
 
@@ -1896,18 +2089,19 @@ AXVCPU_API int axvcpu_leaf_percpu_enable(struct axvcpu_percpu *p)
 
     if (p->cpu_id != AXVCPU_CPU_ID())
         return AXVCPU_EINVAL;
+    if (axvcpu_i_riscv_vlenb != 0 && axvcpu_i_riscv_vlenb != p->arch.vlenb)
+        return AXVCPU_ENOSUPPORT; /* a guest could not go from one hart to another */
+    axvcpu_i_riscv_vlenb = p->arch.vlenb;
     p->arch.hedeleg = axvcpu_i_riscv_read_hedeleg();
     p->arch.hideleg = axvcpu_i_riscv_read_hideleg();
     p->arch.hcounteren = axvcpu_i_riscv_read_hcounteren();
     p->arch.henvcfg = axvcpu_i_riscv_read_henvcfg();
-    p->arch.sstc = (axvcpu_i_riscv_probe_henvcfg() & AXVCPU_RISCV_HENVCFG_STCE) != 0;
-    axvcpu_i_riscv_write_hideleg(AXVCPU_I_RISCV_IRQS);
-    axvcpu_i_riscv_write_hcounteren(7); /* cycle, time, instret; what the host itself may not read still traps */
     axvcpu_i_riscv_write_hgeie(0);
     axvcpu_i_riscv_write_htimedelta(0);
     if (axvcpu_i_riscv_min_vmid_bits == 0 || axvcpu_i_riscv_min_vmid_bits > p->arch.vmid_bits + 1)
         axvcpu_i_riscv_min_vmid_bits = p->arch.vmid_bits + 1;
-    cpu->sstc = p->arch.sstc;
+    cpu->henvcfg = axvcpu_i_riscv_probe_henvcfg();
+    p->arch.sstc = (cpu->henvcfg & AXVCPU_RISCV_HENVCFG_STCE) != 0;
     cpu->held = NULL;
     cpu->epoch = AXVCPU_ATOMIC_LOAD(&axvcpu_i_riscv_epoch) - 1; /* who knows what the TLB has */
     cpu->enabled = 1;

@@ -51,6 +51,7 @@ static const struct backend {
     { "default", "", FREESTANDING, true, { ARM64_CC } },
     { "default", "", FREESTANDING, true, { RISCV_CC } },
     { "riscv", "-DAXVCPU_ARCH_RISCV", ANYWHERE, true, { RISCV_CC } },
+    { "riscv, the host's vectors", "-DAXVCPU_ARCH_RISCV -DAXVCPU_OWN_VECTORS", ANYWHERE, true, { RISCV_CC } },
     { "riscv kvm", "-DAXVCPU_ARCH_RISCV -DAXVCPU_KVM", HOSTED, false, { RISCV_CC } },
 };
 #define NOT_READY "backend is not there yet; define AXVCPU_ARCH_FAKE"

@@ -21,14 +21,28 @@ HOST_riscv_bare := $(addprefix examples/bare/,host.c riscv/machine.c riscv/start
 BARE_NEEDS_riscv := $(HOST_riscv_bare) $(HEADERS) $(wildcard examples/bare/*.h examples/bare/riscv/*.h) \
   examples/bare/riscv/link.ld
 
-$(RISCV)/conformance.elf: $(addprefix tests/conformance/,runner.c port_bare.c riscv/cases.c riscv/guests.S) \
-  $(BARE_NEEDS_riscv) $(wildcard tests/conformance/*.h tests/conformance/riscv/*.h) | deps-riscv
-	$(BARE_riscv) -DAXVCPU_CHECKED -Itests/conformance -Itests/conformance/riscv
-$(RISCV)/count.elf: tests/riscv/count.c tests/riscv/count_guest.S $(BARE_NEEDS_riscv) | deps-riscv
+# Both programs twice: with our vectors, and (own) with the host's.
+SUITE_riscv := $(addprefix tests/conformance/,runner.c port_bare.c riscv/cases.c riscv/guests.S) $(BARE_NEEDS_riscv) \
+  $(wildcard tests/conformance/*.h tests/conformance/riscv/*.h)
+COUNT_riscv := tests/riscv/count.c tests/riscv/count_guest.S $(BARE_NEEDS_riscv)
+SUITE_FLAGS_riscv := -DAXVCPU_CHECKED -Itests/conformance -Itests/conformance/riscv
+$(RISCV)/conformance.elf: $(SUITE_riscv) | deps-riscv
+	$(BARE_riscv) $(SUITE_FLAGS_riscv)
+$(RISCV)/conformance-own.elf: $(SUITE_riscv) | deps-riscv
+	$(BARE_riscv) $(SUITE_FLAGS_riscv) -DAXVCPU_OWN_VECTORS
+$(RISCV)/count.elf: $(COUNT_riscv) | deps-riscv
 	$(BARE_riscv)
+$(RISCV)/count-own.elf: $(COUNT_riscv) | deps-riscv
+	$(BARE_riscv) -DAXVCPU_OWN_VECTORS
 
-NEEDS_riscv := $(RISCV)/fuzz $(RISCV)/conformance.elf $(RISCV)/count.elf
+# Also on a hart without Sstc, and on one that has vectors.
+NEEDS_riscv := $(addprefix $(RISCV)/,fuzz conformance.elf conformance-own.elf count.elf count-own.elf)
+RUN_riscv := sh tests/riscv/qemu.sh
 COMMANDS_riscv := "fuzz=sh tests/riscv/fuzz.sh $(FUZZ_RUNS_riscv)" \
-  "conformance=sh tests/riscv/qemu.sh 80 $(RISCV)/conformance.elf" \
-  "count=sh tests/riscv/qemu.sh 20 $(RISCV)/count.elf -icount shift=0"
+  "conformance=$(RUN_riscv) 80 $(RISCV)/conformance.elf" \
+  "conformance, own vectors=$(RUN_riscv) 80 $(RISCV)/conformance-own.elf" \
+  "conformance, no sstc=CPU=sstc=off $(RUN_riscv) 80 $(RISCV)/conformance.elf" \
+  "conformance, vectors=CPU=v=true,vext_spec=v1.0 $(RUN_riscv) 80 $(RISCV)/conformance.elf" \
+  "count=$(RUN_riscv) 20 $(RISCV)/count.elf -icount shift=0" \
+  "count, own vectors=$(RUN_riscv) 20 $(RISCV)/count-own.elf -icount shift=0"
 LIMIT_riscv := 90

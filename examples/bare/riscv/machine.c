@@ -47,8 +47,17 @@ bool machine_start(struct host_cpu *c)
 
 enum { SOFT = 1u << MACHINE_KICK, TIMER = 1u << MACHINE_TIMER };
 
+// With AXVCPU_OWN_VECTORS our handler is everybody's; without, it is not there while a guest runs.
+#ifdef AXVCPU_OWN_VECTORS
+__asm__(".balign 4\nmachine_vector:\n\t" AXVCPU_RISCV_VECTOR "j machine_trap");
+#else
+__asm__(".balign 4\nmachine_vector:\n\tj machine_trap");
+#endif
+extern const char machine_vector[];
+
 void machine_enable(void)
 {
+    __asm__ volatile("csrw sscratch, zero\n\tcsrw stvec, %0" : : "r"(machine_vector));
     __asm__ volatile("csrw sie, %0" : : "r"((uint64_t)(SOFT | TIMER)));
 }
 

@@ -21,8 +21,6 @@ _start:
     la t0, machine_tree
     sd a1, (t0)
     ld sp, (tp)
-    la t0, machine_trap
-    csrw stvec, t0
     call host_boot
 
     .globl machine_other
@@ -33,8 +31,6 @@ machine_other:
     .option pop
     mv tp, a1
     ld sp, (tp)
-    la t0, machine_trap
-    csrw stvec, t0
     call host_other
 
 // What a C function may change is saved.
@@ -58,6 +54,7 @@ machine_other:
     .endm
 
     .balign 4
+    .globl machine_trap
 machine_trap:
     addi sp, sp, -128
     saved sd
