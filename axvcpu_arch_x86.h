@@ -128,6 +128,7 @@ enum axvcpu_x86_part { AXVCPU_X86_SELECTOR, AXVCPU_X86_BASE, AXVCPU_X86_LIMIT, A
 #define AXVCPU_X86_APIC_ICR_HIGH 0x310u
 #define AXVCPU_X86_ICR_MODE(icr) ((uint32_t)(icr) >> 8 & 7u)
 #define AXVCPU_X86_ICR_LOGICAL 0x800u
+#define AXVCPU_X86_ICR_ASSERT 0x4000u
 #define AXVCPU_X86_ICR_SHORTHAND(icr) ((uint32_t)(icr) >> 18 & 3u)
 enum axvcpu_x86_icr_mode {
     AXVCPU_X86_ICR_FIXED, AXVCPU_X86_ICR_LOWEST, AXVCPU_X86_ICR_SMI, AXVCPU_X86_ICR_RESERVED,
@@ -6276,13 +6277,24 @@ AXVCPU_API bool axvm_leaf_is_target(const struct axvcpu *v, uint64_t target)
     return v->vcpu_id == target;
 }
 
+/* INIT: an application processor waits for the next start-up IPI (SDM 3, 9.4.3). The first one is left alone,
+   and the level that ends an INIT is nothing (SDM 3, 11.6.1). */
+static void axvcpu_i_x86_down(struct axvcpu *to, const struct axvcpu_exit_ipi *ipi)
+{
+    uint32_t up = AXVM_I_UP;
+
+    if (!axvcpu_is_bsp(to) && (ipi->aux & AXVCPU_X86_ICR_ASSERT) != 0 && AXVCPU_ATOMIC_CAS(&to->vm.up, &up, AXVM_I_DOWN))
+        axvcpu_i_alert(to, AXVCPU_ATTN_STOP, AXVCPU_TRACE_STOP_FLAGGED);
+}
+
 static void axvcpu_i_x86_deliver(struct axvcpu *to, const struct axvcpu_exit_ipi *ipi)
 {
     switch (AXVCPU_X86_ICR_MODE(ipi->aux)) {
     case AXVCPU_X86_ICR_FIXED:
     case AXVCPU_X86_ICR_LOWEST: (void)axvcpu_inject_interrupt(to, ipi->vector); break;
     case AXVCPU_X86_ICR_NMI: (void)axvcpu_inject_nmi(to); break;
-    default: break; /* INIT: a start-up IPI follows */
+    case AXVCPU_X86_ICR_INIT: axvcpu_i_x86_down(to, ipi); break;
+    default: break;
     }
 }
 

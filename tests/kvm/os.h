@@ -2,7 +2,8 @@
 //
 // The host as axvcpu.h's KVM backends see it. Every call that they make goes through here: it is counted, the
 // n-th can be made to fail, the machine can be made to lack something, and what KVM_RUN finds can be made up.
-// Include this instead of axvcpu.h; the implementation is in it. For one thread, but for KVM_RUN.
+// Include this instead of axvcpu.h; the implementation is in it. Counting and failing
+// are for one thread.
 #ifndef KVM_OS_H
 #define KVM_OS_H
 
@@ -87,7 +88,7 @@ __attribute__((unused)) static const char *os_name(unsigned long request)
 // Counts the call; true: it is the one that fails, and errno says how.
 static bool os_fails(const char *name)
 {
-    if (++os.calls != os.fail_at)
+    if (__atomic_add_fetch(&os.calls, 1, __ATOMIC_RELAXED) != os.fail_at)
         return false;
     os.failed = name;
     errno = os.fail_with;
@@ -120,9 +121,9 @@ static int os_close(int fd)
 static int os_ioctl(int fd, unsigned long request, void *arg)
 {
     int result;
-    if (os.asked < OS_ASKED)
-        os.requests[os.asked] = request;
-    os.asked++;
+    unsigned n = __atomic_fetch_add(&os.asked, 1, __ATOMIC_RELAXED);
+    if (n < OS_ASKED)
+        os.requests[n] = request;
     if (os_fails(os_name(request)))
         return -1;
     if (request == KVM_CHECK_EXTENSION && (unsigned long)(uintptr_t)arg + 1 == os.hidden)

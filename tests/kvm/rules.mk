@@ -22,9 +22,12 @@ $(KVM)/x86/%: tests/kvm/x86/%.c $(HEADERS) $(wildcard tests/kvm/*.h tests/kvm/x8
 	$(call compile_one,$(GCC)) -O2 -static
 $(KVM)/x86-asan/%: tests/kvm/x86/%.c $(HEADERS) $(wildcard tests/kvm/*.h tests/kvm/x86/*.h tests/conformance/substrate.h) | deps-kvm
 	$(call compile_one,$(GCC)) $(BUILD_asan)
-KVM_X86 := calls exits refused rounds
-KVM_X86_ASAN := calls exits refused
-KVM_X86_LIST := 'tap 60 /x86/calls' 'tap 60 /x86/exits' 'tap 100 /x86/refused 20' 'tap 60 /x86/rounds 60'
+$(KVM)/x86-tsan/%: tests/kvm/x86/%.c $(HEADERS) $(wildcard tests/kvm/*.h tests/kvm/x86/*.h tests/conformance/substrate.h) | deps-kvm
+	$(call compile_one,$(GCC)) $(BUILD_tsan)
+KVM_X86 := calls exits refused rounds irqchip
+KVM_X86_ASAN := calls exits refused irqchip
+KVM_X86_TSAN := irqchip
+KVM_X86_LIST := 'tap 60 /x86/calls' 'tap 60 /x86/exits' 'tap 100 /x86/refused 20' 'tap 60 /x86/rounds 60' 'tap 100 /x86/irqchip'
 $(KVM)/init: tests/kvm/init.c | deps-kvm
 	$(call compile,$(GCC)) -O1 -static
 $(KVM)/examples/%: examples/%.c | deps-kvm
@@ -40,7 +43,8 @@ IN_QEMU := $(KVM)/conformance $(foreach t,$(KVM_X86),$(KVM)/x86/$t=x86/$t) $(for
   $(e)=examples/$(notdir $(e)) $(e).expect=examples/$(notdir $(e)).expect)
 NEEDS_kvm += $(KVM)/conformance $(KVM)/conformance-asan $(KVM)/conformance-tsan $(KVM)/init $(KVM)/list \
   $(KVM_EXAMPLE_PROGRAMS) $(KVM_EXAMPLE_PROGRAMS:=.expect) \
-  $(addprefix $(KVM)/x86/,$(KVM_X86) budget) $(addprefix $(KVM)/x86-asan/,$(KVM_X86_ASAN)) build/bench/kvm
+  $(addprefix $(KVM)/x86/,$(KVM_X86) budget) $(addprefix $(KVM)/x86-asan/,$(KVM_X86_ASAN)) \
+  $(addprefix $(KVM)/x86-tsan/,$(KVM_X86_TSAN)) build/bench/kvm
 LOCAL_EXAMPLES := if $(KVM)/conformance -n >/dev/null; then sh tests/examples.sh $(KVM)/examples $(KVM_EXAMPLES); \
   else echo "ok 1 - examples \# SKIP kvm: no usable /dev/kvm"; echo 1..1; fi
 COMMANDS_kvm += "x86 in QEMU=tests/kvm/boot.sh amd64 $(KVM)/init $(KVM)/list $(IN_QEMU)" \
@@ -48,7 +52,8 @@ COMMANDS_kvm += "x86 in QEMU=tests/kvm/boot.sh amd64 $(KVM)/init $(KVM)/list $(I
   "x86 here, thread sanitizer=$(KVM)/conformance-tsan 'pair*'" \
   'examples here=$(LOCAL_EXAMPLES)' \
   $(foreach t,$(KVM_X86) budget,"$t here=$(KVM)/x86/$t") \
-  $(foreach t,$(KVM_X86_ASAN),"$t here$(comma) address sanitizer=$(KVM)/x86-asan/$t")
+  $(foreach t,$(KVM_X86_ASAN),"$t here$(comma) address sanitizer=$(KVM)/x86-asan/$t") \
+  $(foreach t,$(KVM_X86_TSAN),"$t here$(comma) thread sanitizer=$(KVM)/x86-tsan/$t")
 # The virtual machine, and beside it the rest.
 JOBS_kvm := 2
 LIMIT_kvm := 300
