@@ -108,14 +108,14 @@
  *
  * EXIT x BACKEND   + an exit   k the kernel keeps it   - cannot happen
  *                      fake  x86 KVM
- *   HYPERCALL           +     k  (VMCALL is answered by the kernel; guests use a port)
+ *   HYPERCALL           +     k  but those that KVM_CAP_EXIT_HYPERCALL names; guests use a port
  *   MMIO_READ, _WRITE   +     +
  *   IO_READ, _WRITE     +     +
  *   SYSREG_READ, _WRITE +     +  where the kernel can filter MSRs, else k
  *   EXTERNAL_INTERRUPT  +     k
  *   NESTED_PAGE_FAULT   +     k  (an unmapped address is MMIO)
  *   HALT                +     +  (k with an in-kernel interrupt controller)
- *   CPU_UP, SEND_IPI    +     k  with an in-kernel interrupt controller, else -
+ *   CPU_UP, SEND_IPI    +     +  (k with an in-kernel interrupt controller)
  *   CPU_DOWN            +     -
  *   SYSTEM_DOWN         +     +
  *   FAIL_ENTRY          +     +

@@ -781,7 +781,7 @@ static void axvcpu_i_x86_topology(struct axvcpu_x86_cpuid *e, uint32_t id, uint3
     case 0x00000001: /* EBX: initial APIC id, logical CPUs; ECX: under a hypervisor; EDX: HTT */
         e->reg[2] |= 1u << 31;
         e->reg[1] = axvcpu_i_x86_field(e->reg[1], 24, 8, id);
-        e->reg[1] = axvcpu_i_x86_field(e->reg[1], 16, 8, 1u << bits);
+        e->reg[1] = axvcpu_i_x86_field(e->reg[1], 16, 8, bits < 8 ? 1u << bits : 255);
         e->reg[3] = axvcpu_i_x86_field(e->reg[3], 28, 1, cpus > 1);
         break;
     case 0x00000004: /* EAX: cores in the package, CPUs that share the cache: the outer ones are everybody's */
@@ -3187,6 +3187,27 @@ static void axvcpu_i_x86_cpuid_out(struct kvm_cpuid_entry2 *to, const struct axv
     to->edx = from->reg[3];
 }
 
+/* A kernel leaves the levels of the topology to us, and makes no room for them (api.rst,
+   KVM_GET_SUPPORTED_CPUID): three to each leaf, as far as the leaf is there. */
+static void axvcpu_i_x86_cpuid_levels(struct axvcpu_x86_cpuid *table, uint32_t *count, uint32_t leaf)
+{
+    uint32_t i, seen = 0;
+
+    for (i = 0; i < *count; i++) {
+        if (table[i].leaf == leaf && table[i].subleaf < 3)
+            seen |= 1u << table[i].subleaf;
+    }
+    for (i = 1; i < 3 && (seen & 1u) != 0 && *count < AXVCPU_I_X86_CPUIDS; i++) {
+        if ((seen >> i & 1u) != 0)
+            continue;
+        AXVCPU_MEMSET(&table[*count], 0, sizeof(table[0]));
+        table[*count].leaf = leaf;
+        table[*count].subleaf = i;
+        table[*count].indexed = true;
+        (*count)++;
+    }
+}
+
 static int axvcpu_i_x86_cpuid_host(struct axvcpu *v, struct axvcpu_x86_cpuid *table, uint32_t *count)
 {
     const struct axvm_arch *vm = v->arch.kvm.vm;
@@ -3199,8 +3220,10 @@ static int axvcpu_i_x86_cpuid_host(struct axvcpu *v, struct axvcpu_x86_cpuid *ta
         return axvcpu_i_kvm_refused("KVM_GET_SUPPORTED_CPUID", "bring a CPUID table of your own");
     for (i = 0; i < host.count; i++)
         axvcpu_i_x86_cpuid_in(&table[i], &host.entry[i]);
-    axvcpu_x86_cpuid_sane(table, host.count, v->vcpu_id, cpus, vm->kvm.irqchip);
     *count = host.count;
+    axvcpu_i_x86_cpuid_levels(table, count, 0x0b);
+    axvcpu_i_x86_cpuid_levels(table, count, 0x1f);
+    axvcpu_x86_cpuid_sane(table, *count, v->vcpu_id, cpus, vm->kvm.irqchip);
     return AXVCPU_OK;
 }
 
