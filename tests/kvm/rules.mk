@@ -24,11 +24,11 @@ $(KVM)/x86-asan/%: tests/kvm/x86/%.c $(HEADERS) $(wildcard tests/kvm/*.h tests/k
 	$(call compile_one,$(GCC)) $(BUILD_asan)
 $(KVM)/x86-tsan/%: tests/kvm/x86/%.c $(HEADERS) $(wildcard tests/kvm/*.h tests/kvm/x86/*.h tests/conformance/substrate.h) | deps-kvm
 	$(call compile_one,$(GCC)) $(BUILD_tsan)
-KVM_X86 := calls exits refused rounds irqchip cpuid
-KVM_X86_ASAN := calls exits refused irqchip cpuid
+KVM_X86 := calls exits refused rounds irqchip cpuid msr
+KVM_X86_ASAN := calls exits refused irqchip cpuid msr
 KVM_X86_TSAN := irqchip
 KVM_X86_LIST := 'tap 60 /x86/calls' 'tap 60 /x86/exits' 'tap 100 /x86/refused 20' 'tap 60 /x86/rounds 60' 'tap 100 /x86/irqchip' \
-  'tap 60 /x86/cpuid'
+  'tap 60 /x86/cpuid' 'tap 60 /x86/msr'
 $(KVM)/init: tests/kvm/init.c | deps-kvm
 	$(call compile,$(GCC)) -O1 -static
 $(KVM)/examples/%: examples/%.c | deps-kvm
