@@ -172,6 +172,28 @@ guest_\name\()_end:
     hlt
     done rep_down
 
+// More than a page of elements, and none at all.
+    guest rep_long, 64
+    string insl, 1500, 0x10
+    string outsw, 2500, 0x10
+    string insb, 0, 0
+    string outsl, 0, 0
+    hlt
+    done rep_long
+
+    guest rep32, 32
+    .irp insn, insb, insw, insl, outsb, outsw, outsl
+    mov $DATA, %edi
+    mov $DATA, %esi
+    mov $3, %ecx
+    mov $0x50, %edx
+    rep \insn
+    lea (%edi, %esi), %eax
+    out %eax, $OUTPUT
+    .endr
+    hlt
+    done rep32
+
     guest rep16, 16
     xor %ax, %ax
     mov %ax, %ds
@@ -579,6 +601,34 @@ point msr_write_end
     hlt
 1:  on_fault
     done msr_write
+
+// MSRs that are the guest's own: no exit, and each holds what was written.
+    .macro keeps index
+    mov $\index, %ecx
+    mov %ecx, %eax
+    xor %ebx, %eax
+    xor %edx, %edx
+    wrmsr
+    .endm
+    .macro kept index
+    mov $\index, %ecx
+    mov $-1, %rax
+    mov %rax, %rdx
+    rdmsr
+    shl $32, %rdx
+    or %rdx, %rax
+    mov %rax, REPORT
+    .endm
+    guest msr_kept, 64
+    mov DEV, %ebx
+    .irp index, 0xc0000100, 0xc0000101, 0xc0000102, 0xc0000082, 0x175, 0x176
+    keeps \index
+    .endr
+    .irp index, 0xc0000100, 0xc0000101, 0xc0000102, 0xc0000082, 0x175, 0x176
+    kept \index
+    .endr
+    hlt
+    done msr_kept
 
 // What every guest must find: that it runs under a hypervisor, and a leaf 0 that is not empty.
     guest cpuid, 64
