@@ -525,6 +525,82 @@ AXVCPU_API struct axvcpu_x86_event axvcpu_x86_again(const struct axvcpu_x86_left
 AXVCPU_API struct axvcpu_x86_event axvcpu_x86_combine(struct axvcpu_x86_event first, struct axvcpu_x86_event second);
 AXVCPU_API struct axvcpu_x86_event axvcpu_x86_exception(uint32_t vector, uint32_t error);
 
+/* >>decode entry failures: which rule of the manual a guest's state breaks. The state is gathered by tables:
+   a VMREAD for each field (axvcpu_x86_vmcs_field), or the VMCB as it is. */
+
+/* VMCS fields that the rules look at: SDM 3, appendix B. */
+#define AXVCPU_X86_VMCS(X)                                                                                 \
+    X(VPID, 0x0000) X(POSTED_VECTOR, 0x0002)                                                               \
+    X(GUEST_ES, 0x0800) X(GUEST_CS, 0x0802) X(GUEST_SS, 0x0804) X(GUEST_DS, 0x0806) X(GUEST_FS, 0x0808)     \
+    X(GUEST_GS, 0x080a) X(GUEST_LDTR, 0x080c) X(GUEST_TR, 0x080e)                                          \
+    X(HOST_ES, 0x0c00) X(HOST_CS, 0x0c02) X(HOST_SS, 0x0c04) X(HOST_DS, 0x0c06) X(HOST_FS, 0x0c08)          \
+    X(HOST_GS, 0x0c0a) X(HOST_TR, 0x0c0c)                                                                  \
+    X(IO_BITMAP_A, 0x2000) X(IO_BITMAP_B, 0x2002) X(MSR_BITMAP, 0x2004) X(EXIT_MSR_STORE, 0x2006)           \
+    X(EXIT_MSR_LOAD, 0x2008) X(ENTRY_MSR_LOAD, 0x200a) X(PML_ADDRESS, 0x200e) X(VIRTUAL_APIC, 0x2012)       \
+    X(APIC_ACCESS, 0x2014) X(POSTED_DESCRIPTOR, 0x2016) X(EPTP, 0x201a)                                    \
+    X(LINK_POINTER, 0x2800) X(GUEST_DEBUGCTL, 0x2802) X(GUEST_PAT, 0x2804) X(GUEST_EFER, 0x2806)            \
+    X(GUEST_PDPTE0, 0x280a) X(GUEST_PDPTE1, 0x280c) X(GUEST_PDPTE2, 0x280e) X(GUEST_PDPTE3, 0x2810)         \
+    X(HOST_PAT, 0x2c00) X(HOST_EFER, 0x2c02)                                                               \
+    X(PIN_CONTROLS, 0x4000) X(PRIMARY_CONTROLS, 0x4002) X(CR3_TARGETS, 0x400a) X(EXIT_CONTROLS, 0x400c)     \
+    X(EXIT_MSR_STORES, 0x400e) X(EXIT_MSR_LOADS, 0x4010) X(ENTRY_CONTROLS, 0x4012)                          \
+    X(ENTRY_MSR_LOADS, 0x4014) X(ENTRY_EVENT, 0x4016) X(ENTRY_ERROR, 0x4018) X(ENTRY_LENGTH, 0x401a)        \
+    X(TPR_THRESHOLD, 0x401c) X(SECONDARY_CONTROLS, 0x401e)                                                 \
+    X(GUEST_ES_LIMIT, 0x4800) X(GUEST_CS_LIMIT, 0x4802) X(GUEST_SS_LIMIT, 0x4804) X(GUEST_DS_LIMIT, 0x4806) \
+    X(GUEST_FS_LIMIT, 0x4808) X(GUEST_GS_LIMIT, 0x480a) X(GUEST_LDTR_LIMIT, 0x480c)                         \
+    X(GUEST_TR_LIMIT, 0x480e) X(GUEST_GDTR_LIMIT, 0x4810) X(GUEST_IDTR_LIMIT, 0x4812)                       \
+    X(GUEST_ES_ACCESS, 0x4814) X(GUEST_CS_ACCESS, 0x4816) X(GUEST_SS_ACCESS, 0x4818)                        \
+    X(GUEST_DS_ACCESS, 0x481a) X(GUEST_FS_ACCESS, 0x481c) X(GUEST_GS_ACCESS, 0x481e)                        \
+    X(GUEST_LDTR_ACCESS, 0x4820) X(GUEST_TR_ACCESS, 0x4822) X(GUEST_INTERRUPTIBILITY, 0x4824)               \
+    X(GUEST_ACTIVITY, 0x4826)                                                                              \
+    X(GUEST_CR0, 0x6800) X(GUEST_CR3, 0x6802) X(GUEST_CR4, 0x6804)                                         \
+    X(GUEST_ES_BASE, 0x6806) X(GUEST_CS_BASE, 0x6808) X(GUEST_SS_BASE, 0x680a) X(GUEST_DS_BASE, 0x680c)     \
+    X(GUEST_FS_BASE, 0x680e) X(GUEST_GS_BASE, 0x6810) X(GUEST_LDTR_BASE, 0x6812) X(GUEST_TR_BASE, 0x6814)   \
+    X(GUEST_GDTR_BASE, 0x6816) X(GUEST_IDTR_BASE, 0x6818) X(GUEST_DR7, 0x681a) X(GUEST_RIP, 0x681e)         \
+    X(GUEST_RFLAGS, 0x6820) X(GUEST_PENDING_DEBUG, 0x6822) X(GUEST_SYSENTER_ESP, 0x6824)                    \
+    X(GUEST_SYSENTER_EIP, 0x6826)                                                                          \
+    X(HOST_CR0, 0x6c00) X(HOST_CR3, 0x6c02) X(HOST_CR4, 0x6c04) X(HOST_FS_BASE, 0x6c06)                     \
+    X(HOST_GS_BASE, 0x6c08) X(HOST_TR_BASE, 0x6c0a) X(HOST_GDTR_BASE, 0x6c0c) X(HOST_IDTR_BASE, 0x6c0e)     \
+    X(HOST_SYSENTER_ESP, 0x6c10) X(HOST_SYSENTER_EIP, 0x6c12) X(HOST_RIP, 0x6c16)
+#define AXVCPU_I_ENUM_VMCS(name, encoding) AXVCPU_X86_VMCS_##name,
+enum axvcpu_x86_vmcs { AXVCPU_X86_VMCS(AXVCPU_I_ENUM_VMCS) AXVCPU_X86_VMCS_COUNT };
+AXVCPU_API uint32_t axvcpu_x86_vmcs_field(uint32_t index); /* its encoding */
+
+struct axvcpu_x86_vmx_state {
+    uint64_t field[AXVCPU_X86_VMCS_COUNT]; /* one that this CPU does not have is 0 */
+    /* What the CPU allows: IA32_VMX_{TRUE_,}{PINBASED,PROCBASED,EXIT,ENTRY}_CTLS and _PROCBASED_CTLS2 (SDM 3,
+       appendix A.3 to A.5), IA32_VMX_CR0_FIXED0 to CR4_FIXED1, IA32_VMX_MISC, IA32_VMX_EPT_VPID_CAP. */
+    uint64_t pin, primary, secondary, exit, entry;
+    uint64_t cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1, misc, ept;
+    uint64_t physical_mask;
+    uint64_t efer_valid; /* EFER's known bits */
+};
+
+/* VMCB fields that the rules look at: offset and size (APM 2, appendix B). */
+#define AXVCPU_X86_VMCB(X)                                                                                 \
+    X(INTERCEPTS, 0x00c, 4) X(INTERCEPTS2, 0x010, 4) X(IOPM_BASE, 0x040, 8) X(MSRPM_BASE, 0x048, 8)         \
+    X(ASID, 0x058, 4) X(NESTED, 0x090, 8) X(EVENTINJ, 0x0a8, 8) X(N_CR3, 0x0b0, 8)                          \
+    X(CS_ATTRIB, 0x412, 2) X(CPL, 0x4cb, 1) X(EFER, 0x4d0, 8) X(CR4, 0x548, 8) X(CR3, 0x550, 8)             \
+    X(CR0, 0x558, 8) X(DR7, 0x560, 8) X(DR6, 0x568, 8) X(RFLAGS, 0x570, 8) X(RIP, 0x578, 8)                 \
+    X(S_CET, 0x5e0, 8) X(G_PAT, 0x668, 8)
+#define AXVCPU_I_ENUM_VMCB(name, offset, size) AXVCPU_X86_VMCB_##name,
+enum axvcpu_x86_vmcb { AXVCPU_X86_VMCB(AXVCPU_I_ENUM_VMCB) AXVCPU_X86_VMCB_COUNT };
+
+struct axvcpu_x86_svm_state {
+    uint64_t field[AXVCPU_X86_VMCB_COUNT];
+    uint64_t physical_mask, cr4_valid, efer_valid; /* what the CPU has: SVME among the latter */
+    uint32_t asids;                                /* CPUID 8000_000A EBX */
+};
+AXVCPU_API void axvcpu_x86_vmcb_read(const void *vmcb, struct axvcpu_x86_svm_state *); /* `field` */
+
+struct axvcpu_x86_broken { const char *field, *rule; }; /* the manual's section, and what must be */
+/* How many rules are broken; the first `max` of them are in `out`. */
+AXVCPU_API uint32_t axvcpu_x86_vmx_explain(const struct axvcpu_x86_vmx_state *, struct axvcpu_x86_broken *out,
+                                           uint32_t max);
+AXVCPU_API uint32_t axvcpu_x86_svm_explain(const struct axvcpu_x86_svm_state *, struct axvcpu_x86_broken *out,
+                                           uint32_t max);
+/* One line for each, or "no rule broken"; the length, as snprintf. */
+AXVCPU_API size_t axvcpu_x86_explain_print(char *text, size_t size, const struct axvcpu_x86_broken *, uint32_t count);
+
 #if AXVCPU_I_ARCH == AXVCPU_I_ARCH_X86
 
 /* ---------------------------------------------------------------------------------------------------- */
@@ -2908,6 +2984,580 @@ AXVCPU_API void axvcpu_x86_decide(const struct axvcpu_x86_events *e, struct axvc
     d->taken = axvcpu_i_x86_choose(e, d);
     d->window = d->taken == AXVCPU_X86_TOOK_INTERRUPT ? e->more : !axvcpu_i_x86_held_back(e);
     d->nmi_window = e->nmi && d->taken != AXVCPU_X86_TOOK_NMI;
+}
+
+/* >>decode entry failures */
+
+struct axvcpu_i_x86_rule { const char *field, *text; };
+
+#define AXVCPU_I_X86_VMCS_ENCODING(name, encoding) encoding,
+static const uint16_t axvcpu_i_x86_vmcs_encodings[] = { AXVCPU_X86_VMCS(AXVCPU_I_X86_VMCS_ENCODING) };
+
+AXVCPU_API uint32_t axvcpu_x86_vmcs_field(uint32_t index)
+{
+    return index < AXVCPU_X86_VMCS_COUNT ? axvcpu_i_x86_vmcs_encodings[index] : UINT32_MAX;
+}
+
+/* Words of the rules. `s` is the state. */
+#define AXVCPU_I_X86_V(name) (s->field[AXVCPU_X86_VMCS_##name])
+#define AXVCPU_I_X86_PIN(bit) ((AXVCPU_I_X86_V(PIN_CONTROLS) >> (bit) & 1u) != 0)
+#define AXVCPU_I_X86_PRI(bit) ((AXVCPU_I_X86_V(PRIMARY_CONTROLS) >> (bit) & 1u) != 0)
+#define AXVCPU_I_X86_SEC(bit) (AXVCPU_I_X86_PRI(31) && (AXVCPU_I_X86_V(SECONDARY_CONTROLS) >> (bit) & 1u) != 0)
+#define AXVCPU_I_X86_EXI(bit) ((AXVCPU_I_X86_V(EXIT_CONTROLS) >> (bit) & 1u) != 0)
+#define AXVCPU_I_X86_ENT(bit) ((AXVCPU_I_X86_V(ENTRY_CONTROLS) >> (bit) & 1u) != 0)
+#define AXVCPU_I_X86_UNRESTRICTED AXVCPU_I_X86_SEC(7)
+#define AXVCPU_I_X86_IA32E AXVCPU_I_X86_ENT(9)
+#define AXVCPU_I_X86_VM86 ((AXVCPU_I_X86_V(GUEST_RFLAGS) & AXVCPU_X86_FLAG_VM) != 0)
+#define AXVCPU_I_X86_CS64 (AXVCPU_I_X86_IA32E && (AXVCPU_I_X86_V(GUEST_CS_ACCESS) & AXVCPU_X86_AR_L) != 0)
+#define AXVCPU_I_X86_PAE_PAGING                                                                            \
+    ((AXVCPU_I_X86_V(GUEST_CR0) & AXVCPU_X86_CR0_PG) != 0 && (AXVCPU_I_X86_V(GUEST_CR4) & AXVCPU_X86_CR4_PAE) != 0 && \
+     !AXVCPU_I_X86_IA32E)
+#define AXVCPU_I_X86_USABLE(seg) ((AXVCPU_I_X86_V(GUEST_##seg##_ACCESS) & AXVCPU_X86_AR_UNUSABLE) == 0)
+#define AXVCPU_I_X86_TYPE(seg) ((uint32_t)AXVCPU_I_X86_V(GUEST_##seg##_ACCESS) & 0xfu)
+#define AXVCPU_I_X86_DPL(seg) ((uint32_t)AXVCPU_I_X86_V(GUEST_##seg##_ACCESS) >> 5 & 3u)
+#define AXVCPU_I_X86_RPL(seg) ((uint32_t)AXVCPU_I_X86_V(GUEST_##seg) & 3u)
+#define AXVCPU_I_X86_EVENT_IS(type)                                                                        \
+    ((AXVCPU_I_X86_V(ENTRY_EVENT) & AXVCPU_X86_EVENT_VALID) != 0 &&                                        \
+     AXVCPU_X86_EVENT_TYPE(AXVCPU_I_X86_V(ENTRY_EVENT)) == AXVCPU_X86_EVENT_##type)
+#define AXVCPU_I_X86_BLOCKS(bits) ((AXVCPU_I_X86_V(GUEST_INTERRUPTIBILITY) & (bits)) != 0)
+
+/* A implies B */
+#define AXVCPU_I_X86_IF(a, b) (!(a) || (b))
+
+/* SDM 3, appendix A.3.1: the low half must be set, what is not in the high half must be clear. */
+static bool axvcpu_i_x86_allowed_controls(uint64_t value, uint64_t capability)
+{
+    return (~value & (uint32_t)capability) == 0 && (value & ~(capability >> 32)) == 0;
+}
+
+static bool axvcpu_i_x86_fixed(uint64_t value, uint64_t fixed0, uint64_t fixed1, uint64_t except)
+{
+    return (~value & fixed0 & ~except) == 0 && (value & ~fixed1 & ~except) == 0;
+}
+
+static bool axvcpu_i_x86_physical(uint64_t address, uint64_t mask, uint64_t align)
+{
+    return (address & ~mask) == 0 && (address & (align - 1)) == 0;
+}
+
+/* SDM 3, 26.3.1.2: limit and granularity fit each other. */
+static bool axvcpu_i_x86_granular(uint64_t limit, uint64_t access)
+{
+    bool pages = (access & AXVCPU_X86_AR_G) != 0;
+
+    return pages ? (limit & 0xfff) == 0xfff : limit >> 20 == 0;
+}
+
+static bool axvcpu_i_x86_pdpte(const struct axvcpu_x86_vmx_state *s, uint64_t entry)
+{
+    return (entry & AXVCPU_X86_PTE_P) == 0 || (entry & (~s->physical_mask | 0x1e6u)) == 0;
+}
+
+/* SDM 3, 26.2.1.3: which exceptions have an error code. */
+static bool axvcpu_i_x86_event_error(const struct axvcpu_x86_vmx_state *s)
+{
+    uint32_t info = (uint32_t)AXVCPU_I_X86_V(ENTRY_EVENT), vector = info & AXVCPU_X86_EVENT_VECTOR;
+    bool real = AXVCPU_I_X86_UNRESTRICTED && (AXVCPU_I_X86_V(GUEST_CR0) & AXVCPU_X86_CR0_PE) == 0;
+    bool wants = AXVCPU_I_X86_EVENT_IS(EXCEPTION) && !real && vector < 32 && (AXVCPU_I_X86_WITH_ERROR >> vector & 1u) != 0;
+
+    return ((info & AXVCPU_X86_EVENT_ERROR) != 0) == wants;
+}
+
+/* SDM 3, 26.2.1.1: memory type, walk length, accessed and dirty bits. */
+static bool axvcpu_i_x86_eptp(const struct axvcpu_x86_vmx_state *s)
+{
+    uint64_t p = AXVCPU_I_X86_V(EPTP);
+    uint32_t type = (uint32_t)p & 7u, walk = (uint32_t)p >> 3 & 7u;
+
+    if (type == 0 ? (s->ept >> 8 & 1u) == 0 : type != 6 || (s->ept >> 14 & 1u) == 0)
+        return false;
+    if (walk == 3 ? (s->ept >> 6 & 1u) == 0 : walk != 4 || (s->ept >> 7 & 1u) == 0)
+        return false;
+    return (p >> 6 & 1u) == 0 || (s->ept >> 21 & 1u) != 0;
+}
+
+static bool axvcpu_i_x86_efer_guest(const struct axvcpu_x86_vmx_state *s)
+{
+    uint64_t efer = AXVCPU_I_X86_V(GUEST_EFER);
+    bool lma = (efer & AXVCPU_X86_EFER_LMA) != 0, lme = (efer & AXVCPU_X86_EFER_LME) != 0;
+
+    if (lma != AXVCPU_I_X86_IA32E)
+        return false;
+    return (AXVCPU_I_X86_V(GUEST_CR0) & AXVCPU_X86_CR0_PG) == 0 || lma == lme;
+}
+
+static bool axvcpu_i_x86_efer_host(const struct axvcpu_x86_vmx_state *s)
+{
+    uint64_t both = AXVCPU_X86_EFER_LMA | AXVCPU_X86_EFER_LME;
+
+    return (AXVCPU_I_X86_V(HOST_EFER) & both) == (AXVCPU_I_X86_EXI(9) ? both : 0);
+}
+
+/* SDM 3, 26.3.1.2: CS's DPL by its type. */
+static bool axvcpu_i_x86_cs_dpl(const struct axvcpu_x86_vmx_state *s)
+{
+    uint32_t dpl = AXVCPU_I_X86_DPL(CS), ss = AXVCPU_I_X86_DPL(SS);
+
+    switch (AXVCPU_I_X86_TYPE(CS)) {
+    case 3: return dpl == 0;
+    case 9:
+    case 11: return dpl == ss;
+    case 13:
+    case 15: return dpl <= ss;
+    default: return true; /* the type is wrong */
+    }
+}
+
+static bool axvcpu_i_x86_cs_type(const struct axvcpu_x86_vmx_state *s)
+{
+    uint32_t type = AXVCPU_I_X86_TYPE(CS);
+
+    return (type & 9u) == 9u || (type == 3 && AXVCPU_I_X86_UNRESTRICTED);
+}
+
+/* SDM 3, 26.3.1.2: without unrestricted guests its RPL; 0 in real mode and for type 3 of CS. */
+static bool axvcpu_i_x86_ss_dpl(const struct axvcpu_x86_vmx_state *s)
+{
+    uint32_t dpl = AXVCPU_I_X86_DPL(SS);
+
+    if (!AXVCPU_I_X86_UNRESTRICTED && dpl != AXVCPU_I_X86_RPL(SS))
+        return false;
+    return dpl == 0 || (AXVCPU_I_X86_TYPE(CS) != 3 && (AXVCPU_I_X86_V(GUEST_CR0) & AXVCPU_X86_CR0_PE) != 0);
+}
+
+/* SDM 3, 26.3.1.4 */
+static bool axvcpu_i_x86_rip(const struct axvcpu_x86_vmx_state *s)
+{
+    uint64_t rip = AXVCPU_I_X86_V(GUEST_RIP);
+
+    return AXVCPU_I_X86_CS64 ? axvcpu_i_x86_canonical(rip, AXVCPU_I_X86_V(GUEST_CR4)) : rip >> 32 == 0;
+}
+
+/* SDM 3, 26.3.1.5: BS is TF without BTF, while something holds a single step back. */
+static bool axvcpu_i_x86_pending_step(const struct axvcpu_x86_vmx_state *s)
+{
+    bool tf = (AXVCPU_I_X86_V(GUEST_RFLAGS) & AXVCPU_X86_FLAG_TF) != 0 && (AXVCPU_I_X86_V(GUEST_DEBUGCTL) & 2u) == 0;
+
+    if (!AXVCPU_I_X86_BLOCKS(3u) && AXVCPU_I_X86_V(GUEST_ACTIVITY) != 1)
+        return true;
+    return ((AXVCPU_I_X86_V(GUEST_PENDING_DEBUG) >> 14 & 1u) != 0) == tf;
+}
+
+/* SDM 3, 26.3.1.5: what may be injected into a guest that is not active. */
+static bool axvcpu_i_x86_activity_event(const struct axvcpu_x86_vmx_state *s)
+{
+    uint32_t vector = (uint32_t)AXVCPU_I_X86_V(ENTRY_EVENT) & AXVCPU_X86_EVENT_VECTOR;
+
+    if ((AXVCPU_I_X86_V(ENTRY_EVENT) & AXVCPU_X86_EVENT_VALID) == 0)
+        return true;
+    switch (AXVCPU_I_X86_V(GUEST_ACTIVITY)) {
+    case 1:
+        return AXVCPU_I_X86_EVENT_IS(INTERRUPT) || AXVCPU_I_X86_EVENT_IS(NMI) ||
+               (AXVCPU_I_X86_EVENT_IS(EXCEPTION) && (vector == 1 || vector == 18));
+    case 2: return AXVCPU_I_X86_EVENT_IS(NMI) || (AXVCPU_I_X86_EVENT_IS(EXCEPTION) && vector == 18);
+    case 3: return false;
+    default: return true;
+    }
+}
+
+static bool axvcpu_i_x86_event_length(const struct axvcpu_x86_vmx_state *s)
+{
+    uint64_t length = AXVCPU_I_X86_V(ENTRY_LENGTH);
+
+    if (!AXVCPU_I_X86_EVENT_IS(SOFTWARE) && !AXVCPU_I_X86_EVENT_IS(PRIVILEGED) && !AXVCPU_I_X86_EVENT_IS(TRAP))
+        return true;
+    return length <= AXVCPU_X86_INSN_MAX && (length != 0 || (s->misc >> 30 & 1u) != 0);
+}
+
+static bool axvcpu_i_x86_event_vector(const struct axvcpu_x86_vmx_state *s)
+{
+    uint32_t vector = (uint32_t)AXVCPU_I_X86_V(ENTRY_EVENT) & AXVCPU_X86_EVENT_VECTOR;
+
+    return AXVCPU_I_X86_IF(AXVCPU_I_X86_EVENT_IS(NMI), vector == 2) &&
+           AXVCPU_I_X86_IF(AXVCPU_I_X86_EVENT_IS(EXCEPTION), vector <= 31);
+}
+
+static bool axvcpu_i_x86_event_type(const struct axvcpu_x86_vmx_state *s)
+{
+    uint32_t info = (uint32_t)AXVCPU_I_X86_V(ENTRY_EVENT), type = AXVCPU_X86_EVENT_TYPE(info);
+
+    return (info & AXVCPU_X86_EVENT_VALID) == 0 || (type != 1 && (type != 7 || (s->primary >> 59 & 1u) != 0));
+}
+
+/* Rules: a name, the field, the section and the rule, what must hold. Of an unusable segment little does. In
+   virtual-8086 mode all segments look alike. */
+#define AXVCPU_I_X86_VMX_DATA(R, seg)                                                                      \
+    R(seg##_TYPE, GUEST_##seg##_ACCESS, "26.3.1.2: accessed, and readable if code",                        \
+      AXVCPU_I_X86_VM86 || !AXVCPU_I_X86_USABLE(seg) ||                                                    \
+          ((AXVCPU_I_X86_TYPE(seg) & 1u) != 0 && (AXVCPU_I_X86_TYPE(seg) & 0xau) != 8))                    \
+    R(seg##_DPL, GUEST_##seg##_ACCESS, "26.3.1.2: DPL is not below RPL",                                   \
+      AXVCPU_I_X86_VM86 || AXVCPU_I_X86_UNRESTRICTED || !AXVCPU_I_X86_USABLE(seg) ||                       \
+          AXVCPU_I_X86_TYPE(seg) > 11 || AXVCPU_I_X86_DPL(seg) >= AXVCPU_I_X86_RPL(seg))
+#define AXVCPU_I_X86_VMX_SEGMENT(R, seg, used)                                                             \
+    R(seg##_VM86_BASE, GUEST_##seg##_BASE, "26.3.1.2: 16 times the selector in virtual-8086 mode",         \
+      AXVCPU_I_X86_IF(AXVCPU_I_X86_VM86, AXVCPU_I_X86_V(GUEST_##seg##_BASE) == AXVCPU_I_X86_V(GUEST_##seg) << 4)) \
+    R(seg##_VM86_LIMIT, GUEST_##seg##_LIMIT, "26.3.1.2: ffff in virtual-8086 mode",                        \
+      AXVCPU_I_X86_IF(AXVCPU_I_X86_VM86, AXVCPU_I_X86_V(GUEST_##seg##_LIMIT) == 0xffff))                   \
+    R(seg##_VM86_ACCESS, GUEST_##seg##_ACCESS, "26.3.1.2: f3 in virtual-8086 mode",                        \
+      AXVCPU_I_X86_IF(AXVCPU_I_X86_VM86, AXVCPU_I_X86_V(GUEST_##seg##_ACCESS) == 0xf3))                    \
+    R(seg##_S, GUEST_##seg##_ACCESS, "26.3.1.2: S is 1", AXVCPU_I_X86_VM86 || !(used) ||                   \
+      (AXVCPU_I_X86_V(GUEST_##seg##_ACCESS) & AXVCPU_X86_AR_S) != 0)                                       \
+    R(seg##_P, GUEST_##seg##_ACCESS, "26.3.1.2: present", AXVCPU_I_X86_VM86 || !(used) ||                  \
+      (AXVCPU_I_X86_V(GUEST_##seg##_ACCESS) & AXVCPU_X86_AR_P) != 0)                                       \
+    R(seg##_RESERVED, GUEST_##seg##_ACCESS, "26.3.1.2: bits 11-8 and 31-17 are 0", AXVCPU_I_X86_VM86 || !(used) || \
+      (AXVCPU_I_X86_V(GUEST_##seg##_ACCESS) & 0xfffe0f00u) == 0)                                           \
+    R(seg##_G, GUEST_##seg##_ACCESS, "26.3.1.2: G fits the limit", AXVCPU_I_X86_VM86 || !(used) ||         \
+      axvcpu_i_x86_granular(AXVCPU_I_X86_V(GUEST_##seg##_LIMIT), AXVCPU_I_X86_V(GUEST_##seg##_ACCESS)))
+/* LDTR and TR */
+#define AXVCPU_I_X86_VMX_SYSTEM(R, seg, used, types)                                                       \
+    R(seg##_TI, GUEST_##seg, "26.3.1.2: TI is 0", !(used) || (AXVCPU_I_X86_V(GUEST_##seg) & 4u) == 0)      \
+    R(seg##_BASE, GUEST_##seg##_BASE, "26.3.1.2: canonical",                                               \
+      !(used) || axvcpu_i_x86_canonical(AXVCPU_I_X86_V(GUEST_##seg##_BASE), AXVCPU_I_X86_V(GUEST_CR4)))    \
+    R(seg##_TYPE, GUEST_##seg##_ACCESS, "26.3.1.2: type is a busy TSS's or LDT's", !(used) || (types))     \
+    R(seg##_S, GUEST_##seg##_ACCESS, "26.3.1.2: S is 0", !(used) ||                                        \
+      (AXVCPU_I_X86_V(GUEST_##seg##_ACCESS) & AXVCPU_X86_AR_S) == 0)                                       \
+    R(seg##_P, GUEST_##seg##_ACCESS, "26.3.1.2: present", !(used) ||                                       \
+      (AXVCPU_I_X86_V(GUEST_##seg##_ACCESS) & AXVCPU_X86_AR_P) != 0)                                       \
+    R(seg##_RESERVED, GUEST_##seg##_ACCESS, "26.3.1.2: bits 11-8 and 31-17 are 0", !(used) ||              \
+      (AXVCPU_I_X86_V(GUEST_##seg##_ACCESS) & 0xfffe0f00u) == 0)                                           \
+    R(seg##_G, GUEST_##seg##_ACCESS, "26.3.1.2: G fits the limit", !(used) ||                              \
+      axvcpu_i_x86_granular(AXVCPU_I_X86_V(GUEST_##seg##_LIMIT), AXVCPU_I_X86_V(GUEST_##seg##_ACCESS)))
+#define AXVCPU_I_X86_VMX_CANONICAL(R, name, section, cr4)                                                  \
+    R(name##_CANONICAL, name, section ": canonical", axvcpu_i_x86_canonical(AXVCPU_I_X86_V(name), AXVCPU_I_X86_V(cr4)))
+#define AXVCPU_I_X86_VMX_SELECTOR(R, name) \
+    R(name##_RPL, name, "26.2.3: RPL and TI are 0", (AXVCPU_I_X86_V(name) & 7u) == 0)
+#define AXVCPU_I_X86_VMX_PAGE(R, name, when, align) \
+    R(name##_PAGE, name, "26.2.1: aligned, and a physical address", \
+      AXVCPU_I_X86_IF(when, axvcpu_i_x86_physical(AXVCPU_I_X86_V(name), s->physical_mask, align)))
+
+#define AXVCPU_I_X86_VMX_RULES(R)                                                                          \
+    R(PIN_FIXED, PIN_CONTROLS, "26.2.1.1: as IA32_VMX_PINBASED_CTLS allows",                               \
+      axvcpu_i_x86_allowed_controls(AXVCPU_I_X86_V(PIN_CONTROLS), s->pin))                                 \
+    R(PRIMARY_FIXED, PRIMARY_CONTROLS, "26.2.1.1: as IA32_VMX_PROCBASED_CTLS allows",                      \
+      axvcpu_i_x86_allowed_controls(AXVCPU_I_X86_V(PRIMARY_CONTROLS), s->primary))                         \
+    R(SECONDARY_FIXED, SECONDARY_CONTROLS, "26.2.1.1: as IA32_VMX_PROCBASED_CTLS2 allows",                 \
+      AXVCPU_I_X86_IF(AXVCPU_I_X86_PRI(31),                                                                \
+                      axvcpu_i_x86_allowed_controls(AXVCPU_I_X86_V(SECONDARY_CONTROLS), s->secondary)))    \
+    R(CR3_TARGETS_MAX, CR3_TARGETS, "26.2.1.1: at most as IA32_VMX_MISC says",                             \
+      AXVCPU_I_X86_V(CR3_TARGETS) <= (s->misc >> 16 & 0x1ffu))                                             \
+    AXVCPU_I_X86_VMX_PAGE(R, IO_BITMAP_A, AXVCPU_I_X86_PRI(25), 0x1000)                                    \
+    AXVCPU_I_X86_VMX_PAGE(R, IO_BITMAP_B, AXVCPU_I_X86_PRI(25), 0x1000)                                    \
+    AXVCPU_I_X86_VMX_PAGE(R, MSR_BITMAP, AXVCPU_I_X86_PRI(28), 0x1000)                                     \
+    AXVCPU_I_X86_VMX_PAGE(R, VIRTUAL_APIC, AXVCPU_I_X86_PRI(21), 0x1000)                                   \
+    R(TPR_THRESHOLD_BITS, TPR_THRESHOLD, "26.2.1.1: bits 31-4 are 0",                                      \
+      !AXVCPU_I_X86_PRI(21) || AXVCPU_I_X86_SEC(9) || AXVCPU_I_X86_V(TPR_THRESHOLD) < 16)                  \
+    R(NMI_VIRTUAL, PIN_CONTROLS, "26.2.1.1: virtual NMIs need NMI exiting",                                \
+      AXVCPU_I_X86_IF(AXVCPU_I_X86_PIN(5), AXVCPU_I_X86_PIN(3)))                                           \
+    R(NMI_WINDOW, PRIMARY_CONTROLS, "26.2.1.1: NMI-window exiting needs virtual NMIs",                     \
+      AXVCPU_I_X86_IF(AXVCPU_I_X86_PRI(22), AXVCPU_I_X86_PIN(5)))                                          \
+    AXVCPU_I_X86_VMX_PAGE(R, APIC_ACCESS, AXVCPU_I_X86_SEC(0), 0x1000)                                     \
+    R(APIC_SHADOW, SECONDARY_CONTROLS, "26.2.1.1: x2APIC, register and delivery virtualization need the TPR shadow", \
+      AXVCPU_I_X86_PRI(21) || !(AXVCPU_I_X86_SEC(4) || AXVCPU_I_X86_SEC(8) || AXVCPU_I_X86_SEC(9)))        \
+    R(APIC_MODES, SECONDARY_CONTROLS, "26.2.1.1: not both x2APIC mode and APIC accesses",                  \
+      !(AXVCPU_I_X86_SEC(0) && AXVCPU_I_X86_SEC(4)))                                                       \
+    R(APIC_DELIVERY, PIN_CONTROLS, "26.2.1.1: virtual-interrupt delivery needs external-interrupt exiting", \
+      AXVCPU_I_X86_IF(AXVCPU_I_X86_SEC(9), AXVCPU_I_X86_PIN(0)))                                           \
+    R(POSTED_NEEDS, PIN_CONTROLS, "26.2.1.1: posted interrupts need virtual delivery and acknowledge on exit", \
+      AXVCPU_I_X86_IF(AXVCPU_I_X86_PIN(7), AXVCPU_I_X86_SEC(9) && AXVCPU_I_X86_EXI(15)))                   \
+    R(POSTED_VECTOR_BITS, POSTED_VECTOR, "26.2.1.1: at most 255",                                          \
+      AXVCPU_I_X86_IF(AXVCPU_I_X86_PIN(7), AXVCPU_I_X86_V(POSTED_VECTOR) < 256))                           \
+    AXVCPU_I_X86_VMX_PAGE(R, POSTED_DESCRIPTOR, AXVCPU_I_X86_PIN(7), 0x40)                                 \
+    R(VPID_ZERO, VPID, "26.2.1.1: not 0", AXVCPU_I_X86_IF(AXVCPU_I_X86_SEC(5), AXVCPU_I_X86_V(VPID) != 0)) \
+    R(EPTP_FORM, EPTP, "26.2.1.1: memory type, walk length, accessed and dirty bits as IA32_VMX_EPT_VPID_CAP allows", \
+      AXVCPU_I_X86_IF(AXVCPU_I_X86_SEC(1), axvcpu_i_x86_eptp(s)))                                          \
+    R(EPTP_RESERVED, EPTP, "26.2.1.1: bits 11-7 and those above physical addresses are 0",                 \
+      AXVCPU_I_X86_IF(AXVCPU_I_X86_SEC(1), (AXVCPU_I_X86_V(EPTP) & (~s->physical_mask | 0xf80u)) == 0))    \
+    R(UNRESTRICTED_EPT, SECONDARY_CONTROLS, "26.2.1.1: unrestricted guest needs EPT",                      \
+      AXVCPU_I_X86_IF(AXVCPU_I_X86_UNRESTRICTED, AXVCPU_I_X86_SEC(1)))                                     \
+    R(PML_EPT, SECONDARY_CONTROLS, "26.2.1.1: page-modification logging needs EPT",                        \
+      AXVCPU_I_X86_IF(AXVCPU_I_X86_SEC(17), AXVCPU_I_X86_SEC(1)))                                          \
+    AXVCPU_I_X86_VMX_PAGE(R, PML_ADDRESS, AXVCPU_I_X86_SEC(17), 0x1000)                                    \
+    R(EXIT_FIXED, EXIT_CONTROLS, "26.2.1.2: as IA32_VMX_EXIT_CTLS allows",                                 \
+      axvcpu_i_x86_allowed_controls(AXVCPU_I_X86_V(EXIT_CONTROLS), s->exit))                               \
+    R(EXIT_TIMER, EXIT_CONTROLS, "26.2.1.2: saving the preemption timer needs it active",                  \
+      AXVCPU_I_X86_IF(AXVCPU_I_X86_EXI(22), AXVCPU_I_X86_PIN(6)))                                          \
+    AXVCPU_I_X86_VMX_PAGE(R, EXIT_MSR_STORE, AXVCPU_I_X86_V(EXIT_MSR_STORES) != 0, 16)                     \
+    AXVCPU_I_X86_VMX_PAGE(R, EXIT_MSR_LOAD, AXVCPU_I_X86_V(EXIT_MSR_LOADS) != 0, 16)                       \
+    R(ENTRY_FIXED, ENTRY_CONTROLS, "26.2.1.3: as IA32_VMX_ENTRY_CTLS allows",                              \
+      axvcpu_i_x86_allowed_controls(AXVCPU_I_X86_V(ENTRY_CONTROLS), s->entry))                             \
+    R(ENTRY_SMM, ENTRY_CONTROLS, "26.2.1.3: entry to SMM and its deactivation only in SMM",                \
+      !AXVCPU_I_X86_ENT(10) && !AXVCPU_I_X86_ENT(11))                                                      \
+    R(EVENT_TYPE, ENTRY_EVENT, "26.2.1.3: type is not reserved", axvcpu_i_x86_event_type(s))               \
+    R(EVENT_VECTOR, ENTRY_EVENT, "26.2.1.3: an NMI is 2, an exception at most 31", axvcpu_i_x86_event_vector(s)) \
+    R(EVENT_ERROR, ENTRY_EVENT, "26.2.1.3: an error code where the exception has one, and only there",     \
+      (AXVCPU_I_X86_V(ENTRY_EVENT) & AXVCPU_X86_EVENT_VALID) == 0 || axvcpu_i_x86_event_error(s))          \
+    R(EVENT_RESERVED, ENTRY_EVENT, "26.2.1.3: bits 30-12 are 0",                                           \
+      (AXVCPU_I_X86_V(ENTRY_EVENT) & AXVCPU_X86_EVENT_VALID) == 0 || (AXVCPU_I_X86_V(ENTRY_EVENT) & 0x7ffff000u) == 0) \
+    R(ENTRY_ERROR_BITS, ENTRY_ERROR, "26.2.1.3: bits 31-16 are 0",                                         \
+      (AXVCPU_I_X86_V(ENTRY_EVENT) & AXVCPU_X86_EVENT_VALID) == 0 ||                                       \
+          (AXVCPU_I_X86_V(ENTRY_EVENT) & AXVCPU_X86_EVENT_ERROR) == 0 || AXVCPU_I_X86_V(ENTRY_ERROR) >> 16 == 0) \
+    R(ENTRY_LENGTH_RANGE, ENTRY_LENGTH, "26.2.1.3: 1 to 15 for a software event", axvcpu_i_x86_event_length(s)) \
+    AXVCPU_I_X86_VMX_PAGE(R, ENTRY_MSR_LOAD, AXVCPU_I_X86_V(ENTRY_MSR_LOADS) != 0, 16)                     \
+    /* the host */                                                                                         \
+    R(HOST_CR0_FIXED, HOST_CR0, "26.2.2: as IA32_VMX_CR0_FIXED0 and 1 say",                                \
+      axvcpu_i_x86_fixed(AXVCPU_I_X86_V(HOST_CR0), s->cr0_fixed0, s->cr0_fixed1, 0))                       \
+    R(HOST_CR4_FIXED, HOST_CR4, "26.2.2: as IA32_VMX_CR4_FIXED0 and 1 say",                                \
+      axvcpu_i_x86_fixed(AXVCPU_I_X86_V(HOST_CR4), s->cr4_fixed0, s->cr4_fixed1, 0))                       \
+    R(HOST_CR3_BITS, HOST_CR3, "26.2.2: a physical address", (AXVCPU_I_X86_V(HOST_CR3) & ~s->physical_mask) == 0) \
+    AXVCPU_I_X86_VMX_CANONICAL(R, HOST_SYSENTER_ESP, "26.2.2", HOST_CR4)                                   \
+    AXVCPU_I_X86_VMX_CANONICAL(R, HOST_SYSENTER_EIP, "26.2.2", HOST_CR4)                                   \
+    R(HOST_PAT_TYPES, HOST_PAT, "26.2.2: memory types",                                                    \
+      AXVCPU_I_X86_IF(AXVCPU_I_X86_EXI(19), axvcpu_i_x86_types(AXVCPU_I_X86_V(HOST_PAT), 0xf3)))           \
+    R(HOST_EFER_RESERVED, HOST_EFER, "26.2.2: reserved bits are 0",                                        \
+      AXVCPU_I_X86_IF(AXVCPU_I_X86_EXI(21), (AXVCPU_I_X86_V(HOST_EFER) & ~s->efer_valid) == 0))            \
+    R(HOST_EFER_LMA, HOST_EFER, "26.2.2: LMA and LME are the host address-space size",                     \
+      AXVCPU_I_X86_IF(AXVCPU_I_X86_EXI(21), axvcpu_i_x86_efer_host(s)))                                    \
+    AXVCPU_I_X86_VMX_SELECTOR(R, HOST_ES) AXVCPU_I_X86_VMX_SELECTOR(R, HOST_CS)                            \
+    AXVCPU_I_X86_VMX_SELECTOR(R, HOST_SS) AXVCPU_I_X86_VMX_SELECTOR(R, HOST_DS)                            \
+    AXVCPU_I_X86_VMX_SELECTOR(R, HOST_FS) AXVCPU_I_X86_VMX_SELECTOR(R, HOST_GS)                            \
+    AXVCPU_I_X86_VMX_SELECTOR(R, HOST_TR)                                                                  \
+    R(HOST_CS_NULL, HOST_CS, "26.2.3: not 0", AXVCPU_I_X86_V(HOST_CS) != 0)                                \
+    R(HOST_TR_NULL, HOST_TR, "26.2.3: not 0", AXVCPU_I_X86_V(HOST_TR) != 0)                                \
+    R(HOST_SS_NULL, HOST_SS, "26.2.3: not 0 for a 32-bit host", AXVCPU_I_X86_EXI(9) || AXVCPU_I_X86_V(HOST_SS) != 0) \
+    AXVCPU_I_X86_VMX_CANONICAL(R, HOST_FS_BASE, "26.2.3", HOST_CR4)                                        \
+    AXVCPU_I_X86_VMX_CANONICAL(R, HOST_GS_BASE, "26.2.3", HOST_CR4)                                        \
+    AXVCPU_I_X86_VMX_CANONICAL(R, HOST_TR_BASE, "26.2.3", HOST_CR4)                                        \
+    AXVCPU_I_X86_VMX_CANONICAL(R, HOST_GDTR_BASE, "26.2.3", HOST_CR4)                                      \
+    AXVCPU_I_X86_VMX_CANONICAL(R, HOST_IDTR_BASE, "26.2.3", HOST_CR4)                                      \
+    R(HOST_SIZE, EXIT_CONTROLS, "26.2.4: a 64-bit host's address-space size is 1", AXVCPU_I_X86_EXI(9))    \
+    R(HOST_PAE, HOST_CR4, "26.2.4: PAE for a 64-bit host",                                                 \
+      AXVCPU_I_X86_IF(AXVCPU_I_X86_EXI(9), (AXVCPU_I_X86_V(HOST_CR4) & AXVCPU_X86_CR4_PAE) != 0))          \
+    AXVCPU_I_X86_VMX_CANONICAL(R, HOST_RIP, "26.2.4", HOST_CR4)                                            \
+    /* the guest's registers */                                                                            \
+    R(CR0_FIXED, GUEST_CR0, "26.3.1.1: as IA32_VMX_CR0_FIXED0 and 1 say",                                  \
+      axvcpu_i_x86_fixed(AXVCPU_I_X86_V(GUEST_CR0), s->cr0_fixed0, s->cr0_fixed1,                          \
+                         AXVCPU_X86_CR0_CD | AXVCPU_X86_CR0_NW |                                           \
+                             (AXVCPU_I_X86_UNRESTRICTED ? AXVCPU_X86_CR0_PE | AXVCPU_X86_CR0_PG : 0)))     \
+    R(CR0_PG, GUEST_CR0, "26.3.1.1: PG needs PE", (AXVCPU_I_X86_V(GUEST_CR0) & AXVCPU_X86_CR0_PG) == 0 ||   \
+      (AXVCPU_I_X86_V(GUEST_CR0) & AXVCPU_X86_CR0_PE) != 0)                                                \
+    R(CR4_FIXED, GUEST_CR4, "26.3.1.1: as IA32_VMX_CR4_FIXED0 and 1 say",                                  \
+      axvcpu_i_x86_fixed(AXVCPU_I_X86_V(GUEST_CR4), s->cr4_fixed0, s->cr4_fixed1, 0))                      \
+    R(CR4_CET, GUEST_CR4, "26.3.1.1: CET needs CR0.WP", (AXVCPU_I_X86_V(GUEST_CR4) & AXVCPU_X86_CR4_CET) == 0 || \
+      (AXVCPU_I_X86_V(GUEST_CR0) & AXVCPU_X86_CR0_WP) != 0)                                                \
+    R(DEBUGCTL_BITS, GUEST_DEBUGCTL, "26.3.1.1: reserved bits are 0",                                      \
+      AXVCPU_I_X86_IF(AXVCPU_I_X86_ENT(2), (AXVCPU_I_X86_V(GUEST_DEBUGCTL) & ~UINT64_C(0xffc3)) == 0))     \
+    R(IA32E_PG, GUEST_CR0, "26.3.1.1: PG in IA-32e mode",                                                  \
+      AXVCPU_I_X86_IF(AXVCPU_I_X86_IA32E, (AXVCPU_I_X86_V(GUEST_CR0) & AXVCPU_X86_CR0_PG) != 0))           \
+    R(IA32E_PAE, GUEST_CR4, "26.3.1.1: PAE in IA-32e mode",                                                \
+      AXVCPU_I_X86_IF(AXVCPU_I_X86_IA32E, (AXVCPU_I_X86_V(GUEST_CR4) & AXVCPU_X86_CR4_PAE) != 0))          \
+    R(PCIDE, GUEST_CR4, "26.3.1.1: no PCIDE outside IA-32e mode",                                          \
+      AXVCPU_I_X86_IA32E || (AXVCPU_I_X86_V(GUEST_CR4) & AXVCPU_X86_CR4_PCIDE) == 0)                       \
+    R(CR3_BITS, GUEST_CR3, "26.3.1.1: a physical address", (AXVCPU_I_X86_V(GUEST_CR3) & ~s->physical_mask) == 0) \
+    R(DR7_BITS, GUEST_DR7, "26.3.1.1: bits 63-32 are 0", !AXVCPU_I_X86_ENT(2) || AXVCPU_I_X86_V(GUEST_DR7) >> 32 == 0) \
+    AXVCPU_I_X86_VMX_CANONICAL(R, GUEST_SYSENTER_ESP, "26.3.1.1", GUEST_CR4)                               \
+    AXVCPU_I_X86_VMX_CANONICAL(R, GUEST_SYSENTER_EIP, "26.3.1.1", GUEST_CR4)                               \
+    R(PAT_TYPES, GUEST_PAT, "26.3.1.1: memory types",                                                      \
+      AXVCPU_I_X86_IF(AXVCPU_I_X86_ENT(14), axvcpu_i_x86_types(AXVCPU_I_X86_V(GUEST_PAT), 0xf3)))          \
+    R(EFER_RESERVED, GUEST_EFER, "26.3.1.1: reserved bits are 0",                                          \
+      AXVCPU_I_X86_IF(AXVCPU_I_X86_ENT(15), (AXVCPU_I_X86_V(GUEST_EFER) & ~s->efer_valid) == 0))           \
+    R(EFER_LMA, GUEST_EFER, "26.3.1.1: LMA is IA-32e mode, and LME with paging",                           \
+      AXVCPU_I_X86_IF(AXVCPU_I_X86_ENT(15), axvcpu_i_x86_efer_guest(s)))                                   \
+    /* the guest's segments */                                                                             \
+    R(SS_RPL, GUEST_SS, "26.3.1.2: RPL is CS's",                                                           \
+      AXVCPU_I_X86_VM86 || AXVCPU_I_X86_UNRESTRICTED || AXVCPU_I_X86_RPL(SS) == AXVCPU_I_X86_RPL(CS))      \
+    R(CS_BASE, GUEST_CS_BASE, "26.3.1.2: bits 63-32 are 0", AXVCPU_I_X86_V(GUEST_CS_BASE) >> 32 == 0)      \
+    R(SS_BASE, GUEST_SS_BASE, "26.3.1.2: bits 63-32 are 0",                                                \
+      !AXVCPU_I_X86_USABLE(SS) || AXVCPU_I_X86_V(GUEST_SS_BASE) >> 32 == 0)                                \
+    R(DS_BASE, GUEST_DS_BASE, "26.3.1.2: bits 63-32 are 0",                                                \
+      !AXVCPU_I_X86_USABLE(DS) || AXVCPU_I_X86_V(GUEST_DS_BASE) >> 32 == 0)                                \
+    R(ES_BASE, GUEST_ES_BASE, "26.3.1.2: bits 63-32 are 0",                                                \
+      !AXVCPU_I_X86_USABLE(ES) || AXVCPU_I_X86_V(GUEST_ES_BASE) >> 32 == 0)                                \
+    AXVCPU_I_X86_VMX_CANONICAL(R, GUEST_FS_BASE, "26.3.1.2", GUEST_CR4)                                    \
+    AXVCPU_I_X86_VMX_CANONICAL(R, GUEST_GS_BASE, "26.3.1.2", GUEST_CR4)                                    \
+    R(CS_TYPE, GUEST_CS_ACCESS, "26.3.1.2: accessed code, or type 3 for an unrestricted guest",            \
+      AXVCPU_I_X86_VM86 || axvcpu_i_x86_cs_type(s))                                                        \
+    R(CS_DPL, GUEST_CS_ACCESS, "26.3.1.2: DPL is SS's, or not above it if conforming, or 0 for type 3",    \
+      AXVCPU_I_X86_VM86 || axvcpu_i_x86_cs_dpl(s))                                                         \
+    R(CS_D, GUEST_CS_ACCESS, "26.3.1.2: not both L and D in IA-32e mode",                                  \
+      AXVCPU_I_X86_VM86 || !AXVCPU_I_X86_CS64 || (AXVCPU_I_X86_V(GUEST_CS_ACCESS) & AXVCPU_X86_AR_DB) == 0) \
+    R(SS_TYPE, GUEST_SS_ACCESS, "26.3.1.2: type 3 or 7",                                                   \
+      AXVCPU_I_X86_VM86 || !AXVCPU_I_X86_USABLE(SS) || (AXVCPU_I_X86_TYPE(SS) & 0xbu) == 3)                \
+    R(SS_DPL, GUEST_SS_ACCESS, "26.3.1.2: DPL is RPL; 0 in real mode", AXVCPU_I_X86_VM86 || axvcpu_i_x86_ss_dpl(s)) \
+    AXVCPU_I_X86_VMX_DATA(R, DS) AXVCPU_I_X86_VMX_DATA(R, ES)                                              \
+    AXVCPU_I_X86_VMX_DATA(R, FS) AXVCPU_I_X86_VMX_DATA(R, GS)                                              \
+    AXVCPU_I_X86_VMX_SEGMENT(R, CS, true) AXVCPU_I_X86_VMX_SEGMENT(R, SS, AXVCPU_I_X86_USABLE(SS))         \
+    AXVCPU_I_X86_VMX_SEGMENT(R, DS, AXVCPU_I_X86_USABLE(DS)) AXVCPU_I_X86_VMX_SEGMENT(R, ES, AXVCPU_I_X86_USABLE(ES)) \
+    AXVCPU_I_X86_VMX_SEGMENT(R, FS, AXVCPU_I_X86_USABLE(FS)) AXVCPU_I_X86_VMX_SEGMENT(R, GS, AXVCPU_I_X86_USABLE(GS)) \
+    AXVCPU_I_X86_VMX_SYSTEM(R, TR, true,                                                                   \
+                            AXVCPU_I_X86_TYPE(TR) == 11 || (AXVCPU_I_X86_TYPE(TR) == 3 && !AXVCPU_I_X86_IA32E)) \
+    R(TR_USABLE, GUEST_TR_ACCESS, "26.3.1.2: not unusable", AXVCPU_I_X86_USABLE(TR))                       \
+    AXVCPU_I_X86_VMX_SYSTEM(R, LDTR, AXVCPU_I_X86_USABLE(LDTR), AXVCPU_I_X86_TYPE(LDTR) == 2)              \
+    AXVCPU_I_X86_VMX_CANONICAL(R, GUEST_GDTR_BASE, "26.3.1.3", GUEST_CR4)                                  \
+    AXVCPU_I_X86_VMX_CANONICAL(R, GUEST_IDTR_BASE, "26.3.1.3", GUEST_CR4)                                  \
+    R(GDTR_LIMIT, GUEST_GDTR_LIMIT, "26.3.1.3: bits 31-16 are 0", AXVCPU_I_X86_V(GUEST_GDTR_LIMIT) >> 16 == 0) \
+    R(IDTR_LIMIT, GUEST_IDTR_LIMIT, "26.3.1.3: bits 31-16 are 0", AXVCPU_I_X86_V(GUEST_IDTR_LIMIT) >> 16 == 0) \
+    /* the rest of the guest's state */                                                                    \
+    R(RIP_RANGE, GUEST_RIP, "26.3.1.4: canonical in 64-bit code, else 32 bits", axvcpu_i_x86_rip(s))       \
+    R(RFLAGS_RESERVED, GUEST_RFLAGS, "26.3.1.4: reserved bits are 0, and bit 1 is 1",                      \
+      (AXVCPU_I_X86_V(GUEST_RFLAGS) & ~UINT64_C(0x3f7fd5)) == 2)                                           \
+    R(RFLAGS_VM, GUEST_RFLAGS, "26.3.1.4: no virtual-8086 mode in IA-32e or real mode",                    \
+      !AXVCPU_I_X86_VM86 || (!AXVCPU_I_X86_IA32E && (AXVCPU_I_X86_V(GUEST_CR0) & AXVCPU_X86_CR0_PE) != 0)) \
+    R(RFLAGS_IF, GUEST_RFLAGS, "26.3.1.4: IF, for an external interrupt to be injected",                   \
+      AXVCPU_I_X86_IF(AXVCPU_I_X86_EVENT_IS(INTERRUPT), (AXVCPU_I_X86_V(GUEST_RFLAGS) & AXVCPU_X86_FLAG_IF) != 0)) \
+    R(ACTIVITY_KNOWN, GUEST_ACTIVITY, "26.3.1.5: a state that IA32_VMX_MISC has",                          \
+      AXVCPU_I_X86_V(GUEST_ACTIVITY) == 0 ||                                                               \
+          (AXVCPU_I_X86_V(GUEST_ACTIVITY) <= 3 && (s->misc >> (5 + AXVCPU_I_X86_V(GUEST_ACTIVITY)) & 1u) != 0)) \
+    R(ACTIVITY_HLT, GUEST_ACTIVITY, "26.3.1.5: no HLT unless SS.DPL is 0",                                 \
+      AXVCPU_I_X86_V(GUEST_ACTIVITY) != 1 || AXVCPU_I_X86_DPL(SS) == 0)                                    \
+    R(ACTIVITY_BLOCKED, GUEST_ACTIVITY, "26.3.1.5: active while STI or MOV SS blocks",                     \
+      AXVCPU_I_X86_V(GUEST_ACTIVITY) == 0 || !AXVCPU_I_X86_BLOCKS(3u))                                     \
+    R(ACTIVITY_EVENT, GUEST_ACTIVITY, "26.3.1.5: what is injected fits the activity state", axvcpu_i_x86_activity_event(s)) \
+    R(BLOCKING_RESERVED, GUEST_INTERRUPTIBILITY, "26.3.1.5: bits 31-5 are 0", !AXVCPU_I_X86_BLOCKS(0xffffffe0u)) \
+    R(BLOCKING_BOTH, GUEST_INTERRUPTIBILITY, "26.3.1.5: not both STI and MOV SS",                          \
+      (AXVCPU_I_X86_V(GUEST_INTERRUPTIBILITY) & 3u) != 3)                                                  \
+    R(BLOCKING_STI, GUEST_INTERRUPTIBILITY, "26.3.1.5: STI blocks only with IF",                           \
+      !AXVCPU_I_X86_BLOCKS(1u) || (AXVCPU_I_X86_V(GUEST_RFLAGS) & AXVCPU_X86_FLAG_IF) != 0)                \
+    R(BLOCKING_INTERRUPT, GUEST_INTERRUPTIBILITY, "26.3.1.5: nothing blocks an external interrupt to be injected", \
+      !AXVCPU_I_X86_EVENT_IS(INTERRUPT) || !AXVCPU_I_X86_BLOCKS(3u))                                       \
+    R(BLOCKING_NMI, GUEST_INTERRUPTIBILITY, "26.3.1.5: nothing blocks an NMI to be injected",              \
+      !AXVCPU_I_X86_EVENT_IS(NMI) || !AXVCPU_I_X86_BLOCKS(AXVCPU_I_X86_PIN(5) ? 10u : 2u))                 \
+    R(BLOCKING_SMI, GUEST_INTERRUPTIBILITY, "26.3.1.5: no blocking by SMI outside SMM", !AXVCPU_I_X86_BLOCKS(4u)) \
+    R(PENDING_RESERVED, GUEST_PENDING_DEBUG, "26.3.1.5: reserved bits are 0",                              \
+      (AXVCPU_I_X86_V(GUEST_PENDING_DEBUG) & ~UINT64_C(0x1500f)) == 0)                                     \
+    R(PENDING_BS, GUEST_PENDING_DEBUG, "26.3.1.5: BS as TF says, while blocked or halted", axvcpu_i_x86_pending_step(s)) \
+    R(LINK_VALID, LINK_POINTER, "26.3.1.5: all ones, or a page", AXVCPU_I_X86_V(LINK_POINTER) == UINT64_MAX || \
+      axvcpu_i_x86_physical(AXVCPU_I_X86_V(LINK_POINTER), s->physical_mask, 0x1000))                       \
+    R(PDPTE0, GUEST_PDPTE0, "26.3.1.6: reserved bits are 0",                                               \
+      !AXVCPU_I_X86_PAE_PAGING || !AXVCPU_I_X86_SEC(1) || axvcpu_i_x86_pdpte(s, AXVCPU_I_X86_V(GUEST_PDPTE0))) \
+    R(PDPTE1, GUEST_PDPTE1, "26.3.1.6: reserved bits are 0",                                               \
+      !AXVCPU_I_X86_PAE_PAGING || !AXVCPU_I_X86_SEC(1) || axvcpu_i_x86_pdpte(s, AXVCPU_I_X86_V(GUEST_PDPTE1))) \
+    R(PDPTE2, GUEST_PDPTE2, "26.3.1.6: reserved bits are 0",                                               \
+      !AXVCPU_I_X86_PAE_PAGING || !AXVCPU_I_X86_SEC(1) || axvcpu_i_x86_pdpte(s, AXVCPU_I_X86_V(GUEST_PDPTE2))) \
+    R(PDPTE3, GUEST_PDPTE3, "26.3.1.6: reserved bits are 0",                                               \
+      !AXVCPU_I_X86_PAE_PAGING || !AXVCPU_I_X86_SEC(1) || axvcpu_i_x86_pdpte(s, AXVCPU_I_X86_V(GUEST_PDPTE3)))
+
+#define AXVCPU_I_X86_ENUM_RULE(name, field, text, holds) AXVCPU_I_X86_RULE_##name,
+#define AXVCPU_I_X86_SAY_RULE(name, field, text, holds) { #field, "SDM 3, " text },
+#define AXVCPU_I_X86_ASK_RULE(name, field, text, holds) case AXVCPU_I_X86_RULE_##name: return (holds);
+enum axvcpu_i_x86_vmx_rule { AXVCPU_I_X86_VMX_RULES(AXVCPU_I_X86_ENUM_RULE) AXVCPU_I_X86_VMX_RULE_COUNT };
+static const struct axvcpu_i_x86_rule axvcpu_i_x86_vmx_rules[] = { AXVCPU_I_X86_VMX_RULES(AXVCPU_I_X86_SAY_RULE) };
+
+static bool axvcpu_i_x86_vmx_holds(const struct axvcpu_x86_vmx_state *s, uint32_t rule)
+{
+    switch (rule) {
+        AXVCPU_I_X86_VMX_RULES(AXVCPU_I_X86_ASK_RULE)
+    default: return true;
+    }
+}
+
+static void axvcpu_i_x86_blame(const struct axvcpu_i_x86_rule *rule, struct axvcpu_x86_broken *out, uint32_t max, uint32_t *n)
+{
+    if (*n < max) {
+        out[*n].field = rule->field;
+        out[*n].rule = rule->text;
+    }
+    (*n)++;
+}
+
+AXVCPU_API uint32_t axvcpu_x86_vmx_explain(const struct axvcpu_x86_vmx_state *s, struct axvcpu_x86_broken *out, uint32_t max)
+{
+    uint32_t i, n = 0;
+
+    for (i = 0; i < AXVCPU_I_X86_VMX_RULE_COUNT; i++)
+        if (!axvcpu_i_x86_vmx_holds(s, i))
+            axvcpu_i_x86_blame(&axvcpu_i_x86_vmx_rules[i], out, max, &n);
+    return n;
+}
+
+/* >>decode entry failures: SVM (APM 2, 15.5.1) */
+
+#define AXVCPU_I_X86_VMCB_PLACE(name, offset, size) { offset, size },
+struct axvcpu_i_x86_place { uint16_t offset; uint8_t size; };
+static const struct axvcpu_i_x86_place axvcpu_i_x86_vmcb_places[] = { AXVCPU_X86_VMCB(AXVCPU_I_X86_VMCB_PLACE) };
+
+AXVCPU_API void axvcpu_x86_vmcb_read(const void *vmcb, struct axvcpu_x86_svm_state *s)
+{
+    uint32_t i;
+
+    AXVCPU_MEMSET(s->field, 0, sizeof(s->field));
+    for (i = 0; i < AXVCPU_X86_VMCB_COUNT; i++)
+        AXVCPU_MEMCPY(&s->field[i], (const uint8_t *)vmcb + axvcpu_i_x86_vmcb_places[i].offset,
+                      axvcpu_i_x86_vmcb_places[i].size);
+}
+
+#define AXVCPU_I_X86_B(name) (s->field[AXVCPU_X86_VMCB_##name])
+#define AXVCPU_I_X86_B_LONG /* EFER.LME and paging */                                                      \
+    ((AXVCPU_I_X86_B(EFER) & AXVCPU_X86_EFER_LME) != 0 && (AXVCPU_I_X86_B(CR0) & AXVCPU_X86_CR0_PG) != 0)
+
+/* APM 2, 15.20: a reserved type, or an exception that cannot be. */
+static bool axvcpu_i_x86_eventinj(uint64_t event)
+{
+    uint32_t type = AXVCPU_X86_EVENT_TYPE(event), vector = (uint32_t)event & AXVCPU_X86_EVENT_VECTOR;
+
+    if ((event & AXVCPU_X86_EVENT_VALID) == 0)
+        return true;
+    return type == AXVCPU_X86_EVENT_INTERRUPT || type == AXVCPU_X86_EVENT_NMI || type == AXVCPU_X86_EVENT_SOFTWARE ||
+           (type == AXVCPU_X86_EVENT_EXCEPTION && vector < 32 && vector != 2);
+}
+
+#define AXVCPU_I_X86_SVM_RULES(R)                                                                          \
+    R(SVM_SVME, EFER, "SVME is 1", (AXVCPU_I_X86_B(EFER) & AXVCPU_X86_EFER_SVME) != 0)                     \
+    R(SVM_EFER_RESERVED, EFER, "reserved bits are 0", (AXVCPU_I_X86_B(EFER) & ~s->efer_valid) == 0)        \
+    R(SVM_NW, CR0, "NW needs CD", (AXVCPU_I_X86_B(CR0) & AXVCPU_X86_CR0_NW) == 0 ||                        \
+      (AXVCPU_I_X86_B(CR0) & AXVCPU_X86_CR0_CD) != 0)                                                      \
+    R(SVM_CR0_HIGH, CR0, "bits 63-32 are 0", AXVCPU_I_X86_B(CR0) >> 32 == 0)                               \
+    R(SVM_CR3, CR3, "a physical address in long mode", !AXVCPU_I_X86_B_LONG || (AXVCPU_I_X86_B(CR3) & ~s->physical_mask) == 0) \
+    R(SVM_CR4, CR4, "reserved bits are 0", (AXVCPU_I_X86_B(CR4) & ~s->cr4_valid) == 0)                     \
+    R(SVM_DR6, DR6, "bits 63-32 are 0", AXVCPU_I_X86_B(DR6) >> 32 == 0)                                    \
+    R(SVM_DR7, DR7, "bits 63-32 are 0", AXVCPU_I_X86_B(DR7) >> 32 == 0)                                    \
+    R(SVM_PAE, CR4, "PAE in long mode", !AXVCPU_I_X86_B_LONG || (AXVCPU_I_X86_B(CR4) & AXVCPU_X86_CR4_PAE) != 0) \
+    R(SVM_PE, CR0, "PE in long mode", !AXVCPU_I_X86_B_LONG || (AXVCPU_I_X86_B(CR0) & AXVCPU_X86_CR0_PE) != 0) \
+    R(SVM_CS, CS_ATTRIB, "not both L and D in long mode", !AXVCPU_I_X86_B_LONG ||                          \
+      (AXVCPU_I_X86_B(CR4) & AXVCPU_X86_CR4_PAE) == 0 || (AXVCPU_I_X86_B(CS_ATTRIB) & 0x600u) != 0x600u)   \
+    R(SVM_CET, CR4, "CET needs CR0.WP", (AXVCPU_I_X86_B(CR4) & AXVCPU_X86_CR4_CET) == 0 ||                 \
+      (AXVCPU_I_X86_B(CR0) & AXVCPU_X86_CR0_WP) != 0)                                                      \
+    R(SVM_S_CET, S_CET, "reserved bits are 0", (AXVCPU_I_X86_B(CR4) & AXVCPU_X86_CR4_CET) == 0 ||          \
+      (AXVCPU_I_X86_B(S_CET) & 0x3c0u) == 0)                                                               \
+    R(SVM_VMRUN, INTERCEPTS2, "VMRUN is intercepted", (AXVCPU_I_X86_B(INTERCEPTS2) & 1u) != 0)             \
+    R(SVM_ASID_ZERO, ASID, "not 0", AXVCPU_I_X86_B(ASID) != 0)                                             \
+    R(SVM_ASID_MAX, ASID, "below CPUID 8000_000A EBX", AXVCPU_I_X86_B(ASID) < s->asids)                    \
+    R(SVM_IOPM, IOPM_BASE, "all of the map is below the end of physical memory",                           \
+      (AXVCPU_I_X86_B(INTERCEPTS) >> 27 & 1u) == 0 ||                                                      \
+          ((AXVCPU_I_X86_B(IOPM_BASE) & ~UINT64_C(0xfff)) <= s->physical_mask - 0x2fff))                   \
+    R(SVM_MSRPM, MSRPM_BASE, "all of the map is below the end of physical memory",                         \
+      (AXVCPU_I_X86_B(INTERCEPTS) >> 28 & 1u) == 0 ||                                                      \
+          ((AXVCPU_I_X86_B(MSRPM_BASE) & ~UINT64_C(0xfff)) <= s->physical_mask - 0x1fff))                  \
+    R(SVM_EVENTINJ, EVENTINJ, "type and vector can be (15.20)", axvcpu_i_x86_eventinj(AXVCPU_I_X86_B(EVENTINJ))) \
+    R(SVM_N_CR3, N_CR3, "a physical address, with nested paging (15.25.4)",                                \
+      (AXVCPU_I_X86_B(NESTED) & 1u) == 0 || (AXVCPU_I_X86_B(N_CR3) & ~s->physical_mask) == 0)              \
+    R(SVM_G_PAT, G_PAT, "memory types, with nested paging (15.25.4)",                                      \
+      (AXVCPU_I_X86_B(NESTED) & 1u) == 0 || axvcpu_i_x86_types(AXVCPU_I_X86_B(G_PAT), 0xf3))
+
+#define AXVCPU_I_X86_SAY_SVM(name, field, text, holds) { #field, "APM 2, 15.5.1: " text },
+enum axvcpu_i_x86_svm_rule { AXVCPU_I_X86_SVM_RULES(AXVCPU_I_X86_ENUM_RULE) AXVCPU_I_X86_SVM_RULE_COUNT };
+static const struct axvcpu_i_x86_rule axvcpu_i_x86_svm_rules[] = { AXVCPU_I_X86_SVM_RULES(AXVCPU_I_X86_SAY_SVM) };
+
+static bool axvcpu_i_x86_svm_holds(const struct axvcpu_x86_svm_state *s, uint32_t rule)
+{
+    switch (rule) {
+        AXVCPU_I_X86_SVM_RULES(AXVCPU_I_X86_ASK_RULE)
+    default: return true;
+    }
+}
+
+AXVCPU_API uint32_t axvcpu_x86_svm_explain(const struct axvcpu_x86_svm_state *s, struct axvcpu_x86_broken *out, uint32_t max)
+{
+    uint32_t i, n = 0;
+
+    for (i = 0; i < AXVCPU_I_X86_SVM_RULE_COUNT; i++)
+        if (!axvcpu_i_x86_svm_holds(s, i))
+            axvcpu_i_x86_blame(&axvcpu_i_x86_svm_rules[i], out, max, &n);
+    return n;
+}
+
+AXVCPU_API size_t axvcpu_x86_explain_print(char *text, size_t size, const struct axvcpu_x86_broken *broken, uint32_t count)
+{
+    struct axvcpu_i_text t = { text, text != NULL ? size : 0, 0 };
+    uint32_t i;
+
+    axvcpu_i_put(&t, count == 0 ? "no rule broken" : "");
+    for (i = 0; i < count; i++) {
+        axvcpu_i_put(&t, i == 0 ? "" : "\n");
+        axvcpu_i_put(&t, broken[i].field);
+        axvcpu_i_put(&t, ": ");
+        axvcpu_i_put(&t, broken[i].rule);
+    }
+    return t.len;
 }
 
 #if AXVCPU_I_ARCH == AXVCPU_I_ARCH_X86
