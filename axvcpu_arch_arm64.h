@@ -2662,6 +2662,25 @@ static void axvcpu_i_arm64_lower(struct axvcpu *v, const struct axvcpu_arch_perc
     }
 }
 
+/* Those in use go together: of equal ones the first goes first, so that what waited longer is not overtaken. */
+static void axvcpu_i_arm64_compact(struct axvcpu_arch *a, const struct axvcpu_arch_percpu *c)
+{
+    uint32_t n, to = 0;
+
+    for (n = 0; n < c->lrs && n < AXVCPU_ARM64_LRS && a->lr_used >> n != 0; n++) {
+        if ((a->lr_used >> n & 1u) == 0)
+            continue;
+        if (n != to) {
+            a->lr[to] = a->lr[n];
+            a->lr_used = (a->lr_used & ~(1u << n)) | 1u << to;
+            a->lr_line = (a->lr_line & ~(1u << n | 1u << to)) | (a->lr_line >> n & 1u) << to;
+            axvcpu_i_arm64_lr_put(c, to, a->lr[to]);
+            axvcpu_i_arm64_lr_put(c, n, 0);
+        }
+        to++;
+    }
+}
+
 /* inject_hw's request; it stays until there is room. */
 static bool axvcpu_i_arm64_deliver_hw(struct axvcpu_arch *a, const struct axvcpu_arch_percpu *c)
 {
@@ -2732,6 +2751,7 @@ AXVCPU_API int axvcpu_leaf_inject(struct axvcpu *v, uint32_t *what)
         return AXVCPU_OK;
     axvcpu_i_arm64_sync_lrs(v, c);
     axvcpu_i_arm64_lower(v, c);
+    axvcpu_i_arm64_compact(&v->arch, c);
     all = axvcpu_i_arm64_deliver_hw(&v->arch, c);
     for (i = 0; i < sizeof(v->pending) / sizeof(v->pending[0]); i++)
         all = axvcpu_i_arm64_deliver_word(v, c, i) && all;

@@ -27,6 +27,7 @@
 #include <stdint.h>
 
 struct axvcpu;
+struct host_thread;
 // A CPU's job. Whoever is woken for a change of it first lets the interrupt happen that did it, so that this
 // does not end a guest's run later.
 enum host_work { HOST_IDLE, HOST_CALLED, HOST_BUSY, HOST_DONE };
@@ -35,6 +36,7 @@ struct host_cpu {
     void *stack;      // its end; the first member, start-up code knows that
     uint64_t machine; // the machine's own name of it; the second
     struct axvcpu *current;
+    struct host_thread *thread; // with HOST_THREADS
     uint32_t id, up; // up: it was started
     uint32_t work;   // enum host_work
     struct host_cpu *from; // who gave it its job
@@ -50,12 +52,22 @@ struct host_cpu {
 #include "machine.h"
 
 #define AXVCPU_CPU_ID() (HOST_CPU()->id)
+// With HOST_THREADS a vCPU belongs to a thread, which may go from one CPU to another: it is a struct host_thread,
+// and `cpu` is where it runs.
+#ifdef HOST_THREADS
+struct host_thread {
+    struct host_cpu *cpu;
+};
+#define AXVCPU_CPU_TOKEN() ((void *)HOST_CPU()->thread)
+#define AXVCPU_SEND_KICK(token) machine_kick(((struct host_thread *)(token))->cpu)
+#else
 #define AXVCPU_CPU_TOKEN() ((void *)HOST_CPU())
+#define AXVCPU_SEND_KICK(token) machine_kick((struct host_cpu *)(token))
+#endif
 #define AXVCPU_CURRENT_GET() (HOST_CPU()->current)
 #define AXVCPU_CURRENT_SET(v) ((void)(HOST_CPU()->current = (v)))
 #define AXVCPU_PHYS_TO_VIRT(hpa) ((void *)(uintptr_t)(hpa).addr)
 #define AXVCPU_VIRT_TO_PHYS(ptr) axvcpu_hpa((uint64_t)(uintptr_t)(ptr))
-#define AXVCPU_SEND_KICK(token) machine_kick((struct host_cpu *)(token))
 #define AXVCPU_IRQ_HANDLER(vector) machine_irq(vector)
 
 // ---- the machine's

@@ -21,7 +21,7 @@ ARM64_FLAGS = -O2 -ffreestanding -nostdinc -isystem $(shell $(ARM64_CC) -print-f
   -mno-outline-atomics -mstrict-align -ffixed-x18 -fno-stack-protector -fno-pic -include examples/bare/host.h \
   -Iexamples/bare/arm64 -nostdlib -static -Wl,--build-id=none,--no-warn-rwx-segments -T examples/bare/arm64/link.ld
 ARM64_BARE = $(call compile,$(ARM64_CC)) $(ARM64_FLAGS) $(filter %.S,$^)
-ARM64_HOST := $(addprefix examples/bare/,host.c arm64/machine.c arm64/start.S)
+ARM64_HOST := $(addprefix examples/bare/,host.c arm64/machine.c arm64/start.S arm64/vectors.S)
 ARM64_NEEDS := $(ARM64_HOST) $(HEADERS) $(wildcard examples/bare/*.h examples/bare/arm64/*.h) examples/bare/arm64/link.ld
 
 ARM64_SUITE := $(addprefix tests/conformance/,runner.c port_bare.c arm64/cases.c arm64/guests.S)
@@ -30,14 +30,23 @@ build/tests/arm64/conformance.elf: $(ARM64_SUITE) $(ARM64_NEEDS) \
 	$(ARM64_BARE) -DAXVCPU_CHECKED -Itests/conformance -Itests/conformance/arm64
 build/tests/arm64/count.elf: tests/arm64/count.c tests/arm64/count_guest.S $(ARM64_NEEDS) | deps-arm64
 	$(ARM64_BARE)
+# With the library's vectors, and with the host's.
+build/tests/arm64/el2.elf: tests/arm64/el2.c tests/arm64/el2_guest.S $(ARM64_NEEDS) | deps-arm64
+	$(ARM64_BARE) -DAXVCPU_CHECKED -DHOST_THREADS
+build/tests/arm64/el2-own.elf: tests/arm64/el2.c tests/arm64/el2_guest.S $(ARM64_NEEDS) | deps-arm64
+	$(ARM64_BARE) -DAXVCPU_CHECKED -DHOST_THREADS -DAXVCPU_OWN_VECTORS
 build/tests/arm64/trace: tests/arm64/trace.c | deps-arm64
 	$(call compile,$(GCC)) -O2 -D_GNU_SOURCE
-NEEDS_arm64 += $(addprefix build/tests/arm64/,conformance.elf count.elf trace)
+NEEDS_arm64 += $(addprefix build/tests/arm64/,conformance.elf count.elf el2.elf el2-own.elf trace)
 
 # a53 has 40 bits of physical addresses, a57 44, max 48 and pointer authentication.
 on_arm64 = "EL2 on $2, GICv$1=sh tests/arm64/qemu.sh 60 $1 $2 build/tests/arm64/conformance.elf"
 COMMANDS_arm64 += $(call on_arm64,2,cortex-a53) $(call on_arm64,2,cortex-a57) $(call on_arm64,3,cortex-a57) \
   $(call on_arm64,2,max) $(call on_arm64,3,max)
+
+el2_arm64 = "only on EL2: $2, GICv$1, $(if $3,its own,our) vectors=sh tests/arm64/qemu.sh 60 $1 $2 build/tests/arm64/el2$3.elf"
+COMMANDS_arm64 += $(call el2_arm64,2,cortex-a53,) $(call el2_arm64,3,cortex-a57,) $(call el2_arm64,3,max,) \
+  $(call el2_arm64,2,cortex-a57,-own) $(call el2_arm64,3,max,-own)
 
 # What a round trip costs in instructions, guest and host, and where they go.
 COMMANDS_arm64 += "count=sh tests/arm64/qemu.sh 60 3 cortex-a57 build/tests/arm64/count.elf -icount shift=0" \

@@ -40,7 +40,7 @@ void machine_off(bool failed_)
         ;
 }
 
-extern const char machine_other[];
+extern const char machine_other[], machine_vectors[];
 
 bool machine_start(struct host_cpu *c)
 {
@@ -56,10 +56,13 @@ bool machine_start(struct host_cpu *c)
 #define ICC_IAR1 s3_0_c12_c12_0
 #define ICC_EOIR1 s3_0_c12_c12_1
 #define ICC_SGI1R s3_0_c12_c11_5
+#define ICC_DIR s3_0_c12_c11_1
+#define ICC_CTLR s3_0_c12_c12_4
 #define READ_(name) READ(name)
 #define WRITE_(name, value) WRITE(name, value)
 
-uint32_t machine_gic = 2;
+uint32_t machine_gic = 2, machine_linked;
+bool (*machine_trapped)(struct axvcpu_arm64_frame *);
 
 static uint64_t local_gic(void)
 {
@@ -70,7 +73,7 @@ static void enable_v2(void)
 {
     REG32(HOST_GICD) = 1;
     REG32(HOST_GICC + 4) = 0xff; // priority mask: all
-    REG32(HOST_GICC) = 1;
+    REG32(HOST_GICC) = 1 | 1u << 9; // and EOImode: end and deactivation are two things
 }
 
 static void enable_v3(void)
@@ -84,6 +87,7 @@ static void enable_v3(void)
         ;
     REG32(local_gic() + 0x80) = UINT32_MAX; // all in group 1
     WRITE_(ICC_PMR, 0xff);
+    WRITE_(ICC_CTLR, 2); // EOImode
     WRITE_(ICC_IGRPEN1, 1);
     __asm__ volatile("isb");
 }
@@ -96,6 +100,9 @@ void machine_enable(void)
         enable_v3();
     else
         enable_v2();
+#ifdef AXVCPU_OWN_VECTORS
+    WRITE(vbar_el2, (uintptr_t)machine_vectors);
+#endif
     REG32(local_gic() + 0x100) = 0xffff | 1u << MACHINE_TIMER | 1u << MACHINE_VTIMER | 1u << MACHINE_MAINTENANCE;
 }
 
@@ -104,20 +111,44 @@ void machine_vtimer(bool on)
     REG32(local_gic() + (on ? 0x100 : 0x180)) = 1u << MACHINE_VTIMER;
 }
 
-// Acknowledged and ended at once: nothing here needs it to stay active. A timer that is due is silenced
-// first, or it would come again.
+bool machine_is_active(uint32_t ppi)
+{
+    return (REG32(local_gic() + 0x300) >> ppi & 1) != 0;
+}
+
+void machine_accept(uint32_t ppi)
+{
+    REG32(local_gic() + 0x100) = 1u << ppi;
+}
+
+void machine_deactivate(uint32_t ppi)
+{
+    REG32(local_gic() + 0x380) = 1u << ppi;
+}
+
+static void end(uint32_t iar, bool deactivate)
+{
+    if (machine_gic == 3) {
+        WRITE_(ICC_EOIR1, iar);
+        if (deactivate)
+            WRITE_(ICC_DIR, iar);
+    } else {
+        REG32(HOST_GICC + 0x10) = iar;
+        if (deactivate)
+            REG32(HOST_GICC + 0x1000) = iar;
+    }
+}
+
+// Acknowledged and ended at once, but for one that a guest will end. A timer that is due is silenced first, or
+// it would come again.
 uint32_t machine_fetch(void)
 {
-    uint32_t iar = machine_gic == 3 ? (uint32_t)READ_(ICC_IAR1) : REG32(HOST_GICC + 0xc);
-    if ((iar & 0x3ff) == MACHINE_TIMER)
+    uint32_t iar = machine_gic == 3 ? (uint32_t)READ_(ICC_IAR1) : REG32(HOST_GICC + 0xc), vector = iar & 0x3ff;
+    if (vector == MACHINE_TIMER)
         machine_timer(UINT64_MAX);
-    if ((iar & 0x3ff) >= 1020)
-        return iar & 0x3ff;
-    if (machine_gic == 3)
-        WRITE_(ICC_EOIR1, iar);
-    else
-        REG32(HOST_GICC + 0x10) = iar;
-    return iar & 0x3ff;
+    if (vector < 1020)
+        end(iar, vector != machine_linked || vector == 0);
+    return vector;
 }
 
 void machine_irq(uint32_t vector)
@@ -156,6 +187,8 @@ void axvcpu_host_exception(struct axvcpu_arm64_frame *f)
         machine_irq(machine_fetch());
         return;
     }
+    if (machine_trapped && machine_trapped(f))
+        return;
     host_print("\n# an exception at EL2: ");
     for (unsigned i = 0; i < sizeof values / sizeof values[0]; i++) {
         host_print(names[i]);

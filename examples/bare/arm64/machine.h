@@ -26,7 +26,13 @@ __extension__ register struct host_cpu *machine_self __asm__("x18");
 
 // An SGI; the guests' CPU interface; the hypervisor's timer, CNTHP; the guests' one, CNTV.
 enum { MACHINE_KICK = 1, MACHINE_MAINTENANCE = 25, MACHINE_TIMER = 26, MACHINE_VTIMER = 27 };
-extern uint32_t machine_gic; // its version
+extern uint32_t machine_gic;    // its version
+extern uint32_t machine_linked; // an interrupt that stays active until a guest ends it; 0: none
+bool machine_is_active(uint32_t ppi);
+void machine_accept(uint32_t ppi); // let it come to this CPU
+void machine_deactivate(uint32_t ppi);
+struct axvcpu_arm64_frame;
+extern bool (*machine_trapped)(struct axvcpu_arm64_frame *); // an exception at EL2; false: it is fatal
 uint32_t machine_fetch(void);
 void machine_vtimer(bool on);
 #define AXVCPU_VTIMER_ENABLE(on) machine_vtimer(on)
