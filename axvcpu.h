@@ -542,25 +542,32 @@ struct axvm_mapping {
 
 /* A device's addresses, first to last. */
 struct axvm_i_slot {
+    uint64_t id; /* never used again; bit 0: string accesses come whole */
     uint64_t first, last;
     axvm_handler handler;
     void *arg;
-    uint64_t id; /* never used again; bit 0: string accesses come whole */
 };
 /* The caller's storage for one range. Two tables share it, the one in use and the next one. */
 struct axvm_range { struct axvm_i_slot slot[2]; };
-/* The handler for a kind of exit that no device takes. */
-struct axvm_i_default { axvm_handler handler; void *arg; };
+/* How to search the ranges of a class: among `low` and what follows it; `middle` leaves 2^steps either way. */
+struct axvm_i_index { const struct axvm_i_slot *low, *middle; uint64_t steps; };
+/* A class: each change gives it a version of its own, and the other index. */
+struct axvm_i_class { uint64_t version; const struct axvm_i_index *index; struct axvm_i_index indexes[2]; };
+/* A vCPU's last range of a class: where it lay in the table of version `seen` (0: nowhere yet). */
+struct axvm_i_hit { uint64_t first, last, seen; const struct axvm_i_slot *slot; };
+/* The handler for a kind of exit that no device takes: two, of which the version's lowest bit names the one
+   in use, so that a handler always comes with its own argument. */
+struct axvm_i_handler { axvm_handler fn; void *arg; };
+struct axvm_i_default { uint64_t version; struct axvm_i_handler slot[2]; };
 
 /* The VM's part of struct axvcpu. */
 struct axvm_i_member {
     struct axvm *vm;              /* NULL: it belongs to none */
     uint64_t device;              /* the id of the range whose handler runs; 0: none */
-    uint64_t seen;                /* the table version that `hit` is from; 0: none */
-    uint32_t hit_class;
+    uint64_t base;                /* where that range began */
+    struct axvm_i_hit hit[AXVM_I_CLASSES];
     uint32_t up;                  /* AXVM_I_DOWN, _CLAIMED, _UP, _HANDED */
     uint64_t entry, arg;          /* with _HANDED */
-    struct axvm_i_slot hit;       /* the last range found */
     const struct axvcpu_exit *asked; /* the record of its last CPU_UP exit */
 };
 
@@ -1037,11 +1044,12 @@ struct axvm_desc {
 };
 
 struct axvm {
-    uint64_t version; /* of the device table; its lowest bit is the slot in use */
+    struct axvm_i_class classes[AXVM_I_CLASSES];
     struct axvm_range *ranges;
+    uint32_t side;                          /* which slots of `ranges` are in use */
     uint32_t starts[2][AXVM_I_CLASSES + 1]; /* where each class begins, per slot */
-    uint32_t word, status;
-    uint32_t inside; /* vCPUs within axvm_run_vcpu or axvm_step */
+    uint32_t word;
+    uint32_t status; /* AXVM_STATUS_*, and how many are within axvm_run_vcpu or axvm_step, times AXVM_I_INSIDE */
     uint32_t lock;   /* of the two tables; no handler is called and nobody waited for under it */
     uint32_t id, max_ranges, vcpu_count, vcpu_stride;
     uint64_t next_id;
@@ -1110,8 +1118,7 @@ AXVCPU_API int axvcpu_i_with(struct axvcpu *, uint32_t op, enum axvcpu_state fro
 AXVCPU_API int axvcpu_i_fail(struct axvcpu *, uint32_t op, int err, bool bound);
 AXVCPU_API bool axvcpu_i_may_run_on(const struct axvcpu *, uint32_t cpu_id);
 AXVCPU_API int axvm_i_init(struct axvm *, const struct axvm_desc *, uint64_t abi);
-AXVCPU_API const struct axvm_i_slot *axvm_i_search(const struct axvm *, struct axvcpu *, uint32_t class_, uint64_t first,
-                                                   uint64_t last);
+AXVCPU_API void axvm_i_search(struct axvm_i_hit *, uint64_t first, const struct axvm_i_class *);
 
 /* ---------------------------------------------------------------------------------------------------- */
 /* >>inline                                                                                             */
@@ -1391,7 +1398,7 @@ AXVCPU_I_INLINE int axvm_init(struct axvm *vm, const struct axvm_desc *desc)
 
 AXVCPU_I_INLINE uint64_t axvm_range_base(const struct axvcpu *v)
 {
-    return v->vm.hit.first;
+    return v->vm.base;
 }
 
 AXVCPU_I_INLINE axvcpu_backing_t axvcpu_from_ptr(void *ptr)
@@ -1407,16 +1414,22 @@ AXVCPU_I_INLINE axvcpu_backing_t axvcpu_from_hpa(axvcpu_hpa_t hpa)
     return b;
 }
 
-/* The device that has all of first..last, or NULL. Mostly it is the one that this vCPU used last. */
-AXVCPU_I_INLINE const struct axvm_i_slot *axvm_lookup(const struct axvm *vm, struct axvcpu *v, uint32_t class_,
-                                                      uint64_t first, uint64_t last)
+/* The device that has all of first..last, or NULL. Mostly it is the one that this vCPU used last. It counts if
+   the table's version still is what `seen` says, once it is clear to others what is done with it. */
+AXVCPU_I_INLINE const struct axvm_i_hit *axvm_lookup(const struct axvm *vm, struct axvcpu *v, uint32_t class_,
+                                                     uint64_t first, uint64_t last)
 {
-    const struct axvm_i_member *m = &v->vm;
+    const struct axvm_i_class *c = &vm->classes[class_];
+    struct axvm_i_hit *hit = &v->vm.hit[class_];
 
-    if (AXVCPU_I_LIKELY(m->seen == AXVCPU_ATOMIC_LOAD_ACQUIRE(&vm->version) && m->hit_class == class_ &&
-                        first >= m->hit.first && last <= m->hit.last))
-        return &m->hit;
-    return axvm_i_search(vm, v, class_, first, last);
+    if (AXVCPU_I_LIKELY(first >= hit->first && last <= hit->last && hit->seen == AXVCPU_ATOMIC_LOAD_ACQUIRE(&c->version)))
+        return hit;
+    do {
+        axvm_i_search(hit, first, c);
+        if (AXVCPU_I_LIKELY(first >= hit->first && last <= hit->last))
+            return hit;
+    } while (hit->seen != AXVCPU_ATOMIC_LOAD_ACQUIRE(&c->version)); /* else it is not there */
+    return NULL;
 }
 
 AXVCPU_I_C_END
@@ -2011,17 +2024,21 @@ AXVCPU_I_COLD AXVCPU_API int axvcpu_i_unbind(struct axvcpu *v)
     return AXVCPU_OK;
 }
 
-/* What does not outlive an architectural reset. A kick does: its sender still waits. */
+/* What does not outlive an architectural reset. A kick does: its sender still waits. So does a line that is
+   up: it is driven until it is lowered, and the guest finds it. */
 static void axvcpu_i_forget_interrupts(struct axvcpu *v)
 {
+    uint64_t lines = 0;
     size_t i;
 
     (void)AXVCPU_ATOMIC_FETCH_AND(&v->attn, AXVCPU_I_CALM | AXVCPU_ATTN_KICK | AXVCPU_ATTN_STOP);
     /* barrier FORGET_FLAG_FIRST: a vector that comes now is forgotten, or has its flag */
     for (i = 0; i < sizeof(v->pending) / sizeof(v->pending[0]); i++) {
         (void)AXVCPU_ATOMIC_XCHG(&v->pending[i], 0u);
-        (void)AXVCPU_ATOMIC_XCHG(&v->lines[i], 0u);
+        lines |= AXVCPU_ATOMIC_LOAD(&v->lines[i]);
     }
+    if (lines != 0)
+        (void)AXVCPU_ATOMIC_FETCH_OR(&v->attn, AXVCPU_ATTN_IRQ);
     (void)AXVCPU_ATOMIC_XCHG(&v->latch, 0u);
 }
 
@@ -2732,9 +2749,12 @@ AXVCPU_I_C_END
 /* >>vm: a VM that owns its vCPUs */
 
 #define AXVM_I_MAGIC 0xa5cd0001u
+#define AXVM_I_STATUS 7u /* in axvm.status */
+#define AXVM_I_INSIDE 8u
 #define AXVM_I_DOWN 0u
 #define AXVM_I_CLAIMED 1u
 #define AXVM_I_UP 2u
+#define AXVM_I_WAITS UINT64_C(1) /* in axvm_i_member.device: its handler waits in axvm_remove */
 #define AXVM_I_HANDED 3u /* started; its CPU, which keeps it bound, has to reset the registers */
 
 #if AXVCPU_I_HOSTED
@@ -2792,7 +2812,7 @@ AXVCPU_API void *axvm_user(const struct axvm *vm)
 
 AXVCPU_API enum axvm_status axvm_get_status(const struct axvm *vm)
 {
-    return (enum axvm_status)AXVCPU_ATOMIC_LOAD(&vm->status);
+    return (enum axvm_status)(AXVCPU_ATOMIC_LOAD(&vm->status) & AXVM_I_STATUS);
 }
 
 AXVCPU_API const char *axvm_status_name(enum axvm_status status)
@@ -2804,16 +2824,31 @@ AXVCPU_API const char *axvm_status_name(enum axvm_status status)
     }
 }
 
+/* Stopping becomes Stopped when nobody is inside. */
+static uint32_t axvm_i_settled(uint32_t word)
+{
+    return word == AXVM_STATUS_STOPPING ? AXVM_STATUS_STOPPED : word;
+}
+
 /* The one place that changes the status: from one of a set, else EBADSTATE and a log line. */
 static int axvm_i_move(struct axvm *vm, const char *call, uint32_t from, enum axvm_status to)
 {
-    uint32_t status = AXVCPU_ATOMIC_LOAD(&vm->status);
+    uint32_t word = AXVCPU_ATOMIC_LOAD(&vm->status);
 
-    while ((from >> status & 1u) != 0) {
-        if (AXVCPU_ATOMIC_CAS(&vm->status, &status, (uint32_t)to))
+    while ((from >> (word & AXVM_I_STATUS) & 1u) != 0) {
+        if (AXVCPU_ATOMIC_CAS(&vm->status, &word, axvm_i_settled((word & ~AXVM_I_STATUS) | (uint32_t)to)))
             return AXVCPU_OK;
     }
-    return axvm_i_complain(vm, call, AXVCPU_EBADSTATE, axvm_status_name((enum axvm_status)status));
+    return axvm_i_complain(vm, call, AXVCPU_EBADSTATE, axvm_status_name((enum axvm_status)(word & AXVM_I_STATUS)));
+}
+
+/* The last that a visitor does to the VM (barrier LEAVE_LAST): who has waited for him may take it apart. */
+static void axvm_i_leave(struct axvm *vm)
+{
+    uint32_t word = AXVCPU_ATOMIC_LOAD(&vm->status);
+
+    while (!AXVCPU_ATOMIC_CAS(&vm->status, &word, axvm_i_settled(word - AXVM_I_INSIDE)))
+        ;
 }
 
 static void axvm_i_lock(struct axvm *vm)
@@ -2852,10 +2887,10 @@ static const char *axvm_i_refuse_desc(const struct axvm *vm, const struct axvm_d
     return NULL;
 }
 
-static void axvm_i_drop_vcpus(struct axvm *vm, uint32_t count)
+static void axvm_i_drop_vcpus(struct axvm *vm, uint32_t count, int (*drop)(struct axvcpu *))
 {
     while (count-- > 0)
-        (void)axvcpu_unref(axvm_i_at(vm, count));
+        (void)drop(axvm_i_at(vm, count));
     axvm_leaf_deinit(vm);
     AXVCPU_MEMSET(vm, 0, sizeof(*vm));
 }
@@ -2873,10 +2908,12 @@ static int axvm_i_create_vcpus(struct axvm *vm, const struct axvcpu_desc *descs)
         d.vcpu_id = i;
         err = axvcpu_i_create(axvm_i_at(vm, i), &d, vm);
     }
-    if (err != 0)
-        axvm_i_drop_vcpus(vm, i - 1); /* the last one has cleaned up after itself */
+    if (err != 0) /* the last one has cleaned up after itself; as none has been, none is released */
+        axvm_i_drop_vcpus(vm, i - 1, axvcpu_deinit);
     return err;
 }
+
+static void axvm_i_publish(struct axvm *vm, uint32_t side); /* >>vm devices */
 
 AXVCPU_API int axvm_i_init(struct axvm *vm, const struct axvm_desc *d, uint64_t abi)
 {
@@ -2898,7 +2935,7 @@ AXVCPU_API int axvm_i_init(struct axvm *vm, const struct axvm_desc *d, uint64_t 
     vm->ranges = d->ranges;
     vm->max_ranges = d->max_ranges;
     vm->user = d->user;
-    vm->version = 2; /* 0 is what a vCPU that has never looked remembers */
+    axvm_i_publish(vm, 0); /* version 1: 0 is what a vCPU remembers that has never looked */
     vm->next_id = 2;
     err = axvm_leaf_init(vm, &d->arch);
     if (err != 0) {
@@ -2912,14 +2949,11 @@ AXVCPU_API int axvm_i_init(struct axvm *vm, const struct axvm_desc *d, uint64_t 
 }
 
 /* All or none: what was set up before a failure goes back to Created. */
-AXVCPU_API int axvm_boot(struct axvm *vm)
+static int axvm_i_set_up_vcpus(struct axvm *vm)
 {
     uint32_t i;
     int err;
 
-    AXVM_I_CHECK(vm, "axvm_boot");
-    if (AXVCPU_ATOMIC_LOAD(&vm->status) != AXVM_STATUS_LOADING)
-        return axvm_i_complain(vm, "axvm_boot", AXVCPU_EBADSTATE, "it has been booted");
     for (i = 0; i < vm->vcpu_count; i++) {
         struct axvcpu *v = axvm_i_at(vm, i);
 
@@ -2933,7 +2967,25 @@ AXVCPU_API int axvm_boot(struct axvm *vm)
         }
         AXVCPU_ATOMIC_STORE_RELEASE(&v->vm.up, axvcpu_is_bsp(v) || AXVM_LEAF_STARTS_CPUS(vm) ? AXVM_I_UP : AXVM_I_DOWN);
     }
-    return axvm_i_move(vm, "axvm_boot", 1u << AXVM_STATUS_LOADING, AXVM_STATUS_LOADED);
+    return AXVCPU_OK;
+}
+
+/* Nobody runs in a VM that is Loading: who is inside boots it, and keeps a second one out. */
+AXVCPU_API int axvm_boot(struct axvm *vm)
+{
+    uint32_t word = AXVM_STATUS_LOADING;
+    int err;
+
+    AXVM_I_CHECK(vm, "axvm_boot");
+    if (!AXVCPU_ATOMIC_CAS(&vm->status, &word, AXVM_STATUS_LOADING | AXVM_I_INSIDE))
+        return (word & AXVM_I_STATUS) != AXVM_STATUS_LOADING ?
+                   axvm_i_complain(vm, "axvm_boot", AXVCPU_EBADSTATE, "it has been booted") :
+                   axvm_i_complain(vm, "axvm_boot", AXVCPU_EBUSY, "it is being booted");
+    err = axvm_i_set_up_vcpus(vm);
+    if (err == 0)
+        err = axvm_i_move(vm, "axvm_boot", 1u << AXVM_STATUS_LOADING, AXVM_STATUS_LOADED);
+    axvm_i_leave(vm);
+    return err;
 }
 
 AXVCPU_API int axvm_deinit(struct axvm *vm)
@@ -2944,10 +2996,10 @@ AXVCPU_API int axvm_deinit(struct axvm *vm)
     if (AXVCPU_CURRENT_GET() != NULL)
         return axvm_i_complain(vm, "axvm_deinit", AXVCPU_ENESTED, NULL);
     for (i = 0; i < vm->vcpu_count; i++) {
-        if (AXVCPU_ATOMIC_LOAD(&axvm_i_at(vm, i)->owner) != NULL || AXVCPU_ATOMIC_LOAD(&vm->inside) != 0)
+        if (AXVCPU_ATOMIC_LOAD(&axvm_i_at(vm, i)->owner) != NULL || AXVCPU_ATOMIC_LOAD(&vm->status) >= AXVM_I_INSIDE)
             return AXVCPU_EBUSY;
     }
-    axvm_i_drop_vcpus(vm, vm->vcpu_count);
+    axvm_i_drop_vcpus(vm, vm->vcpu_count, axvcpu_unref);
     return AXVCPU_OK;
 }
 
@@ -2993,15 +3045,6 @@ AXVCPU_API int axvm_resume(struct axvm *vm)
     return err;
 }
 
-/* Stopping becomes Stopped when nobody is inside; whoever sees that last says so. */
-static void axvm_i_stopped(struct axvm *vm)
-{
-    uint32_t stopping = AXVM_STATUS_STOPPING;
-
-    if (AXVCPU_ATOMIC_LOAD(&vm->inside) == 0)
-        (void)AXVCPU_ATOMIC_CAS(&vm->status, &stopping, (uint32_t)AXVM_STATUS_STOPPED);
-}
-
 AXVCPU_API int axvm_shutdown(struct axvm *vm)
 {
     int err;
@@ -3013,7 +3056,6 @@ AXVCPU_API int axvm_shutdown(struct axvm *vm)
     if (err != 0)
         return err;
     axvm_i_stop_all(vm);
-    axvm_i_stopped(vm);
     return AXVCPU_OK;
 }
 
@@ -3036,18 +3078,17 @@ AXVCPU_API int axvm_wait_idle(struct axvm *vm)
     AXVM_I_CHECK(vm, "axvm_wait_idle");
     if (axvm_i_own(vm) != NULL)
         return axvm_i_complain(vm, "axvm_wait_idle", AXVCPU_EBUSY, "it would wait for itself");
-    while (AXVCPU_ATOMIC_LOAD(&vm->inside) != 0)
+    while (AXVCPU_ATOMIC_LOAD(&vm->status) >= AXVM_I_INSIDE)
         AXVCPU_I_RELAX();
     return AXVCPU_OK;
 }
 
 /* >>vm devices */
 
-/* The table is two sorted arrays, one in use (the version's lowest bit says which) and one to build the
-   next in. A reader copies the range that it found and looks at the version again: if that has moved, what
-   it read may be of two tables, and it starts over. It never waits and writes nothing shared. Fields are
-   loaded with acquire, stored with release: who sees a word of the next table sees that the version is
-   not his any more. */
+/* The table is two sorted arrays, one in use and one to build the next in. A reader copies the range that it
+   found and looks at the version again: if that has moved, what it read may be of two tables, and it starts
+   over. It never waits and writes nothing shared. Fields are loaded with acquire, stored with release: who
+   sees a word of the next table sees that the version is not his any more. */
 
 static uint32_t axvm_i_class(uint32_t kind)
 {
@@ -3085,51 +3126,91 @@ static void axvm_i_slot_store(struct axvm_i_slot *to, const struct axvm_i_slot *
     AXVCPU_ATOMIC_STORE_RELEASE(&to->id, from->id);
 }
 
-/* The last range of the class that begins at or below `first`, as an index, or `low - 1`. */
-static uint32_t axvm_i_find(const struct axvm *vm, uint32_t side, uint32_t low, uint32_t high, uint64_t first)
-{
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
+/* What an empty class has in the place of its first range. */
+static const struct axvm_i_slot axvm_i_nothing = { .first = 1, .last = 0 };
 
-        if (AXVCPU_ATOMIC_LOAD_ACQUIRE(&vm->ranges[middle].slot[side].first) <= first)
-            low = middle + 1;
-        else
-            high = middle;
+#define AXVM_I_STEPS(X)                                                                                    \
+    X(31) X(30) X(29) X(28) X(27) X(26) X(25) X(24) X(23) X(22) X(21) X(20) X(19) X(18) X(17) X(16) X(15) X(14) \
+    X(13) X(12) X(11) X(10) X(9) X(8) X(7) X(6) X(5) X(4) X(3) X(2) X(1)
+#define AXVM_I_STEP(n)                                                                                     \
+    case n:                                                                                                \
+        next = at + (UINT64_C(1) << n); /* 2^(n - 1) ranges on, each of two slots */                       \
+        at = AXVCPU_ATOMIC_LOAD_ACQUIRE(&next->first) <= first ? next : at;                                \
+        __attribute__((fallthrough));
+
+/* The last range that begins at or below `first`, if any does. Each step is the same for every address, so
+   there is no branch to guess: halving from 2^31 would cost a loop, jumping in where it is worth it does not. */
+AXVCPU_I_INLINE const struct axvm_i_slot *axvm_i_find(const struct axvm_i_slot *low, const struct axvm_i_slot *middle,
+                                                      uint64_t steps, uint64_t first)
+{
+    const struct axvm_i_slot *at = AXVCPU_ATOMIC_LOAD_ACQUIRE(&middle->first) <= first ? middle : low, *next;
+
+    switch (steps) {
+        AXVM_I_STEPS(AXVM_I_STEP)
+    case 0:
+        return at;
+    default: /* axvm_i_index_store */
+        __builtin_unreachable();
     }
-    return low - 1;
 }
 
-AXVCPU_API const struct axvm_i_slot *axvm_i_search(const struct axvm *vm, struct axvcpu *v, uint32_t class_,
-                                                   uint64_t first, uint64_t last)
+/* Fill in the hit: the last range that begins at or below `first`, or some other one. The index is read between
+   two looks at the version: what is of two tables would lead out of both. The range itself may be of a later
+   one; then the version has moved, which is seen by who uses it: axvm_lookup, axvm_i_call. (In this order of arguments gcc moves none of them.) */
+AXVCPU_API void axvm_i_search(struct axvm_i_hit *hit, uint64_t first, const struct axvm_i_class *c)
 {
-    struct axvm_i_member *m = &v->vm;
-    struct axvm_i_slot found = { 1, 0, NULL, NULL, 0 };
-    uint64_t version;
-    uint32_t side, low, at;
+    uint64_t version = AXVCPU_ATOMIC_LOAD_ACQUIRE(&c->version), steps;
+    const struct axvm_i_index *index = AXVCPU_ATOMIC_LOAD_ACQUIRE(&c->index);
+    const struct axvm_i_slot *at = AXVCPU_ATOMIC_LOAD_ACQUIRE(&index->low), *middle;
 
-    do {
-        version = AXVCPU_ATOMIC_LOAD_ACQUIRE(&vm->version);
-        side = (uint32_t)version & 1u;
-        low = AXVCPU_ATOMIC_LOAD_ACQUIRE(&vm->starts[side][class_]);
-        at = axvm_i_find(vm, side, low, AXVCPU_ATOMIC_LOAD_ACQUIRE(&vm->starts[side][class_ + 1]), first);
-        if (at + 1 > low)
-            axvm_i_slot_load(&vm->ranges[at].slot[side], &found);
-        else
-            found.handler = NULL;
-    } while (AXVCPU_ATOMIC_LOAD_ACQUIRE(&vm->version) != version);
-    if (found.handler == NULL || last > found.last)
-        return NULL;
-    m->hit = found;
-    m->hit_class = class_;
-    m->seen = version;
-    return &m->hit;
+    middle = AXVCPU_ATOMIC_LOAD_ACQUIRE(&index->middle);
+    steps = AXVCPU_ATOMIC_LOAD_ACQUIRE(&index->steps);
+    if (AXVCPU_I_LIKELY(AXVCPU_ATOMIC_LOAD_ACQUIRE(&c->version) == version))
+        at = axvm_i_find(at, middle, steps, first);
+    else /* no table has this version, so it is asked for again */
+        version = 0, at = &axvm_i_nothing;
+    __asm__("" : "+r"(at)); /* gcc would carry on with two addresses and make the last step a branch */
+    hit->first = AXVCPU_ATOMIC_LOAD_ACQUIRE(&at->first);
+    hit->last = AXVCPU_ATOMIC_LOAD_ACQUIRE(&at->last);
+    hit->seen = version;
+    hit->slot = at;
+}
+
+/* How to search `count` ranges from `low` on: the first step makes it a power of two either way. */
+static void axvm_i_index_store(struct axvm_i_index *index, const struct axvm_range *ranges, uint32_t side, uint32_t start,
+                               uint32_t count)
+{
+    uint32_t steps = count > 1 ? axvcpu_i_highest(count - 1) : 0;
+    const struct axvm_i_slot *low = count != 0 ? &ranges[start].slot[side] : &axvm_i_nothing;
+    const struct axvm_i_slot *middle = count > 1 ? &ranges[start + (count - (1u << steps))].slot[side] : low;
+
+    AXVCPU_ATOMIC_STORE_RELEASE(&index->low, low);
+    AXVCPU_ATOMIC_STORE_RELEASE(&index->middle, middle);
+    AXVCPU_ATOMIC_STORE_RELEASE(&index->steps, (uint64_t)steps);
+}
+
+/* The table of this side is complete: from now on it is in use. The index comes before the version: who knows
+   the version knows it. */
+static void axvm_i_publish(struct axvm *vm, uint32_t side)
+{
+    const uint32_t *starts = vm->starts[side];
+    uint32_t i;
+
+    for (i = 0; i < AXVM_I_CLASSES; i++) {
+        struct axvm_i_class *c = &vm->classes[i];
+
+        axvm_i_index_store(&c->indexes[side], vm->ranges, side, starts[i], starts[i + 1] - starts[i]);
+        AXVCPU_ATOMIC_STORE_RELEASE(&c->index, &c->indexes[side]);
+        (void)AXVCPU_ATOMIC_FETCH_ADD(&c->version, UINT64_C(1));
+    }
+    vm->side = side;
 }
 
 /* Build the next table from the one in use, without the range `without` (an index) and with `with` (or
    NULL), and put it in use. Under the lock. */
 static int axvm_i_rebuild(struct axvm *vm, uint32_t class_, uint32_t without, const struct axvm_i_slot *with)
 {
-    uint32_t from = (uint32_t)vm->version & 1u, to = from ^ 1u, count = vm->starts[from][AXVM_I_CLASSES];
+    uint32_t from = vm->side, to = from ^ 1u, count = vm->starts[from][AXVM_I_CLASSES];
     uint32_t in = 0, out = 0, c;
 
     if (with != NULL && without == UINT32_MAX && count == vm->max_ranges)
@@ -3137,7 +3218,7 @@ static int axvm_i_rebuild(struct axvm *vm, uint32_t class_, uint32_t without, co
     for (c = 0; c < AXVM_I_CLASSES; c++) {
         bool placed = with == NULL || c != class_;
 
-        AXVCPU_ATOMIC_STORE_RELEASE(&vm->starts[to][c], out);
+        vm->starts[to][c] = out;
         for (; in < vm->starts[from][c + 1] || !placed; out++) {
             if (!placed && (in == vm->starts[from][c + 1] || vm->ranges[in].slot[from].first > with->first)) {
                 axvm_i_slot_store(&vm->ranges[out].slot[to], with);
@@ -3149,24 +3230,26 @@ static int axvm_i_rebuild(struct axvm *vm, uint32_t class_, uint32_t without, co
             }
         }
     }
-    AXVCPU_ATOMIC_STORE_RELEASE(&vm->starts[to][AXVM_I_CLASSES], out);
-    (void)AXVCPU_ATOMIC_FETCH_ADD(&vm->version, 1u);
+    vm->starts[to][AXVM_I_CLASSES] = out;
+    axvm_i_publish(vm, to);
     return AXVCPU_OK;
 }
 
 /* The index of the range of the class that begins at base, or UINT32_MAX. Under the lock. */
-static uint32_t axvm_i_index(const struct axvm *vm, uint32_t class_, uint64_t base)
+static uint32_t axvm_i_at_base(const struct axvm *vm, uint32_t class_, uint64_t base)
 {
-    uint32_t side = (uint32_t)vm->version & 1u, low = vm->starts[side][class_];
-    uint32_t at = axvm_i_find(vm, side, low, vm->starts[side][class_ + 1], base);
+    const struct axvm_i_index *index = vm->classes[class_].index;
+    const struct axvm_i_slot *at = axvm_i_find(index->low, index->middle, index->steps, base);
 
-    return at + 1 > low && vm->ranges[at].slot[side].first == base ? at : UINT32_MAX;
+    if (at == &axvm_i_nothing || at->first != base)
+        return UINT32_MAX;
+    return (uint32_t)((at - vm->ranges[0].slot) / 2);
 }
 
 /* Whether first..last meets a range of the class other than `except`. Under the lock. */
 static bool axvm_i_overlaps(const struct axvm *vm, uint32_t class_, uint64_t first, uint64_t last, uint32_t except)
 {
-    uint32_t side = (uint32_t)vm->version & 1u, i;
+    uint32_t side = vm->side, i;
 
     for (i = vm->starts[side][class_]; i < vm->starts[side][class_ + 1]; i++) {
         const struct axvm_i_slot *s = &vm->ranges[i].slot[side];
@@ -3180,7 +3263,7 @@ static bool axvm_i_overlaps(const struct axvm *vm, uint32_t class_, uint64_t fir
 static int axvm_i_add(struct axvm *vm, const char *call, uint32_t kind, uint64_t base, uint64_t size,
                       axvm_handler handler, void *arg)
 {
-    struct axvm_i_slot slot = { base, base + (size - 1), handler, arg, 0 };
+    struct axvm_i_slot slot = { 0, base, base + (size - 1), handler, arg };
     uint32_t class_ = axvm_i_class(kind);
     int err = AXVCPU_EINVAL;
 
@@ -3212,20 +3295,35 @@ AXVCPU_API int axvm_add_sysreg(struct axvm *vm, uint64_t base, uint64_t size, ax
     return axvm_i_add(vm, "axvm_add_sysreg", AXVM_SYSREG, base, size, handler, arg);
 }
 
-/* Wait until no other CPU is inside the handler of range `id`. A vCPU that itself waits here, within its
-   own handler, counts as outside: two devices that remove each other do not wait for ever. */
-static void axvm_i_quiesce(struct axvm *vm, uint64_t id)
+/* Mark the handlers that this CPU is inside of (it may have bound several vCPUs) as waiting, or take it back. */
+static void axvm_i_mark_waiting(struct axvm *vm, bool waits)
 {
-    struct axvcpu *own = axvm_i_own(vm);
-    uint64_t mine = own != NULL ? AXVCPU_ATOMIC_XCHG(&own->vm.device, UINT64_C(0)) : 0;
     uint32_t i;
 
+    for (i = 0; i < vm->vcpu_count; i++) {
+        struct axvcpu *v = axvm_i_at(vm, i);
+
+        if (AXVCPU_ATOMIC_LOAD(&v->owner) != AXVCPU_CPU_TOKEN() || AXVCPU_ATOMIC_LOAD(&v->vm.device) == 0)
+            continue;
+        if (waits)
+            (void)AXVCPU_ATOMIC_FETCH_OR(&v->vm.device, AXVM_I_WAITS);
+        else
+            (void)AXVCPU_ATOMIC_FETCH_AND(&v->vm.device, ~AXVM_I_WAITS);
+    }
+}
+
+/* Wait until no other CPU is inside the handler of range `id`. A handler that itself waits here counts as
+   outside: two devices that remove each other do not wait for ever. */
+static void axvm_i_quiesce(struct axvm *vm, uint64_t id)
+{
+    uint32_t i;
+
+    axvm_i_mark_waiting(vm, true);
     for (i = 0; i < vm->vcpu_count; i++) {
         while (AXVCPU_ATOMIC_LOAD(&axvm_i_at(vm, i)->vm.device) == (id & ~UINT64_C(1)))
             AXVCPU_I_RELAX();
     }
-    if (own != NULL)
-        (void)AXVCPU_ATOMIC_XCHG(&own->vm.device, mine);
+    axvm_i_mark_waiting(vm, false);
 }
 
 /* Take the range at base out and, unless `with` is NULL, put it back changed by it. */
@@ -3233,16 +3331,16 @@ static int axvm_i_replace(struct axvm *vm, const char *call, uint32_t kind, uint
                           bool (*change)(struct axvm_i_slot *, uint64_t), uint64_t arg)
 {
     uint32_t class_ = axvm_i_class(kind), at;
-    struct axvm_i_slot slot = { 0, 0, NULL, NULL, 0 };
+    struct axvm_i_slot slot = { 0, 0, 0, NULL, NULL };
     int err = AXVCPU_EINVAL;
 
     AXVM_I_CHECK(vm, call);
     if (class_ == AXVM_I_CLASSES)
         return axvm_i_complain(vm, call, AXVCPU_EINVAL, "this kind of exit has no devices");
     axvm_i_lock(vm);
-    at = axvm_i_index(vm, class_, base);
+    at = axvm_i_at_base(vm, class_, base);
     if (at != UINT32_MAX) {
-        slot = vm->ranges[at].slot[vm->version & 1u];
+        slot = vm->ranges[at].slot[vm->side];
         if (change == NULL)
             err = axvm_i_rebuild(vm, class_, at, NULL);
         else if (change(&slot, arg) && !axvm_i_overlaps(vm, class_, slot.first, slot.last, at) &&
@@ -3287,37 +3385,71 @@ AXVCPU_API int axvm_set_whole(struct axvm *vm, uint32_t exit_class, uint64_t bas
 
 AXVCPU_API int axvm_set_default(struct axvm *vm, uint32_t exit_kind, axvm_handler handler, void *arg)
 {
+    struct axvm_i_default *d;
+    struct axvm_i_handler *next;
+
     AXVM_I_CHECK(vm, "axvm_set_default");
     if (exit_kind >= AXVCPU_EXIT_COUNT || exit_kind == AXVCPU_EXIT_NOTHING)
         return axvm_i_complain(vm, "axvm_set_default", AXVCPU_EINVAL, "no such kind of exit");
-    AXVCPU_ATOMIC_STORE_RELEASE(&vm->defaults[exit_kind].handler, NULL);
-    AXVCPU_ATOMIC_STORE_RELEASE(&vm->defaults[exit_kind].arg, arg);
-    AXVCPU_ATOMIC_STORE_RELEASE(&vm->defaults[exit_kind].handler, handler);
+    axvm_i_lock(vm);
+    d = &vm->defaults[exit_kind];
+    next = &d->slot[(d->version + 1) & 1u];
+    AXVCPU_ATOMIC_STORE_RELEASE(&next->fn, handler);
+    AXVCPU_ATOMIC_STORE_RELEASE(&next->arg, arg);
+    (void)AXVCPU_ATOMIC_FETCH_ADD(&d->version, UINT64_C(1));
+    axvm_i_unlock(vm);
     return AXVCPU_OK;
 }
 
 /* >>vm dispatch */
 
+/* Which device is meant, by its id (0: whoever is there), and whether the table has changed before the call. */
+struct axvm_i_turn { uint64_t id; bool gone; };
+
 /* The device's own answer. Its id stands in the vCPU while it runs, written before the table is looked at
    again: a remover finds the id, or we find that the range is gone. */
-static enum axvm_answer axvm_i_call(struct axvm *vm, struct axvcpu *v, const struct axvm_i_slot *slot,
-                                    struct axvcpu_exit *x, bool *gone)
+static enum axvm_answer axvm_i_call(struct axvm *vm, struct axvcpu *v, const struct axvm_i_hit *hit,
+                                    struct axvcpu_exit *x, struct axvm_i_turn *turn)
 {
-    struct axvm_i_slot s = *slot;
-    uint64_t seen = v->vm.seen;
-    enum axvm_answer answer = AXVM_RETRY;
+    uint64_t seen = hit->seen, outer = v->vm.base, id;
+    enum axvm_answer answer = AXVM_ERROR;
+    struct axvm_i_slot s;
 
-    (void)AXVCPU_ATOMIC_XCHG(&v->vm.device, s.id & ~UINT64_C(1));
-    *gone = AXVCPU_ATOMIC_LOAD(&vm->version) != seen;
-    if (!*gone)
+    axvm_i_slot_load(hit->slot, &s);
+    id = s.id & ~UINT64_C(1);
+    (void)AXVCPU_ATOMIC_XCHG(&v->vm.device, id);
+    turn->gone = AXVCPU_ATOMIC_LOAD(&vm->classes[hit - v->vm.hit].version) != seen;
+    if (!turn->gone && (turn->id == 0 || turn->id == id)) {
+        turn->id = id;
+        v->vm.base = s.first;
         answer = s.handler(vm, v, x, s.arg);
+        v->vm.base = outer;
+    }
     AXVCPU_ATOMIC_STORE_RELEASE(&v->vm.device, UINT64_C(0));
     return answer;
 }
 
+/* One element of a string. When the table has changed in the middle of it, the rest goes to the same device,
+   wherever it lies now; without it half of the string is done, and the caller must know. */
+static enum axvm_answer axvm_i_element(struct axvm *vm, struct axvcpu *v, const struct axvm_i_hit *hit,
+                                       struct axvcpu_exit *x, struct axvm_i_turn *turn)
+{
+    enum axvm_answer answer = axvm_i_call(vm, v, hit, x, turn);
+
+    while (turn->gone && turn->id != 0) {
+        hit = axvm_lookup(vm, v, axvm_i_class(x->kind), x->io.port, x->io.port + (uint64_t)x->io.width - 1);
+        if (hit == NULL) {
+            turn->gone = false;
+            return AXVM_ERROR;
+        }
+        answer = axvm_i_call(vm, v, hit, x, turn);
+    }
+    return answer;
+}
+
 /* A string access, one element at a time; the caller's record is left as it was. */
-static enum axvm_answer axvm_i_elements(struct axvm *vm, struct axvcpu *v, const struct axvm_i_slot *slot,
-                                        struct axvcpu_exit *x, bool *gone)
+static enum axvm_answer axvm_i_elements(struct axvm *vm, struct axvcpu *v, const struct axvm_i_hit *hit,
+                                        struct axvcpu_exit *x, struct axvm_i_turn *turn)
 {
     struct axvcpu_exit one = *x;
     uint8_t *at = (uint8_t *)x->io.buf;
@@ -3326,16 +3458,14 @@ static enum axvm_answer axvm_i_elements(struct axvm *vm, struct axvcpu *v, const
 
     if (at == NULL || x->io.width > sizeof(one.io.data))
         return AXVM_ERROR;
-    for (i = 0; i < x->io.count && answer == AXVM_DONE; i++, at += x->io.width) {
+    for (i = 0; i < x->io.count && answer == AXVM_DONE && !turn->gone; i++, at += x->io.width) {
         one.io.count = 1;
         one.io.buf = at;
         one.io.data = 0;
         if (x->kind == AXVCPU_EXIT_IO_WRITE)
             AXVCPU_MEMCPY(&one.io.data, at, x->io.width);
-        answer = axvm_i_call(vm, v, slot, &one, gone);
-        if (*gone && i != 0) /* half of it is done: the rest finds no device */
-            *gone = false, answer = AXVM_ERROR;
-        if (x->kind == AXVCPU_EXIT_IO_READ && answer == AXVM_DONE)
+        answer = axvm_i_element(vm, v, hit, &one, turn);
+        if (x->kind == AXVCPU_EXIT_IO_READ && answer == AXVM_DONE && !turn->gone)
             AXVCPU_MEMCPY(at, &one.io.data, x->io.width);
     }
     return answer;
@@ -3363,11 +3493,17 @@ static void axvm_i_bounds(const struct axvcpu_exit *x, uint64_t *first, uint64_t
 
 static enum axvm_answer axvm_i_default_answer(struct axvm *vm, struct axvcpu *v, struct axvcpu_exit *x)
 {
-    axvm_handler handler = AXVCPU_ATOMIC_LOAD_ACQUIRE(&vm->defaults[x->kind].handler);
+    const struct axvm_i_default *d = &vm->defaults[x->kind];
+    axvm_handler fn;
+    uint64_t version;
+    void *arg;
 
-    if (handler != NULL)
-        return handler(vm, v, x, AXVCPU_ATOMIC_LOAD_ACQUIRE(&vm->defaults[x->kind].arg));
-    return axvm_leaf_answer(vm, v, x);
+    do { /* as with the table of ranges: a copy counts if the version has not moved meanwhile */
+        version = AXVCPU_ATOMIC_LOAD_ACQUIRE(&d->version);
+        fn = AXVCPU_ATOMIC_LOAD_ACQUIRE(&d->slot[version & 1u].fn);
+        arg = AXVCPU_ATOMIC_LOAD_ACQUIRE(&d->slot[version & 1u].arg);
+    } while (AXVCPU_ATOMIC_LOAD_ACQUIRE(&d->version) != version);
+    return fn != NULL ? fn(vm, v, x, arg) : axvm_leaf_answer(vm, v, x);
 }
 
 /* Who answers: the device at the address, else the default for the kind, else the backend. */
@@ -3380,15 +3516,16 @@ static enum axvm_answer axvm_i_ask(struct axvm *vm, struct axvcpu *v, struct axv
         return axvm_i_default_answer(vm, v, x);
     axvm_i_bounds(x, &first, &last);
     for (;;) {
-        const struct axvm_i_slot *slot = last < first ? NULL : axvm_lookup(vm, v, class_, first, last);
+        const struct axvm_i_hit *hit = last < first ? NULL : axvm_lookup(vm, v, class_, first, last);
+        struct axvm_i_turn turn = { 0, false };
         enum axvm_answer answer;
-        bool gone = false;
 
-        if (slot == NULL)
+        if (hit == NULL)
             return axvm_i_default_answer(vm, v, x);
-        answer = class_ == 1 && x->io.count > 1 && (slot->id & 1u) == 0 ? axvm_i_elements(vm, v, slot, x, &gone) :
-                                                                         axvm_i_call(vm, v, slot, x, &gone);
-        if (!gone)
+        answer = class_ == 1 && x->io.count > 1 && (AXVCPU_ATOMIC_LOAD_ACQUIRE(&hit->slot->id) & 1u) == 0 ?
+                     axvm_i_elements(vm, v, hit, x, &turn) :
+                     axvm_i_call(vm, v, hit, x, &turn);
+        if (!turn.gone)
             return answer;
     }
 }
@@ -3416,6 +3553,19 @@ static int axvm_i_carry_out(struct axvcpu *v, const struct axvcpu_exit *x, enum 
     }
 }
 
+/* From now on the record is v's question; whoever asked with it before has been answered, or never will be. */
+static void axvm_i_asks(struct axvm *vm, struct axvcpu *v, const struct axvcpu_exit *x)
+{
+    uint32_t i;
+
+    for (i = 0; i < vm->vcpu_count; i++) {
+        const struct axvcpu_exit *mine = x;
+
+        (void)AXVCPU_ATOMIC_CAS(&axvm_i_at(vm, i)->vm.asked, &mine, NULL);
+    }
+    AXVCPU_ATOMIC_STORE_RELEASE(&v->vm.asked, x);
+}
+
 /* Serve one exit. OK with AXVCPU_EXIT_HANDLED: go on; without: the caller's. */
 static int axvm_i_serve(struct axvm *vm, struct axvcpu *v, struct axvcpu_exit *x)
 {
@@ -3425,12 +3575,12 @@ static int axvm_i_serve(struct axvm *vm, struct axvcpu *v, struct axvcpu_exit *x
     if (x->kind >= AXVCPU_EXIT_COUNT)
         return AXVCPU_OK;
     if (x->kind == AXVCPU_EXIT_CPU_UP)
-        AXVCPU_ATOMIC_STORE_RELEASE(&v->vm.asked, x);
+        axvm_i_asks(vm, v, x);
     answer = axvm_i_ask(vm, v, x);
-    if (answer == AXVM_ERROR)
-        return AXVCPU_EIO;
     if (answer == AXVM_RETURN)
         return AXVCPU_OK;
+    if (answer != AXVM_DONE && answer != AXVM_RETRY) /* AXVM_ERROR, or no answer at all */
+        return AXVCPU_EIO;
     err = axvm_i_carry_out(v, x, answer);
     if (err == 0)
         x->flags |= AXVCPU_EXIT_HANDLED;
@@ -3439,22 +3589,33 @@ static int axvm_i_serve(struct axvm *vm, struct axvcpu *v, struct axvcpu_exit *x
 
 /* >>vm run */
 
-/* May a vCPU of this VM run now? If not, the exit or error that says why. */
-static bool axvm_i_may_run(struct axvm *vm, struct axvcpu_exit *x)
+/* May a vCPU of this VM run now? If not, the exit that says why. */
+static bool axvm_i_may_run(const struct axvm *vm, struct axvcpu_exit *x)
 {
-    uint32_t status = AXVCPU_ATOMIC_LOAD(&vm->status);
+    enum axvm_status status = axvm_get_status(vm);
 
-    if (status == AXVM_STATUS_LOADED)
-        (void)AXVCPU_ATOMIC_CAS(&vm->status, &status, (uint32_t)AXVM_STATUS_RUNNING);
-    status = AXVCPU_ATOMIC_LOAD(&vm->status);
+    if (AXVCPU_I_LIKELY(status == AXVM_STATUS_RUNNING) || status == AXVM_STATUS_LOADED)
+        return true;
     if (status == AXVM_STATUS_SUSPENDED) {
         axvcpu_i_exit(x, AXVCPU_EXIT_CANCELED);
         x->flags = AXVCPU_EXIT_PAUSED;
-    } else if (status != AXVM_STATUS_RUNNING) {
+    } else {
         axvcpu_i_exit(x, AXVCPU_EXIT_SYSTEM_DOWN);
         x->system.reason = AXVCPU_SYSTEM_OFF;
     }
-    return status == AXVM_STATUS_RUNNING;
+    return false;
+}
+
+/* A vCPU is about to run for the first time: Loaded becomes Running. false: the status has moved. */
+static bool axvm_i_is_running(struct axvm *vm)
+{
+    uint32_t word = AXVCPU_ATOMIC_LOAD(&vm->status);
+
+    while ((word & AXVM_I_STATUS) == AXVM_STATUS_LOADED) {
+        if (AXVCPU_ATOMIC_CAS(&vm->status, &word, word + (AXVM_STATUS_RUNNING - AXVM_STATUS_LOADED)))
+            return true;
+    }
+    return (word & AXVM_I_STATUS) == AXVM_STATUS_RUNNING;
 }
 
 /* Is it up? Asked by the owner (barrier UP_RECHECK): until it was his, it may have gone down and be about
@@ -3464,6 +3625,8 @@ static int axvm_i_enter(struct axvcpu *v)
     uint32_t up = AXVCPU_ATOMIC_LOAD_ACQUIRE(&v->vm.up);
     int err;
 
+    if (axvcpu_get_state(v) == AXVCPU_STATE_BLOCKED)
+        return AXVCPU_EAGAIN;
     if (up != AXVM_I_HANDED)
         return up == AXVM_I_UP ? AXVCPU_OK : AXVCPU_EAGAIN;
     err = axvcpu_i_restart(v, axvcpu_gpa(v->vm.entry), v->vm.arg, false);
@@ -3471,23 +3634,42 @@ static int axvm_i_enter(struct axvcpu *v)
     return err;
 }
 
+/* Run it, unless the VM is stopped: then *stopped, and *x says why. What a handler has answered is committed
+   before: so the run is not left out but stopped, as it would be by a flag that comes a little later. Should
+   the VM be resumed meanwhile, either is nothing (the stop flag, too). */
+static int axvm_i_run(struct axvm *vm, struct axvcpu *v, struct axvcpu_exit *x, bool *stopped)
+{
+    int err;
+
+    do {
+        *stopped = !axvm_i_may_run(vm, x);
+        if (*stopped && (axvcpu_i_word(v) & (AXVCPU_I_ASKED | AXVCPU_I_DUE)) != AXVCPU_I_DUE)
+            return AXVCPU_OK;
+        err = axvm_i_enter(v);
+        if (err != 0)
+            return err;
+        if (*stopped || !axvm_i_is_running(vm))
+            (void)AXVCPU_ATOMIC_FETCH_OR(&v->attn, AXVCPU_ATTN_STOP);
+        err = axvcpu_run(v, x);
+        if (err != 0)
+            return err;
+    } while (x->kind == AXVCPU_EXIT_CANCELED && (x->flags & AXVCPU_EXIT_PAUSED) != 0);
+    *stopped = false;
+    return AXVCPU_OK;
+}
+
 /* One run, and what the VM makes of the exit. *again: nothing for the caller in it. */
 static int axvm_i_once(struct axvm *vm, struct axvcpu *v, struct axvcpu_exit *x, bool *again)
 {
+    bool stopped;
     int err;
 
     *again = false;
     axvcpu_i_exit(x, AXVCPU_EXIT_NOTHING);
     AXVCPU_ATOMIC_STORE_RELAXED(&v->vm.asked, NULL);
-    do { /* a stop flag: if the VM was resumed meanwhile it was nothing */
-        if (!axvm_i_may_run(vm, x))
-            return AXVCPU_OK;
-        err = axvm_i_enter(v);
-        if (err == 0)
-            err = axvcpu_run(v, x);
-        if (err != 0)
-            return err;
-    } while (x->kind == AXVCPU_EXIT_CANCELED && (x->flags & AXVCPU_EXIT_PAUSED) != 0);
+    err = axvm_i_run(vm, v, x, &stopped);
+    if (err != 0 || stopped)
+        return err;
 #if !AXVCPU_I_HOSTED
     if (x->kind == AXVCPU_EXIT_EXTERNAL_INTERRUPT && x->irq.vector != AXVCPU_NO_VECTOR) {
         AXVCPU_IRQ_HANDLER(x->irq.vector);
@@ -3536,15 +3718,9 @@ static int axvm_i_runnable(struct axvm *vm, const char *call, uint32_t id, struc
     if (x == NULL || *v == NULL)
         return axvm_i_complain(vm, call, AXVCPU_EINVAL, "no such vCPU, or NULL exit");
     axvcpu_i_exit(x, AXVCPU_EXIT_NOTHING);
-    if (AXVCPU_ATOMIC_LOAD(&vm->status) == AXVM_STATUS_LOADING)
+    if (axvm_get_status(vm) == AXVM_STATUS_LOADING)
         return axvm_i_complain(vm, call, AXVCPU_EBADSTATE, "it has not been booted");
     return AXVCPU_OK;
-}
-
-static void axvm_i_leave(struct axvm *vm)
-{
-    if (AXVCPU_ATOMIC_FETCH_ADD(&vm->inside, UINT32_MAX) == 1)
-        axvm_i_stopped(vm);
 }
 
 /* A vCPU that said CPU_DOWN is down; barrier DOWN_OWNED: said while we have it; once we are gone anybody may
@@ -3563,6 +3739,8 @@ static int axvm_i_visit(struct axvm *vm, struct axvcpu *v, struct axvcpu_exit *x
         return AXVCPU_OK;
     if (AXVCPU_ATOMIC_LOAD_ACQUIRE(&v->vm.up) < AXVM_I_UP || axvcpu_get_state(v) == AXVCPU_STATE_BLOCKED)
         return AXVCPU_EAGAIN;
+    if (AXVCPU_CURRENT_GET() == NULL && AXVCPU_ATOMIC_LOAD(&v->owner) == AXVCPU_CPU_TOKEN())
+        return AXVCPU_EAGAIN; /* bound by this very CPU, which may be inside a handler of it */
     err = axvcpu_bind(v);
     if (err != 0)
         return err == AXVCPU_EBUSY ? AXVCPU_EAGAIN : err;
@@ -3579,7 +3757,7 @@ AXVCPU_API int axvm_run_vcpu(struct axvm *vm, uint32_t id, struct axvcpu_exit *x
 
     if (err != 0)
         return err;
-    (void)AXVCPU_ATOMIC_FETCH_ADD(&vm->inside, 1u); /* barrier INSIDE, before the status is looked at */
+    (void)AXVCPU_ATOMIC_FETCH_ADD(&vm->status, AXVM_I_INSIDE); /* barrier INSIDE, before the status is looked at */
     err = axvm_i_visit(vm, v, x);
     axvm_i_leave(vm);
     return err;
@@ -3593,10 +3771,10 @@ AXVCPU_API int axvm_step(struct axvm *vm, uint32_t id, struct axvcpu_exit *x)
 
     if (err != 0)
         return err;
-    (void)AXVCPU_ATOMIC_FETCH_ADD(&vm->inside, 1u);
+    (void)AXVCPU_ATOMIC_FETCH_ADD(&vm->status, AXVM_I_INSIDE);
     err = axvm_i_once(vm, v, x, &again);
-    axvm_i_leave(vm);
     axvm_i_after(v, x, err);
+    axvm_i_leave(vm);
     return err;
 }
 
@@ -3666,7 +3844,7 @@ AXVCPU_API int axvm_cpu_up(struct axvm *vm, struct axvcpu_exit *x)
     AXVM_I_CHECK(vm, "axvm_cpu_up");
     if (x == NULL || x->kind != AXVCPU_EXIT_CPU_UP)
         return axvm_i_complain(vm, "axvm_cpu_up", AXVCPU_EINVAL, "not a CPU_UP exit");
-    if (AXVCPU_ATOMIC_LOAD(&vm->status) == AXVM_STATUS_LOADING)
+    if (axvm_get_status(vm) == AXVM_STATUS_LOADING)
         return axvm_i_complain(vm, "axvm_cpu_up", AXVCPU_EBADSTATE, "it has not been booted");
     v = axvm_i_target(vm, x->cpu_up.target);
     err = v == NULL ? AXVCPU_EINVAL : axvm_i_start(v, axvcpu_gpa(x->cpu_up.entry), x->cpu_up.arg);
@@ -3723,17 +3901,20 @@ static struct axvm_mapping *axvm_i_mapping(struct axvm *vm, uint64_t addr)
 
 static const char *axvm_i_refuse_map(struct axvm *vm, const struct axvm_mapping *m)
 {
+    uint64_t last = m->gpa.addr + (m->size - 1);
     uint32_t i;
 
-    if (m->size == 0 || m->gpa.addr + (m->size - 1) < m->gpa.addr)
+    if (m->size == 0 || last < m->gpa.addr)
         return "empty or wrapping";
+    if (AXVCPU_I_HOSTED && m->backing.ptr == NULL)
+        return "memory of a hosted backend is a pointer: axvcpu_from_ptr";
     if (((m->gpa.addr | m->size | m->backing.hpa.addr | (uint64_t)(uintptr_t)m->backing.ptr) & (AXVM_LEAF_PAGE - 1)) != 0)
         return "address, size and backing must be whole pages";
     if ((m->flags & ~(AXVM_MAP_RWX | AXVM_MAP_DEVICE | AXVM_MAP_LOG_DIRTY)) != 0 || (m->flags & AXVM_MAP_READ) == 0)
         return "unknown flags, or not readable";
     for (i = 0; i < AXVM_MAX_MAPS; i++) {
         if (vm->maps[i].size != 0 && m->gpa.addr <= vm->maps[i].gpa.addr + (vm->maps[i].size - 1) &&
-            vm->maps[i].gpa.addr <= m->gpa.addr + (m->size - 1)) /* either may end at 2^64 */
+            vm->maps[i].gpa.addr <= last) /* either may end at 2^64 */
             return "it overlaps a mapping";
     }
     return NULL;
@@ -3858,7 +4039,7 @@ static int axvm_i_access(struct axvm *vm, const char *call, uint64_t gpa, uint8_
     int err;
 
     AXVM_I_CHECK(vm, call);
-    if ((to == NULL && from == NULL) || gpa + len < gpa)
+    if ((to == NULL && from == NULL) || (len != 0 && gpa + (len - 1) < gpa)) /* it may end at 2^64 */
         return axvm_i_complain(vm, call, AXVCPU_EINVAL, "NULL, or it wraps");
     err = axvm_i_copy(vm, call, gpa, to, from, len, false);
     return err != 0 ? err : axvm_i_copy(vm, call, gpa, to, from, len, true);

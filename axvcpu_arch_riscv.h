@@ -2262,7 +2262,7 @@ static int64_t axvcpu_i_riscv_firmware(uint64_t ext, uint64_t function, uint64_t
 /* Every hart forgets what it knows of the range: the entries were written before (priv 8.3.2, sbi 8). */
 static void axvcpu_i_riscv_fence_vm(const struct axvm *vm, uint64_t gpa, uint64_t size)
 {
-    if (AXVCPU_ATOMIC_LOAD(&vm->status) != AXVM_STATUS_LOADING)
+    if (axvm_get_status(vm) != AXVM_STATUS_LOADING)
         (void)axvcpu_i_riscv_firmware(AXVCPU_RISCV_SBI_EXT_RFENCE, vm->arch.vmid != 0 ? 3 : 4, gpa, size, vm->arch.vmid);
 }
 

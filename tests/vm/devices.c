@@ -112,12 +112,12 @@ static int add(struct axvm *vm, uint32_t kind, uint64_t base, uint64_t size, axv
 static bool agree(struct machine *mc, const struct model *m, uint32_t kind, uint64_t first, uint64_t last)
 {
     const struct model_range *want = model_find(m, kind, first, last);
-    const struct axvm_i_slot *got =
+    const struct axvm_i_hit *got =
         last < first ? NULL : axvm_lookup(&mc->vm, &mc->vcpu[0], class_of(kind), first, last);
 
     if (want == NULL || got == NULL)
         return (want == NULL) == (got == NULL);
-    return got->arg == want->arg && got->first == want->first && got->last == want->last;
+    return got->slot->arg == want->arg && got->slot->first == want->first && got->slot->last == want->last;
 }
 
 // ... around every edge of every range.
@@ -437,18 +437,19 @@ static void many_ranges(struct model *m, uint32_t n, struct chance *c)
 // put down here the way axvm_i_rebuild leaves them; then one real add and remove go over them.
 static void put_down(const struct model *m, struct axvm_range *ranges)
 {
-    uint32_t i, side = (uint32_t)mc.vm.version & 1u;
+    uint32_t i, side = mc.vm.side ^ 1u;
 
     memset(mc.vm.starts, 0, sizeof(mc.vm.starts));
     for (i = 0; i < m->count; i++) {
         const struct model_range *r = &m->range[i];
         uint32_t k;
 
-        ranges[i].slot[side] = (struct axvm_i_slot){ r->first, r->last, device, r->arg, mc.vm.next_id };
+        ranges[i].slot[side] = (struct axvm_i_slot){ mc.vm.next_id, r->first, r->last, device, r->arg };
         mc.vm.next_id += 2;
         for (k = class_of(r->kind) + 1; k <= CLASSES; k++)
             mc.vm.starts[side][k] = i + 1;
     }
+    axvm_i_publish(&mc.vm, side);
 }
 
 // In an order that meets all positions: steps of a prime around the table.
