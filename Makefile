@@ -84,6 +84,7 @@ $(RUN): tests/run.c | deps-run
 BUILD_o2 := -O2
 BUILD_asan := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 BUILD_tsan := -O1 -fsanitize=thread
+BUILD_fuzz := -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
 
 # program SUITE,BUILD,FLAGS: how tests/SUITE/X.c becomes build/tests/SUITE/BUILD/X
 define program

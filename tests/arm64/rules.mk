@@ -10,9 +10,9 @@ $(PROGRAMS_arm64): build/tests/arm64/%: tests/arm64/%.c | deps-arm64
 FUZZ_RUNS_arm64 ?= 300000
 NEEDS_arm64 := build/tests/arm64/fuzz
 build/tests/arm64/fuzz: tests/arm64/fuzz.c | deps-arm64
-	$(call compile,clang) -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $(FAKE)
+	$(call compile,clang) $(BUILD_fuzz) $(FAKE)
 
-COMMANDS_arm64 := "fuzz=sh tests/arm64/fuzz.sh $(FUZZ_RUNS_arm64)"
+COMMANDS_arm64 := "fuzz=sh tests/fuzz.sh build/tests/arm64/fuzz $(FUZZ_RUNS_arm64) 400"
 LIMIT_arm64 := 100
 
 # Programs at EL2 on QEMU's virt machine. x18 is the host's, FP and SIMD are the guests'.

@@ -10,7 +10,7 @@ $(PROGRAMS_riscv): $(RISCV)/%: tests/riscv/%.c | deps-riscv
 
 FUZZ_RUNS_riscv ?= 300000
 $(RISCV)/fuzz: tests/riscv/fuzz.c | deps-riscv
-	$(call compile,clang) -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $(FAKE)
+	$(call compile,clang) $(BUILD_fuzz) $(FAKE)
 
 # A program for the bare machine: no floating point in C, but in the guests.
 BARE_FLAGS_riscv := -ffreestanding -nostdlib -static -march=rv64imac_zicsr_zifencei -mabi=lp64 -mcmodel=medany \
@@ -38,7 +38,7 @@ $(RISCV)/count-own.elf: $(COUNT_riscv) | deps-riscv
 # Also on a hart without Sstc, and on one that has vectors.
 NEEDS_riscv := $(addprefix $(RISCV)/,fuzz conformance.elf conformance-own.elf count.elf count-own.elf)
 RUN_riscv := sh tests/riscv/qemu.sh
-COMMANDS_riscv := "fuzz=sh tests/riscv/fuzz.sh $(FUZZ_RUNS_riscv)" \
+COMMANDS_riscv := "fuzz=sh tests/fuzz.sh build/tests/riscv/fuzz $(FUZZ_RUNS_riscv) 400" \
   "conformance=$(RUN_riscv) 80 $(RISCV)/conformance.elf" \
   "conformance, own vectors=$(RUN_riscv) 80 $(RISCV)/conformance-own.elf" \
   "conformance, no sstc=CPU=sstc=off $(RUN_riscv) 80 $(RISCV)/conformance.elf" \

@@ -12,9 +12,9 @@ $(ASAN_x86:%=build/tests/x86/%): build/tests/x86/%: tests/x86/%.c | deps-x86
 FUZZ_RUNS_x86 ?= 200000
 NEEDS_x86 := build/tests/x86/fuzz
 build/tests/x86/fuzz: tests/x86/fuzz.c | deps-x86
-	$(call compile,clang) -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $(FAKE)
+	$(call compile,clang) $(BUILD_fuzz) $(FAKE)
 
-COMMANDS_x86 := "fuzz=sh tests/x86/fuzz.sh $(FUZZ_RUNS_x86)"
+COMMANDS_x86 := "fuzz=sh tests/fuzz.sh build/tests/x86/fuzz $(FUZZ_RUNS_x86) 4096"
 LIMIT_x86 := 120
 
 # The conformance suite on a bare PC, in QEMU and in Bochs. The hosts' own code uses no FPU: that is the guests'.
