@@ -8,10 +8,11 @@ set -e
 limit=$1 kind=${2%%:*} cpu=${2#*:} program=$3
 shift 3
 dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
+trap '[ -n "$KEEP" ] && cp "$dir/log" "$KEEP"; rm -rf "$dir"' EXIT
 sh "$(dirname "$0")/image.sh" "$program" "$dir/disk"
 words=$(nm "$program" | sed -n 's/^0*\([0-9a-f]*\) . machine_words$/\1/p')
-printf 'seed=%s%s\0' "$(od -An -N8 -tx8 /dev/urandom | tr -d ' ')" "${ONLY:+ only=$ONLY}" |
+case $kind:$cpu in qemu:*) name=qemu-svm ;; bochs:ryzen) name=bochs-svm ;; *) name=bochs-vmx ;; esac
+printf 'substrate=x86-%s seed=%s%s\0' $name "$(od -An -N8 -tx8 /dev/urandom | tr -d ' ')" "${ONLY:+ only=$ONLY}" |
     dd of="$dir/disk" bs=1 seek=$((0x$words - 0x7c00)) conv=notrunc 2>/dev/null
 
 if [ "$kind" = qemu ]; then
@@ -32,7 +33,7 @@ vgaromimage: file="/usr/share/vgabios/vgabios.bin"
 ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
 ata0-master: type=disk, path="$dir/disk", mode=volatile, cylinders=20, heads=16, spt=63
 boot: disk
-cpu: model=$cpu, count=${CPUS:-1}, ips=100000000, reset_on_triple_fault=0, ignore_bad_msrs=1
+cpu: model=$cpu, count=2, ips=100000000, reset_on_triple_fault=0, ignore_bad_msrs=1
 clock: sync=none
 port_e9_hack: enabled=1
 log: $dir/log

@@ -32,5 +32,6 @@ $(X86)/conformance.elf: $(HOST_x86_bare) $(addprefix tests/conformance/,runner.c
 NEEDS_x86 += $(X86)/conformance.elf
 # qemu64 has neither next RIPs nor XSAVE, max has XSAVE.
 COMMANDS_x86 += "SVM in QEMU=sh tests/x86/machine.sh 90 qemu:qemu64,+svm,+npt $(X86)/conformance.elf" \
-  "SVM in QEMU, max=sh tests/x86/machine.sh 90 qemu:max $(X86)/conformance.elf"
+  "SVM in QEMU, max=sh tests/x86/machine.sh 90 qemu:max $(X86)/conformance.elf" \
+  "SVM in Bochs=sh tests/x86/machine.sh 90 bochs:ryzen $(X86)/conformance.elf"
 

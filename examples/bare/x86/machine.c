@@ -162,11 +162,10 @@ uint32_t machine_fetch(void)
     return *(volatile uint32_t *)&taken[id];
 }
 
-// The time is limited: what ends a sleep may be another CPU's store.
+// An interrupt that came before is still pending: HLT follows STI at once (SDM 2, STI).
 void machine_doze(void)
 {
-    __asm__ volatile("pause");
-    machine_interrupts();
+    __asm__ volatile("sti\n\thlt\n\tcli" : : : "memory");
 }
 
 void machine_irq(uint32_t vector)
