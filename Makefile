@@ -38,7 +38,8 @@ compile_one = $(call compile_files,$1,$<)# a test may include another one's sour
 .PHONY: help run test examples bench dist install deps clean
 help: ## this list
 	@echo "targets:"
-	@sed -n -e 's/^\([a-z][a-z-]*\):.* ## /\1@/p' -e 's/^$$(call suite,\([a-z0-9]*\).* ## /test-\1@/p' Makefile | \
+	@sed -n -e 's/^\([a-z][a-z-]*\):.* ## /\1@/p' -e 's/^$$(call suite,\([a-z0-9]*\).* ## /test-\1@/p' Makefile \
+	  tests/*/rules.mk bench/rules.mk | \
 	  awk -F@ '{printf "  %-14s %s\n", $$1, $$2}'
 run: build/examples/fake $(RUN_EXAMPLES) ## see it run: real guests on the best thing that is here, else a script
 	@sh tests/kvm/run.sh $^
@@ -124,6 +125,7 @@ $(call suite,arm64)                           ## guests on bare AArch64
 $(call suite,riscv)                           ## guests on bare RISC-V
 $(call suite,x86)                             ## guests on bare x86-64
 $(call suite,static)                          ## static analysis
+$(call suite,soak)                            ## VMs that come and go
 $(call suite,mutants)                         ## faults that the tests must find, twenty of them
 $(call suite,fuzz)                            ## hostile input
 

@@ -55,6 +55,7 @@ x86      qemu-system-x86_64                               qemu-system-x86
 x86      bochs                                            bochs
 x86      /usr/share/bochs/BIOS-bochs-latest               bochsbios
 x86      /usr/share/vgabios/vgabios.bin                   vgabios
+soak     gcc                                              gcc
 mutants  gcc                                              gcc
 mutants  qemu-system-aarch64                              qemu-system-arm
 mutants  aarch64-linux-gnu-gcc                            gcc-aarch64-linux-gnu
