@@ -2,7 +2,7 @@
 #
 # The benchmark programs. They are always built like this, whatever else is: the counts depend on it.
 BENCH_FLAGS := -O2
-BENCH := $(addprefix build/bench/,host-same host-other vm hand scale threads driver split)
+BENCH := $(addprefix build/bench/,host-same host-other vm hand scale threads kvm driver split plot)
 bench_compile = $(call compile,$(GCC)) $(BENCH_FLAGS) -DBENCH_FLAGS='"$(BENCH_FLAGS)"'
 
 build/bench/host-same: bench/host.c bench/row.h | deps-core
@@ -20,8 +20,8 @@ build/bench/%: bench/%.c | deps-core
 BENCH_GUESTS :=
 ifneq ($(wildcard tests/arm64/count.c),)
 BENCH_GUESTS += build/tests/arm64/count.elf
-bench_guest_arm64 = arm64-el2: build/tests/arm64/count.elf: timeout 300 $(QEMU_arm64) build/tests/arm64/count.elf \
-  -cpu cortex-a57 -icount shift=0
+bench_guest_arm64 = arm64-el2: build/tests/arm64/count.elf: sh tests/arm64/qemu.sh 300 3 cortex-a57 \
+  build/tests/arm64/count.elf -icount shift=0
 endif
 ifneq ($(wildcard tests/riscv/count.c),)
 BENCH_GUESTS += build/tests/riscv/count.elf

@@ -2,8 +2,8 @@
 //
 // Splits the rounds of a guest program's rows by who executes:
 //
-//     split ELF IR... <trace       one line per row: asm decode core dispatch, and how many of the rounds were
-//                                  exactly that, in per cent; IR is what the row itself says
+//     split ELF IR... <trace       one line per row: asm decode core dispatch; IR is what the row itself says,
+//                                  and a row that no call of `play` adds up to is four times 0
 //
 // The trace is of QEMU's `-singlestep -d exec,nochain`: a line per instruction of the same program. Its debug
 // information says of which line of C each is: of axvcpu.h (core), of the architecture's header (decode; its
@@ -21,7 +21,7 @@
 #include <string.h>
 
 enum part { ASM, DECODE, CORE, DISPATCH, PARTS, CALLER = PARTS };
-enum { FILES = 64, LINES = 65536, PLAYS = 256, ROWS = 64 };
+enum { FILES = 64, LINES = 65536, PLAYS = 256, GUEST_MOST = 16 };
 
 // A source file: for each of its lines the part.
 static struct file {
@@ -265,35 +265,41 @@ static double usual_sum(const struct play *p, size_t period, struct visit *best)
 }
 
 // vCPUs that take turns make a period longer than a visit. A round of the row is as many visits as its count of
-// instructions says.
-static void print_row(const struct play *p, double ir)
+// instructions says. What the guest itself executes in a round is a few instructions; more is another row, or
+// rounds whose count leaves out what the trace has.
+static bool print_row(const struct play *p, double ir)
 {
     struct visit best = {{0}}, all = sum_of(p, 1, p->n - 2);
-    double share = 0, visits = ir * (double)(p->n - 2) / total(&all), scale;
+    double visits = ir * (double)(p->n - 2) / total(&all), share = 0, scale, guest;
     size_t period = 0;
     while (share < 0.9 && ++period < 8)
         share = usual_sum(p, period, &best);
     scale = (visits < 1 ? 1 : (double)lround(visits)) / (double)period;
-    printf("%.1f %.1f %.1f %.1f %.0f\n", best.of[ASM] * scale, best.of[DECODE] * scale, best.of[CORE] * scale,
-           best.of[DISPATCH] * scale, 100 * share);
+    guest = ir - total(&best) * scale;
+    if (share < 0.9 || guest < 0 || guest > GUEST_MOST)
+        return false;
+    printf("%.1f %.1f %.1f %.1f\n", best.of[ASM] * scale, best.of[DECODE] * scale, best.of[CORE] * scale,
+           best.of[DISPATCH] * scale);
+    return true;
 }
 
 int main(int argc, char **argv)
 {
-    int rows = argc - 2;
-    if (rows < 1)
+    int next = 0; // the first call of `play` that belongs to no row yet
+    if (argc < 3)
         die("usage: split ELF IR...");
     read_sections(argv[1]);
     read_lines(argv[1]);
     read_symbols(argv[1]);
     read_trace();
-    if (program.n < rows || program.n % rows != 0)
-        die("the calls of `play` do not go with the rows");
-    for (int i = 0; i < rows; i++) {
-        const struct play *p = &program.plays[(i + 1) * (program.n / rows) - 1];
-        if (p->n < 4)
-            die("a row has no rounds");
-        print_row(p, strtod(argv[i + 2], NULL));
+    for (int row = 2; row < argc; row++) {
+        int i = next;
+        while (i < program.n && (program.plays[i].n < 4 || !print_row(&program.plays[i], strtod(argv[row], NULL))))
+            i++;
+        if (i < program.n)
+            next = i + 1;
+        else
+            printf("0 0 0 0\n");
     }
     return 0;
 }
