@@ -261,7 +261,7 @@ static void draw_curve(const struct panel *p, const struct axes *a, const struct
         if (!is_of(c, r))
             continue;
         fprintf(out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\" fill=\"%s\"/>\n", x, y, c->colour);
-        text(x, y + beside, "middle", "font-size=\"10\" fill=\"#333\"", number(value_of(p, r)));
+        text(x, y + (y + beside > a->y0 ? -7 : beside), "middle", "font-size=\"10\" fill=\"#333\"", number(value_of(p, r)));
         text(x, a->y0 + 16, "middle", "font-size=\"11\"", number(r->n));
     }
 }

@@ -38,4 +38,4 @@ FORCE:
 bench-programs: $(BENCH) build/bench/guests
 
 # tests/core/budget.c counts their instructions.
-NEEDS_core += $(addprefix build/bench/,host-same host-other host-slow vm)
+NEEDS_core += $(addprefix build/bench/,host-same host-other host-slow vm scale)

@@ -28,22 +28,27 @@ static enum axvm_answer device(struct axvm *vm, struct axvcpu *v, struct axvcpu_
     return AXVM_DONE;
 }
 
-// The table grows with the rows: sorting 100,000 of them in anew for each takes long.
+// Each axvm_add_mmio builds the table anew, so 100,000 of them are 10^10 steps. All but the last are put down
+// here as axvm_i_rebuild leaves them (tests/vm/devices.c shows that the two are the same); the last is added.
 static int make_devices(unsigned n)
 {
-    static unsigned there;
     struct axvm_desc desc = {0};
-    int err = 0;
+    uint32_t side;
+    int err;
     count = n;
     desc.vcpus = vcpus;
     desc.vcpu_count = 1;
     desc.ranges = ranges;
     desc.max_ranges = DEVICES;
-    if (there == 0)
-        err = axvm_init(&machine, &desc);
-    for (; there < n && err == 0; there++)
-        err = axvm_add_mmio(&machine, there * DEVICE_SIZE, DEVICE_SIZE, device, NULL);
-    return err;
+    err = axvm_init(&machine, &desc);
+    side = machine.side ^ 1u;
+    for (unsigned i = 0; i + 1 < n; i++, machine.next_id += 2)
+        ranges[i].slot[side] = (struct axvm_i_slot){machine.next_id, i * DEVICE_SIZE, (i + 1) * DEVICE_SIZE - 1, device, NULL};
+    machine.starts[side][0] = 0;
+    for (uint32_t k = 1; k <= AXVM_I_CLASSES; k++)
+        machine.starts[side][k] = n - 1;
+    axvm_i_publish(&machine, side);
+    return err == 0 ? axvm_add_mmio(&machine, (n - 1) * DEVICE_SIZE, DEVICE_SIZE, device, NULL) : err;
 }
 
 static uint64_t lookup_last(uint64_t n)
@@ -244,14 +249,11 @@ static uint64_t map_and_unmap(uint64_t n)
     {name, "scale", 16, make_pending, play, 0}, {name, "scale", 64, make_pending, play, 0},                    \
     {name, "scale", 255, make_pending, play, 0}
 
-// The rows of devices come first and in this order: the table only grows.
 static const struct row rows[] = {
-    {"device_last", "scale", 1, make_devices, lookup_last, 0}, {"device", "scale", 1, make_devices, lookup, 0},
-    {"device_last", "scale", 10, make_devices, lookup_last, 0}, {"device", "scale", 10, make_devices, lookup, 0},
-    {"device_last", "scale", 100, make_devices, lookup_last, 0}, {"device", "scale", 100, make_devices, lookup, 0},
-    {"device_last", "scale", 1000, make_devices, lookup_last, 0}, {"device", "scale", 1000, make_devices, lookup, 0},
-    {"device_last", "scale", 10000, make_devices, lookup_last, 0}, {"device", "scale", 10000, make_devices, lookup, 0},
-    {"device_last", "scale", 100000, make_devices, lookup_last, 0}, {"device", "scale", 100000, make_devices, lookup, 0},
+    SIZES("device_last", make_devices, lookup_last),
+    MORE_SIZES("device_last", make_devices, lookup_last),
+    SIZES("device", make_devices, lookup),
+    MORE_SIZES("device", make_devices, lookup),
     SIZES("vcpu_create", make_none, create),
     SIZES("vcpu_run", make_bound, run_in_turn),
     SIZES("vcpu_run_vm", make_up, run_vm_in_turn),
