@@ -299,11 +299,16 @@ struct axvcpu_arch_percpu {
 struct axvm_arch {
     axvcpu_hpa_t root;
     uint32_t mode, vmid;
+    uint32_t lock;    /* of the tables */
+    uint32_t logs;    /* mappings with LOG_DIRTY */
 };
 
 /* Besides the hooks of axvcpu.h:
      AXVCPU_KICK_VECTOR   with AXVCPU_IRQ_FETCH: the vector of SEND_KICK's interrupt, which then never comes out
                           of run as an EXTERNAL_INTERRUPT
+     AXVCPU_REMOTE_FENCE(op, start, size, id)
+                          a fence on all harts, done when it returns 0 (int64_t); op is the function of the SBI's
+                          RFENCE extension, as is what the others mean. Default: the firmware's
      AXVCPU_OWN_VECTORS   (the same in every file) stvec stays the host's: its handler begins with
                           AXVCPU_RISCV_VECTOR, a string for an asm statement in a file of the host's. While a
                           vCPU is bound the host keeps 0 in sscratch whenever a trap may find it there.
@@ -315,6 +320,10 @@ struct axvm_arch {
     "csrrw a0, sscratch, a0\n\tbeqz a0, 1f\n\t" AXVCPU_RISCV_VECTOR_GUEST "1: csrrw a0, sscratch, a0\n\t"
 
 AXVCPU_LEAF_DECLARE(AXVCPU_API, AXVCPU_I_INLINE)
+
+/* The pages of a mapping with AXVM_MAP_LOG_DIRTY that have been written since the last time: bit n of `bitmap`
+   is page n from gpa on. The mapping must have all of gpa..gpa+size. */
+AXVCPU_API int axvm_riscv_dirty(struct axvm *, axvcpu_gpa_t, uint64_t size, uint64_t *bitmap);
 
 /* Where the inline halves go when it is not the usual case. */
 AXVCPU_API int axvcpu_i_riscv_left(struct axvcpu *, struct axvcpu_exit *, uint64_t cause, uint64_t pc);
@@ -1171,6 +1180,24 @@ struct axvcpu_i_riscv_cpu {
 };
 static struct axvcpu_i_riscv_cpu axvcpu_i_riscv_cpus[AXVCPU_MAX_PHYS_CPUS];
 
+/* What all CPUs that were enabled so far have; 0: there was none. */
+static uint32_t axvcpu_i_riscv_min_levels;
+static uint32_t axvcpu_i_riscv_min_vmid_bits; /* plus 1 */
+static uint32_t axvcpu_i_riscv_vlenb;
+
+static void axvcpu_i_riscv_at_most(uint32_t *least, uint32_t n)
+{
+    if (*least == 0 || *least > n)
+        *least = n;
+}
+
+static int axvcpu_i_riscv_check_mode(uint32_t mode)
+{
+    if (mode != AXVCPU_RISCV_HGATP_SV39X4 && mode != AXVCPU_RISCV_HGATP_SV48X4)
+        return AXVCPU_EINVAL;
+    return mode == AXVCPU_RISCV_HGATP_SV48X4 && axvcpu_i_riscv_min_levels == 3 ? AXVCPU_ENOSUPPORT : AXVCPU_OK;
+}
+
 static struct axvcpu_i_riscv_cpu *axvcpu_i_riscv_here(void)
 {
     return &axvcpu_i_riscv_cpus[AXVCPU_CPU_ID()];
@@ -1298,8 +1325,6 @@ static void axvcpu_i_riscv_fp_off(struct axvcpu_arch *a)
     a->sstatus &= ~AXVCPU_RISCV_SSTATUS_FS;
 }
 
-static uint32_t axvcpu_i_riscv_vlenb; /* of all CPUs */
-
 /* The registers in four groups of eight: vl8re8.v and vs8r.v (vector 1.0, 7.9), which heed vstart. */
 #define AXVCPU_I_RISCV_V(opcode, n) ".insn i " opcode ", 0, x" #n ", %0, -0x1d8\n\tadd %0, %0, %1\n\t"
 #define AXVCPU_I_RISCV_ALL_V(opcode)                                                                       \
@@ -1419,7 +1444,7 @@ static void axvcpu_i_riscv_fence_guest(void)
     __asm__ volatile(".insn r 0x73, 0, 0x11, x0, x0, x0" : : : "memory"); /* hfence.vvma */
 }
 
-static uint32_t axvcpu_i_riscv_epoch; /* counts VMIDs that were given back: what has their translations must go */
+static uint32_t axvcpu_i_riscv_epoch; /* counts fences that could not be made on all harts: each makes up for them */
 
 /* Harts of one VM have one VMID and ASIDs of their own: what another of them left in this hart's TLB, or
    this one before it ran elsewhere, is not for it. */
@@ -1610,11 +1635,11 @@ AXVCPU_API int axvcpu_leaf_setup(struct axvcpu *v, const struct axvcpu_arch_setu
 {
     struct axvcpu_arch *a = &v->arch;
     const struct axvm_arch *vm = v->vm.vm != NULL ? &v->vm.vm->arch : NULL;
+    int err;
 
     a->mode = vm != NULL ? vm->mode : setup->mode != 0 ? setup->mode : AXVCPU_RISCV_HGATP_SV39X4;
     a->vmid = vm != NULL ? vm->vmid : setup->vmid;
-    if ((a->mode != AXVCPU_RISCV_HGATP_SV39X4 && a->mode != AXVCPU_RISCV_HGATP_SV48X4) ||
-        a->vmid > AXVCPU_RISCV_HGATP_VMID_MASK || setup->fp > AXVCPU_RISCV_FP_OWNED)
+    if (a->vmid > AXVCPU_RISCV_HGATP_VMID_MASK || setup->fp > AXVCPU_RISCV_FP_OWNED)
         return AXVCPU_EINVAL;
     a->fp = setup->fp;
     a->hedeleg = AXVCPU_I_RISCV_HEDELEG & ~setup->hedeleg_clear;
@@ -1623,7 +1648,8 @@ AXVCPU_API int axvcpu_leaf_setup(struct axvcpu *v, const struct axvcpu_arch_setu
     a->henvcfg_clear = setup->henvcfg_clear;
     a->sbi = setup->sbi;
     axvcpu_i_riscv_set_hgatp(a);
-    return axvcpu_i_riscv_alloc_vectors(a);
+    err = axvcpu_i_riscv_check_mode(a->mode);
+    return err != 0 ? err : axvcpu_i_riscv_alloc_vectors(a);
 }
 
 AXVCPU_API int axvcpu_leaf_restart(struct axvcpu *v, axvcpu_gpa_t entry, uint64_t arg)
@@ -1783,6 +1809,14 @@ static void axvcpu_i_riscv_read_trap(const struct axvcpu_arch *a, uint64_t cause
     t->scounteren = (uint32_t)axvcpu_i_riscv_read_scounteren();
 }
 
+static bool axvcpu_i_riscv_is_guest_fault(uint64_t cause)
+{
+    return cause == AXVCPU_RISCV_CAUSE_LOAD_GUEST_PAGE || cause == AXVCPU_RISCV_CAUSE_STORE_GUEST_PAGE ||
+           cause == AXVCPU_RISCV_CAUSE_INSN_GUEST_PAGE;
+}
+
+static bool axvcpu_i_riscv_our_fault(struct axvcpu *, const struct axvcpu_riscv_trap *);
+
 /* true: the guest may be entered again. */
 static bool axvcpu_i_riscv_trapped(struct axvcpu *v, struct axvcpu_exit *x, uint64_t cause)
 {
@@ -1791,6 +1825,8 @@ static bool axvcpu_i_riscv_trapped(struct axvcpu *v, struct axvcpu_exit *x, uint
     struct axvcpu_riscv_effect e;
 
     axvcpu_i_riscv_read_trap(a, cause, &t);
+    if (axvcpu_i_riscv_is_guest_fault(cause) && axvcpu_i_riscv_our_fault(v, &t))
+        return true;
     for (;;) {
         switch (axvcpu_riscv_decode(&t, a->gpr, &a->sbi, x, &e)) {
         case AXVCPU_RISCV_EXIT: axvcpu_i_riscv_finish(v, x, &t, &e); return false;
@@ -2059,7 +2095,6 @@ static uint32_t axvcpu_i_riscv_probe_vlenb(void)
     return trapped ? 0 : (uint32_t)vlenb;
 }
 
-static uint32_t axvcpu_i_riscv_min_vmid_bits; /* of all CPUs so far, plus 1 */
 
 AXVCPU_API int axvcpu_leaf_percpu_init(struct axvcpu_percpu *p, uint32_t cpu_id)
 {
@@ -2098,8 +2133,8 @@ AXVCPU_API int axvcpu_leaf_percpu_enable(struct axvcpu_percpu *p)
     p->arch.henvcfg = axvcpu_i_riscv_read_henvcfg();
     axvcpu_i_riscv_write_hgeie(0);
     axvcpu_i_riscv_write_htimedelta(0);
-    if (axvcpu_i_riscv_min_vmid_bits == 0 || axvcpu_i_riscv_min_vmid_bits > p->arch.vmid_bits + 1)
-        axvcpu_i_riscv_min_vmid_bits = p->arch.vmid_bits + 1;
+    axvcpu_i_riscv_at_most(&axvcpu_i_riscv_min_vmid_bits, p->arch.vmid_bits + 1);
+    axvcpu_i_riscv_at_most(&axvcpu_i_riscv_min_levels, p->arch.levels);
     cpu->henvcfg = axvcpu_i_riscv_probe_henvcfg();
     p->arch.sstc = (cpu->henvcfg & AXVCPU_RISCV_HENVCFG_STCE) != 0;
     cpu->held = NULL;
@@ -2133,28 +2168,74 @@ AXVCPU_API uint32_t axvcpu_leaf_max_guest_page_table_levels(const struct axvcpu_
     return p->arch.levels;
 }
 
+/* >>tables: fences on all harts */
+
+/* A call of the host's own firmware (sbi 3). */
+AXVCPU_I_UNUSED static int64_t axvcpu_i_riscv_firmware(uint64_t ext, uint64_t function, uint64_t start, uint64_t size, uint64_t id)
+{
+    register uint64_t a0 __asm__("a0") = 0, a1 __asm__("a1") = UINT64_MAX; /* all harts */
+    register uint64_t a2 __asm__("a2") = start, a3 __asm__("a3") = size, a4 __asm__("a4") = id;
+    register uint64_t a6 __asm__("a6") = function, a7 __asm__("a7") = ext;
+
+    __asm__ volatile("ecall" : "+r"(a0), "+r"(a1) : "r"(a2), "r"(a3), "r"(a4), "r"(a6), "r"(a7) : "memory");
+    return (int64_t)a0;
+}
+
+#ifndef AXVCPU_REMOTE_FENCE
+#define AXVCPU_REMOTE_FENCE(op, start, size, id)                                                           \
+    axvcpu_i_riscv_firmware(AXVCPU_RISCV_SBI_EXT_RFENCE, op, start, size, id)
+#endif
+#define AXVCPU_I_RISCV_FENCE_I 0u
+#define AXVCPU_I_RISCV_HFENCE_GVMA_VMID 3u
+#define AXVCPU_I_RISCV_HFENCE_GVMA 4u
+#define AXVCPU_I_RISCV_HFENCE_VVMA_ASID 5u
+#define AXVCPU_I_RISCV_HFENCE_VVMA 6u
+
+/* Every hart forgets what it knows of the range: the entries were written before (priv 8.3.2, sbi 8). */
+static int axvcpu_i_riscv_fence_vm(const struct axvm *vm, uint64_t gpa, uint64_t size)
+{
+    uint32_t op = vm->arch.vmid != 0 ? AXVCPU_I_RISCV_HFENCE_GVMA_VMID : AXVCPU_I_RISCV_HFENCE_GVMA;
+
+    if (axvm_get_status(vm) == AXVM_STATUS_LOADING) /* no hart has been there */
+        return AXVCPU_OK;
+    return AXVCPU_REMOTE_FENCE(op, gpa, size, vm->arch.vmid) == 0 ? AXVCPU_OK : AXVCPU_EIO;
+}
+
 /* >>tables: Sv39x4 and Sv48x4 (priv 8.5.1): the root has four times as many entries */
 
 #define AXVCPU_I_RISCV_PTE_V UINT64_C(0x01)
 #define AXVCPU_I_RISCV_PTE_R UINT64_C(0x02)
 #define AXVCPU_I_RISCV_PTE_W UINT64_C(0x04)
 #define AXVCPU_I_RISCV_PTE_X UINT64_C(0x08)
-#define AXVCPU_I_RISCV_PTE_UAD UINT64_C(0xd0) /* U: every guest access counts as one of user mode; A and D: no fault for those */
+#define AXVCPU_I_RISCV_PTE_UAD UINT64_C(0xd0)  /* U: every guest access counts as one of user mode; A and D: no fault for those */
+#define AXVCPU_I_RISCV_PTE_LOG UINT64_C(0x100) /* ours (9-8 are software's): writable in truth; W: dirty */
 #define AXVCPU_I_RISCV_ROOT_PAGES 4u
+
+static void axvcpu_i_riscv_lock(uint32_t *lock)
+{
+    while (AXVCPU_ATOMIC_XCHG(lock, 1u) != 0)
+        ;
+}
+
+static void axvcpu_i_riscv_unlock(uint32_t *lock)
+{
+    AXVCPU_ATOMIC_STORE_RELEASE(lock, 0u);
+}
 
 static uint64_t *axvcpu_i_riscv_table(uint64_t pte)
 {
     return (uint64_t *)AXVCPU_PHYS_TO_VIRT(axvcpu_hpa(pte >> 10 << 12));
 }
 
+/* Level 0 is that of pages. */
 static uint32_t axvcpu_i_riscv_shift(uint32_t level)
 {
     return 12 + 9 * level;
 }
 
-static uint32_t axvcpu_i_riscv_top(const struct axvm_arch *vm)
+static uint32_t axvcpu_i_riscv_top(const struct axvm_arch *m)
 {
-    return vm->mode == AXVCPU_RISCV_HGATP_SV48X4 ? 3 : 2;
+    return m->mode == AXVCPU_RISCV_HGATP_SV48X4 ? 3 : 2;
 }
 
 static bool axvcpu_i_riscv_is_table(uint64_t pte)
@@ -2163,77 +2244,41 @@ static bool axvcpu_i_riscv_is_table(uint64_t pte)
            (pte & (AXVCPU_I_RISCV_PTE_R | AXVCPU_I_RISCV_PTE_W | AXVCPU_I_RISCV_PTE_X)) == 0;
 }
 
-/* The entry for gpa at `level`; on the way down missing tables are made if `make`, else it is NULL. A leaf
-   above is none of ours to break: mappings do not overlap. */
-static uint64_t *axvcpu_i_riscv_entry(const struct axvm_arch *vm, uint64_t gpa, uint32_t level, bool make)
+/* The entry for gpa at *level; with `make` the tables on the way are made (NULL: without frames), else it is
+   the last one that there is, and *level says where. */
+static uint64_t *axvcpu_i_riscv_entry(const struct axvm_arch *m, uint64_t gpa, uint32_t *level, bool make)
 {
-    uint64_t *table = (uint64_t *)AXVCPU_PHYS_TO_VIRT(vm->root), *entry;
-    uint32_t l, mask = 0x7ff;
+    uint32_t at = axvcpu_i_riscv_top(m);
+    uint64_t *entry = (uint64_t *)AXVCPU_PHYS_TO_VIRT(m->root) + (gpa >> axvcpu_i_riscv_shift(at) & 0x7ffu);
 
-    for (l = axvcpu_i_riscv_top(vm);; l--, mask = 0x1ff) {
-        entry = &table[gpa >> axvcpu_i_riscv_shift(l) & mask];
-        if (l == level)
-            return entry;
-        if (*entry == 0 && make) {
+    for (; at > *level; at--) {
+        if (make && *entry == 0) {
             uint64_t frame = AXVCPU_ALLOC_FRAME(1, AXVM_LEAF_PAGE).addr;
 
-            AXVCPU_ATOMIC_STORE_RELEASE(entry, frame != 0 ? frame >> 12 << 10 | AXVCPU_I_RISCV_PTE_V : 0);
+            if (frame == 0)
+                return NULL;
+            AXVCPU_ATOMIC_STORE_RELEASE(entry, frame >> 12 << 10 | AXVCPU_I_RISCV_PTE_V);
         }
         if (!axvcpu_i_riscv_is_table(*entry))
-            return NULL;
-        table = axvcpu_i_riscv_table(*entry);
+            break;
+        entry = axvcpu_i_riscv_table(*entry) + (gpa >> axvcpu_i_riscv_shift(at - 1) & 0x1ffu);
     }
+    *level = at;
+    return entry;
 }
 
-/* The largest leaf that fits there: aligned on both sides, not longer than what is left, and not where a
-   table is already. */
-static uint32_t axvcpu_i_riscv_leaf_level(const struct axvm_arch *vm, uint64_t gpa, uint64_t hpa, uint64_t left)
+/* The largest leaf for what is left of a mapping: aligned on both sides and not longer than that. */
+static uint32_t axvcpu_i_riscv_leaf_level(const struct axvm_arch *m, uint64_t gpa, uint64_t hpa, uint64_t left)
 {
     uint32_t level;
 
-    for (level = axvcpu_i_riscv_top(vm); level > 0; level--) {
+    for (level = axvcpu_i_riscv_top(m); level > 0; level--) {
         uint64_t size = UINT64_C(1) << axvcpu_i_riscv_shift(level);
-        const uint64_t *entry = axvcpu_i_riscv_entry(vm, gpa, level, false);
 
-        if (((gpa | hpa) & (size - 1)) == 0 && left >= size && (entry == NULL || *entry == 0))
+        if (((gpa | hpa) & (size - 1)) == 0 && left >= size)
             break;
     }
     return level;
-}
-
-/* Empty entries from gpa on, up to `size` bytes. */
-static void axvcpu_i_riscv_clear(const struct axvm_arch *vm, uint64_t gpa, uint64_t size)
-{
-    uint64_t end = gpa + size, step;
-
-    for (; gpa < end; gpa += step) {
-        uint32_t level = axvcpu_i_riscv_top(vm);
-        uint64_t *entry = axvcpu_i_riscv_entry(vm, gpa, level, false);
-
-        while (level > 0 && axvcpu_i_riscv_is_table(*entry))
-            entry = axvcpu_i_riscv_entry(vm, gpa, --level, false);
-        step = UINT64_C(1) << axvcpu_i_riscv_shift(level);
-        step -= gpa & (step - 1);
-        AXVCPU_ATOMIC_STORE_RELEASE(entry, UINT64_C(0));
-    }
-}
-
-static int axvcpu_i_riscv_fill(const struct axvm_arch *vm, uint64_t gpa, uint64_t hpa, uint64_t size, uint64_t bits)
-{
-    uint64_t done = 0;
-
-    while (done < size) {
-        uint32_t level = axvcpu_i_riscv_leaf_level(vm, gpa + done, hpa + done, size - done);
-        uint64_t *entry = axvcpu_i_riscv_entry(vm, gpa + done, level, true);
-
-        if (entry == NULL) {
-            axvcpu_i_riscv_clear(vm, gpa, done);
-            return AXVCPU_ENOMEM;
-        }
-        AXVCPU_ATOMIC_STORE_RELEASE(entry, (hpa + done) >> 12 << 10 | bits);
-        done += UINT64_C(1) << axvcpu_i_riscv_shift(level);
-    }
-    return AXVCPU_OK;
 }
 
 static void axvcpu_i_riscv_free(uint64_t *table, uint32_t level, uint32_t count)
@@ -2248,62 +2293,203 @@ static void axvcpu_i_riscv_free(uint64_t *table, uint32_t level, uint32_t count)
     }
 }
 
-/* A call of the host's own firmware (sbi 3). */
-static int64_t axvcpu_i_riscv_firmware(uint64_t ext, uint64_t function, uint64_t start, uint64_t size, uint64_t id)
+/* A table in which nothing is mapped any more makes room for a leaf. */
+static int axvcpu_i_riscv_drop_table(struct axvm *vm, uint64_t *entry, uint32_t level, uint64_t gpa)
 {
-    register uint64_t a0 __asm__("a0") = 0, a1 __asm__("a1") = UINT64_MAX; /* all harts */
-    register uint64_t a2 __asm__("a2") = start, a3 __asm__("a3") = size, a4 __asm__("a4") = id;
-    register uint64_t a6 __asm__("a6") = function, a7 __asm__("a7") = ext;
+    uint64_t old = *entry;
+    int err;
 
-    __asm__ volatile("ecall" : "+r"(a0), "+r"(a1) : "r"(a2), "r"(a3), "r"(a4), "r"(a6), "r"(a7) : "memory");
-    return (int64_t)a0;
+    AXVCPU_ATOMIC_STORE_RELEASE(entry, UINT64_C(0));
+    err = axvcpu_i_riscv_fence_vm(vm, gpa, UINT64_C(1) << axvcpu_i_riscv_shift(level));
+    if (err != 0) { /* a hart may still walk it */
+        AXVCPU_ATOMIC_STORE_RELEASE(entry, old);
+        return err;
+    }
+    axvcpu_i_riscv_free(axvcpu_i_riscv_table(old), level - 1, 512);
+    AXVCPU_FREE_FRAME(axvcpu_hpa(old >> 10 << 12), 1);
+    return AXVCPU_OK;
 }
 
-/* Every hart forgets what it knows of the range: the entries were written before (priv 8.3.2, sbi 8). */
-static void axvcpu_i_riscv_fence_vm(const struct axvm *vm, uint64_t gpa, uint64_t size)
+/* A leaf becomes a table of 512 of the next size, which say the same; false: there is no frame. */
+static bool axvcpu_i_riscv_split(uint64_t *entry, uint32_t level)
 {
-    if (axvm_get_status(vm) != AXVM_STATUS_LOADING)
-        (void)axvcpu_i_riscv_firmware(AXVCPU_RISCV_SBI_EXT_RFENCE, vm->arch.vmid != 0 ? 3 : 4, gpa, size, vm->arch.vmid);
+    uint64_t frame = AXVCPU_ALLOC_FRAME(1, AXVM_LEAF_PAGE).addr, i;
+    uint64_t *table;
+
+    if (frame == 0)
+        return false;
+    table = (uint64_t *)AXVCPU_PHYS_TO_VIRT(axvcpu_hpa(frame));
+    for (i = 0; i < 512; i++)
+        table[i] = *entry + (i << (axvcpu_i_riscv_shift(level - 1) - 2));
+    AXVCPU_ATOMIC_STORE_RELEASE(entry, frame >> 12 << 10 | AXVCPU_I_RISCV_PTE_V);
+    return true;
+}
+
+/* Empty entries from gpa on, up to `size` bytes; a leaf that is larger than what is left goes on. */
+static void axvcpu_i_riscv_clear(const struct axvm_arch *m, uint64_t gpa, uint64_t size)
+{
+    uint64_t end = gpa + size, step;
+
+    for (; gpa < end; gpa += step) {
+        uint32_t level = 0;
+        uint64_t *entry = axvcpu_i_riscv_entry(m, gpa, &level, false);
+
+        step = UINT64_C(1) << axvcpu_i_riscv_shift(level);
+        step -= gpa & (step - 1);
+        AXVCPU_ATOMIC_STORE_RELEASE(entry, UINT64_C(0));
+    }
+}
+
+static int axvcpu_i_riscv_fill(struct axvm *vm, uint64_t gpa, uint64_t hpa, uint64_t size, uint64_t bits)
+{
+    uint64_t done = 0;
+    int err = AXVCPU_OK;
+
+    while (done < size && err == 0) {
+        uint32_t level = axvcpu_i_riscv_leaf_level(&vm->arch, gpa + done, hpa + done, size - done);
+        uint64_t *entry = axvcpu_i_riscv_entry(&vm->arch, gpa + done, &level, true);
+
+        if (entry == NULL)
+            return AXVCPU_ENOMEM;
+        if (axvcpu_i_riscv_is_table(*entry))
+            err = axvcpu_i_riscv_drop_table(vm, entry, level, gpa + done);
+        if (err == 0)
+            AXVCPU_ATOMIC_STORE_RELEASE(entry, (hpa + done) >> 12 << 10 | bits);
+        done += UINT64_C(1) << axvcpu_i_riscv_shift(level);
+    }
+    return err;
+}
+
+/* A page that is logged is not writable until it has been written. */
+static uint64_t axvcpu_i_riscv_bits(uint32_t flags)
+{
+    uint64_t write = (flags & AXVM_MAP_WRITE) == 0        ? 0 :
+                     (flags & AXVM_MAP_LOG_DIRTY) != 0 ? AXVCPU_I_RISCV_PTE_LOG :
+                                                         AXVCPU_I_RISCV_PTE_W;
+
+    return AXVCPU_I_RISCV_PTE_V | AXVCPU_I_RISCV_PTE_UAD | AXVCPU_I_RISCV_PTE_R | write |
+           ((flags & AXVM_MAP_EXEC) != 0 ? AXVCPU_I_RISCV_PTE_X : 0);
+}
+
+static uint32_t axvcpu_i_riscv_gpa_bits(const struct axvm_arch *m)
+{
+    return axvcpu_i_riscv_shift(axvcpu_i_riscv_top(m)) + 11;
 }
 
 AXVCPU_API int axvm_leaf_map(struct axvm *vm, uint32_t slot, const struct axvm_mapping *m)
 {
     uint64_t hpa = m->backing.ptr != NULL ? AXVCPU_VIRT_TO_PHYS(m->backing.ptr).addr : m->backing.hpa.addr;
-    uint64_t bits = AXVCPU_I_RISCV_PTE_V | AXVCPU_I_RISCV_PTE_UAD | AXVCPU_I_RISCV_PTE_R;
-    uint32_t width = axvcpu_i_riscv_shift(axvcpu_i_riscv_top(&vm->arch)) + 11;
-    int err;
+    int err, fenced;
 
     (void)slot;
-    if ((m->flags & AXVM_MAP_LOG_DIRTY) != 0)
-        return AXVCPU_ENOSUPPORT;
-    if ((m->gpa.addr + (m->size - 1)) >> width != 0)
+    if ((m->gpa.addr + (m->size - 1)) >> axvcpu_i_riscv_gpa_bits(&vm->arch) != 0)
         return AXVCPU_EINVAL;
-    bits |= (m->flags & AXVM_MAP_WRITE) != 0 ? AXVCPU_I_RISCV_PTE_W : 0;
-    bits |= (m->flags & AXVM_MAP_EXEC) != 0 ? AXVCPU_I_RISCV_PTE_X : 0;
-    err = axvcpu_i_riscv_fill(&vm->arch, m->gpa.addr, hpa, m->size, bits);
-    axvcpu_i_riscv_fence_vm(vm, m->gpa.addr, m->size); /* that there was nothing may be remembered, too */
+    axvcpu_i_riscv_lock(&vm->arch.lock);
+    err = axvcpu_i_riscv_fill(vm, m->gpa.addr, hpa, m->size, axvcpu_i_riscv_bits(m->flags));
+    if (err != 0)
+        axvcpu_i_riscv_clear(&vm->arch, m->gpa.addr, m->size);
+    fenced = axvcpu_i_riscv_fence_vm(vm, m->gpa.addr, m->size); /* that there was nothing may be remembered, too */
+    err = err != 0 ? err : fenced;
+    vm->arch.logs += err == 0 && (m->flags & AXVM_MAP_LOG_DIRTY) != 0;
+    axvcpu_i_riscv_unlock(&vm->arch.lock);
     return err;
 }
 
 AXVCPU_API int axvm_leaf_unmap(struct axvm *vm, uint32_t slot, const struct axvm_mapping *m)
 {
+    int err;
+
     (void)slot;
+    axvcpu_i_riscv_lock(&vm->arch.lock);
     axvcpu_i_riscv_clear(&vm->arch, m->gpa.addr, m->size);
-    axvcpu_i_riscv_fence_vm(vm, m->gpa.addr, m->size);
-    return AXVCPU_OK;
+    err = axvcpu_i_riscv_fence_vm(vm, m->gpa.addr, m->size);
+    vm->arch.logs -= err == 0 && (m->flags & AXVM_MAP_LOG_DIRTY) != 0;
+    axvcpu_i_riscv_unlock(&vm->arch.lock);
+    return err;
 }
 
-/* VMIDs 1-63, as far as the hart has them. Without one a VM has 0, and its translations are dropped whenever
+/* >>tables: LOG_DIRTY. A leaf is split where it is first written; without a frame for that all of it counts as
+   written. */
+
+/* A fault that only we know about: a first write to a page that is logged, or one that another hart has seen to
+   since, while this one remembers the old entry. true: the guest may try again. */
+static bool axvcpu_i_riscv_our_fault(struct axvcpu *v, const struct axvcpu_riscv_trap *t)
+{
+    struct axvm_arch *m = v->vm.vm != NULL ? &v->vm.vm->arch : NULL;
+    uint64_t gpa = t->htval << 2;
+    bool fetch = t->cause == AXVCPU_RISCV_CAUSE_INSN_GUEST_PAGE && axvcpu_i_riscv_walk(t->htinst) == 0, ours;
+    uint32_t level = 0;
+    uint64_t *entry;
+
+    if (m == NULL || m->logs == 0 || fetch || gpa >> axvcpu_i_riscv_gpa_bits(m) != 0)
+        return false;
+    axvcpu_i_riscv_lock(&m->lock);
+    entry = axvcpu_i_riscv_entry(m, gpa, &level, false);
+    ours = (*entry & AXVCPU_I_RISCV_PTE_LOG) != 0;
+    while (ours && (*entry & AXVCPU_I_RISCV_PTE_W) == 0 && level > 0 && axvcpu_i_riscv_split(entry, level)) {
+        level = 0;
+        entry = axvcpu_i_riscv_entry(m, gpa, &level, false);
+    }
+    if (ours)
+        AXVCPU_ATOMIC_STORE_RELEASE(entry, *entry | AXVCPU_I_RISCV_PTE_W);
+    axvcpu_i_riscv_unlock(&m->lock);
+    if (ours)
+        __asm__ volatile(".insn r 0x73, 0, 0x31, x0, %0, x0" : : "r"(gpa >> 2) : "memory"); /* hfence.gvma, here */
+    return ours;
+}
+
+/* Pages gpa to end: false when one of them is not logged. `bitmap` NULL: only look. */
+static bool axvcpu_i_riscv_collect(const struct axvm_arch *m, uint64_t gpa, uint64_t end, uint64_t *bitmap)
+{
+    uint64_t n;
+
+    for (n = 0; gpa < end; n++, gpa += AXVM_LEAF_PAGE) {
+        uint32_t level = 0;
+        uint64_t *entry = axvcpu_i_riscv_entry(m, gpa, &level, false);
+        uint64_t written = *entry & AXVCPU_I_RISCV_PTE_W, last = (UINT64_C(1) << axvcpu_i_riscv_shift(level)) - AXVM_LEAF_PAGE;
+
+        if ((*entry & AXVCPU_I_RISCV_PTE_LOG) == 0)
+            return false;
+        if (bitmap == NULL)
+            continue;
+        bitmap[n / 64] = (bitmap[n / 64] & ~(UINT64_C(1) << n % 64)) | (uint64_t)(written != 0) << n % 64;
+        if (written != 0 && ((gpa & last) == last || gpa + AXVM_LEAF_PAGE == end)) /* a large leaf stays until then */
+            AXVCPU_ATOMIC_STORE_RELEASE(entry, *entry & ~AXVCPU_I_RISCV_PTE_W);
+    }
+    return true;
+}
+
+AXVCPU_API int axvm_riscv_dirty(struct axvm *vm, axvcpu_gpa_t gpa, uint64_t size, uint64_t *bitmap)
+{
+    int err = AXVCPU_EINVAL;
+
+    if (vm == NULL || bitmap == NULL || ((gpa.addr | size) & (AXVM_LEAF_PAGE - 1)) != 0 || gpa.addr + size < gpa.addr ||
+        (gpa.addr + size) >> axvcpu_i_riscv_gpa_bits(&vm->arch) != 0)
+        return AXVCPU_EINVAL;
+    axvcpu_i_riscv_lock(&vm->arch.lock);
+    if (axvcpu_i_riscv_collect(&vm->arch, gpa.addr, gpa.addr + size, NULL)) {
+        (void)axvcpu_i_riscv_collect(&vm->arch, gpa.addr, gpa.addr + size, bitmap);
+        err = axvcpu_i_riscv_fence_vm(vm, gpa.addr, size);
+    }
+    axvcpu_i_riscv_unlock(&vm->arch.lock);
+    return err;
+}
+
+/* >>tables: VMIDs, as many as all harts have. They are given out in turn, so that one comes again as late as
+   possible, and by then no hart knows it. Without one a VM has 0, and its translations are dropped whenever
    another vCPU comes. */
-static uint64_t axvcpu_i_riscv_vmids; /* those in use */
+static uint64_t axvcpu_i_riscv_vmids[(AXVCPU_RISCV_HGATP_VMID_MASK + 1) / 64]; /* those in use */
+static uint32_t axvcpu_i_riscv_next_vmid;
 
 static uint32_t axvcpu_i_riscv_take_vmid(void)
 {
-    uint32_t bits = axvcpu_i_riscv_min_vmid_bits != 0 ? axvcpu_i_riscv_min_vmid_bits - 1 : 0;
-    uint32_t vmid, end = bits < 6 ? 1u << bits : 64;
+    uint32_t end = axvcpu_i_riscv_min_vmid_bits != 0 ? 1u << (axvcpu_i_riscv_min_vmid_bits - 1) : 1, i;
 
-    for (vmid = 1; vmid < end; vmid++) {
-        if ((AXVCPU_ATOMIC_FETCH_OR(&axvcpu_i_riscv_vmids, UINT64_C(1) << vmid) >> vmid & 1u) == 0)
+    for (i = 0; i < end; i++) {
+        uint32_t vmid = AXVCPU_ATOMIC_FETCH_ADD(&axvcpu_i_riscv_next_vmid, 1u) & (end - 1);
+        uint64_t bit = UINT64_C(1) << vmid % 64;
+
+        if (vmid != 0 && (AXVCPU_ATOMIC_FETCH_OR(&axvcpu_i_riscv_vmids[vmid / 64], bit) & bit) == 0)
             return vmid;
     }
     return 0;
@@ -2313,16 +2499,20 @@ static void axvcpu_i_riscv_give_vmid(uint32_t vmid)
 {
     if (vmid == 0)
         return;
-    (void)AXVCPU_ATOMIC_FETCH_ADD(&axvcpu_i_riscv_epoch, 1u);
-    (void)AXVCPU_ATOMIC_FETCH_AND(&axvcpu_i_riscv_vmids, ~(UINT64_C(1) << vmid));
+    if (AXVCPU_REMOTE_FENCE(AXVCPU_I_RISCV_HFENCE_GVMA_VMID, 0, UINT64_MAX, vmid) != 0)
+        (void)AXVCPU_ATOMIC_FETCH_ADD(&axvcpu_i_riscv_epoch, 1u);
+    (void)AXVCPU_ATOMIC_FETCH_AND(&axvcpu_i_riscv_vmids[vmid / 64], ~(UINT64_C(1) << vmid % 64));
 }
 
 AXVCPU_API int axvm_leaf_init(struct axvm *vm, const struct axvm_arch_desc *desc)
 {
+    int err;
+
     vm->arch.mode = desc->mode != 0 ? desc->mode : AXVCPU_RISCV_HGATP_SV39X4;
-    if (vm->arch.mode != AXVCPU_RISCV_HGATP_SV39X4 && vm->arch.mode != AXVCPU_RISCV_HGATP_SV48X4)
-        return AXVCPU_EINVAL;
-    vm->arch.root = AXVCPU_ALLOC_FRAME(AXVCPU_I_RISCV_ROOT_PAGES, (size_t)AXVCPU_I_RISCV_ROOT_PAGES * AXVM_LEAF_PAGE);
+    err = axvcpu_i_riscv_check_mode(vm->arch.mode);
+    if (err != 0)
+        return err;
+    vm->arch.root = AXVCPU_ALLOC_FRAME(AXVCPU_I_RISCV_ROOT_PAGES, AXVCPU_I_RISCV_ROOT_PAGES * AXVM_LEAF_PAGE);
     if (vm->arch.root.addr == 0)
         return AXVCPU_ENOMEM;
     vm->arch.vmid = axvcpu_i_riscv_take_vmid();
@@ -2392,14 +2582,14 @@ static enum axvm_answer axvcpu_i_riscv_serve_ipi(struct axvm *vm, struct axvcpu 
    when it returns. The VMID is that of hgatp, which is this guest's. */
 static enum axvm_answer axvcpu_i_riscv_serve_fence(struct axvm *vm, struct axvcpu *v, const struct axvcpu_exit *x)
 {
-    static const uint8_t function[] = { 0, 6, 5 }; /* remote_fence_i, hfence_vvma, hfence_vvma_asid */
+    static const uint8_t function[] = { AXVCPU_I_RISCV_FENCE_I, AXVCPU_I_RISCV_HFENCE_VVMA, AXVCPU_I_RISCV_HFENCE_VVMA_ASID };
     uint64_t set;
 
     if (!axvcpu_i_riscv_targets(vm, x->fence.mask, x->fence.base, &set) || x->fence.op >= sizeof(function))
         return axvcpu_i_riscv_say(v, AXVCPU_RISCV_SBI_INVALID_PARAM, 0);
-    (void)axvcpu_i_riscv_firmware(AXVCPU_RISCV_SBI_EXT_RFENCE, function[x->fence.op], x->fence.start, x->fence.size,
-                                  x->fence.asid);
-    return AXVM_DONE;
+    return AXVCPU_REMOTE_FENCE(function[x->fence.op], x->fence.start, x->fence.size, x->fence.asid) == 0 ?
+               AXVM_DONE :
+               axvcpu_i_riscv_say(v, AXVCPU_RISCV_SBI_FAILED, 0);
 }
 
 static enum axvm_answer axvcpu_i_riscv_serve_status(struct axvm *vm, struct axvcpu *v, const struct axvcpu_exit *x)

@@ -84,6 +84,7 @@ static inline uint32_t hook_cpu_id(void)
 #define AXVCPU_TIMER_ARM(v, deadline) ((void)(v), (void)(deadline))
 #define AXVCPU_HOST_EXCEPTION(frame) ((void)(frame))
 #define AXVCPU_KICK_VECTOR 1u
+#define AXVCPU_REMOTE_FENCE(op, start, size, id) ((int64_t)((op) + (start) + (size) + (id)))
 #define AXVCPU_GICH() ((void *)0x08030000)
 #define AXVCPU_GICV() 0x08040000
 #define AXVCPU_VTIMER_VECTOR 27u

@@ -35,14 +35,21 @@ $(RISCV)/count.elf: $(COUNT_riscv) | deps-riscv
 $(RISCV)/count-own.elf: $(COUNT_riscv) | deps-riscv
 	$(BARE_riscv) -DAXVCPU_OWN_VECTORS
 
+$(RISCV)/hs.elf: tests/riscv/hs.c tests/riscv/hs_guest.S $(BARE_NEEDS_riscv) | deps-riscv
+	$(call compile_files,riscv64-linux-gnu-gcc -O2 -DHOST_THREADS $(BARE_FLAGS_riscv),\
+	  tests/riscv/hs.c examples/bare/riscv/machine.c $(filter %.S,$^))
+
 # Also on a hart without Sstc, and on one that has vectors.
-NEEDS_riscv := $(addprefix $(RISCV)/,fuzz conformance.elf conformance-own.elf count.elf count-own.elf)
+NEEDS_riscv := $(addprefix $(RISCV)/,fuzz hs.elf conformance.elf conformance-own.elf count.elf count-own.elf)
 RUN_riscv := sh tests/riscv/qemu.sh
 COMMANDS_riscv := "fuzz=sh tests/fuzz.sh build/tests/riscv/fuzz $(FUZZ_RUNS_riscv) 400" \
   "conformance=$(RUN_riscv) 80 $(RISCV)/conformance.elf" \
   "conformance, own vectors=$(RUN_riscv) 80 $(RISCV)/conformance-own.elf" \
   "conformance, no sstc=CPU=sstc=off $(RUN_riscv) 80 $(RISCV)/conformance.elf" \
   "conformance, vectors=CPU=v=true,vext_spec=v1.0 $(RUN_riscv) 80 $(RISCV)/conformance.elf" \
+  "hs=$(RUN_riscv) 60 $(RISCV)/hs.elf" \
+  "hs, vectors=CPU=v=true,vext_spec=v1.0 $(RUN_riscv) 60 $(RISCV)/hs.elf" \
+  "hs, no sstc=CPU=sstc=off $(RUN_riscv) 60 $(RISCV)/hs.elf" \
   "count=$(RUN_riscv) 20 $(RISCV)/count.elf -icount shift=0" \
   "count, own vectors=$(RUN_riscv) 20 $(RISCV)/count-own.elf -icount shift=0"
 LIMIT_riscv := 90
