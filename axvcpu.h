@@ -768,8 +768,8 @@ AXVCPU_API uint64_t axvcpu_access_result(const struct axvcpu_answer *, uint64_t 
 #define AXVCPU_KVM_SIGNAL (SIGRTMIN + 1)
 #endif
 
-/* The kernel commits when it is entered; answers go to the run page at once. */
-#define AXVCPU_LEAF_RUN_COMMITS 1
+/* Answers go to the run page at once. The kernel commits when it is entered: an arch header that has nothing to
+   add to that defines AXVCPU_LEAF_RUN_COMMITS as 1. */
 #define AXVCPU_LEAF_ANSWER(v) ((v)->arch.kvm.answer)
 
 struct kvm_run;
@@ -4089,6 +4089,10 @@ static void axvcpu_i_kvm_fini_vcpu(struct axvcpu *);
    axvcpu_i_kvm_mmio and axvcpu_i_kvm_other. `running` is for axvcpu_i_kvm_await. */
 AXVCPU_I_INLINE bool axvcpu_i_kvm_usual(struct axvcpu *, struct kvm_run *, struct axvcpu_exit *, bool running);
 static int axvcpu_i_kvm_exit(struct axvcpu *, struct kvm_run *, struct axvcpu_exit *);
+#ifdef AXVCPU_I_KVM_OWN_FAILURE
+/* KVM_RUN has failed, with any code: is it an exit? Then fill it in. */
+static bool axvcpu_i_kvm_failure(struct axvcpu *, long code, struct axvcpu_exit *);
+#endif
 
 /* >>kvm errors */
 
@@ -4155,7 +4159,7 @@ static int axvcpu_i_kvm_has(int fd, unsigned long capability)
     return axvcpu_i_kvm_ioctl(fd, KVM_CHECK_EXTENSION, (void *)(uintptr_t)capability);
 }
 
-static int axvcpu_i_kvm_enable(int fd, uint32_t capability, uint64_t arg, const char *call, const char *remedy)
+AXVCPU_I_UNUSED static int axvcpu_i_kvm_enable(int fd, uint32_t capability, uint64_t arg, const char *call, const char *remedy)
 {
     struct kvm_enable_cap cap;
 
@@ -4442,6 +4446,10 @@ AXVCPU_I_COLD static int axvcpu_i_kvm_interrupted(struct axvcpu *v, long code, s
 {
     bool done;
 
+#ifdef AXVCPU_I_KVM_OWN_FAILURE
+    if (axvcpu_i_kvm_failure(v, code, x))
+        return AXVCPU_OK;
+#endif
     if (code != -EINTR && code != -EAGAIN) {
         errno = (int)-code;
         return axvcpu_i_kvm_refused("KVM_RUN", errno == EFAULT ? "the memory behind a mapping is gone" : NULL);
@@ -4492,10 +4500,12 @@ AXVCPU_I_COLD static int axvcpu_i_kvm_finish(struct axvcpu *v, struct axvcpu_exi
     return code == -EINTR || code == -EAGAIN ? AXVCPU_OK : axvcpu_i_kvm_refused("KVM_RUN", NULL);
 }
 
+#if AXVCPU_LEAF_RUN_COMMITS
 AXVCPU_API int axvcpu_leaf_commit(struct axvcpu *v, struct axvcpu_exit *x, bool entering)
 {
     return entering ? AXVCPU_OK : axvcpu_i_kvm_finish(v, x);
 }
+#endif
 
 /* Let the kernel finish the instruction, reads answered with 0 and writes dropped, so that nothing of it is
    left. A string instruction may bring up to 1024 elements of a read and a write each. */

@@ -517,6 +517,7 @@ AXVCPU_I_INLINE int axvcpu_leaf_run(struct axvcpu *v, struct axvcpu_exit *x)
    routed it. Interrupts 0-15 are the guest's own to send. */
 
 #define AXVCPU_LEAF_NAME "AArch64 KVM"
+#define AXVCPU_LEAF_RUN_COMMITS 1
 #define AXVM_LEAF_STARTS_CPUS(vm) (!(vm)->arch.calls_exit) /* the kernel's PSCI does */
 #define AXVCPU_I_KVM_GSI(line) ((line) - 32) /* interrupt routing counts shared interrupts */
 #define AXVCPU_I_KVM_OWN_IRQ_LINE

@@ -245,9 +245,6 @@ struct axvm_arch_desc {
 #define AXVCPU_RISCV_HENVCFG_CBCFE (UINT64_C(1) << 6)
 #define AXVCPU_RISCV_HENVCFG_CBIE_FLUSH (UINT64_C(1) << 4)
 
-#if defined(AXVCPU_KVM)
-#error "axvcpu_arch_riscv.h: the KVM backend is not there yet; define AXVCPU_ARCH_FAKE, or bring a backend by AXVCPU_ARCH_HEADER"
-#endif
 #ifndef AXVCPU_KVM
 #define AXVCPU_LEAF_NAME "riscv"
 
@@ -479,7 +476,55 @@ AXVCPU_I_INLINE enum axvm_answer axvm_leaf_answer(struct axvm *vm, struct axvcpu
     return axvcpu_i_riscv_answer_exit(vm, v, x);
 }
 
-#endif /* bare metal */
+#else /* KVM */
+
+/* >>kvm: the hosted backend. What the kernel keeps for itself stands in axvcpu.h's table of exits: above all the
+   SBI, so that harts are started, interrupted and fenced by each other without an exit. A register costs an
+   ioctl, in either direction.
+
+   Interrupts: 9 by KVM_INTERRUPT, 1 and 5 by the sip register; that loses what the kernel's own SBI gives to
+   the same vCPU at the same moment, so leave them to it when harts send each other some. An edge of 9 or 5 is
+   given to a guest that can take it by its registers, some twenty ioctls: nothing in the kernel would end it.
+   A line (axvcpu_set_irq) of 9 is one. */
+
+#define AXVCPU_LEAF_NAME "RISC-V KVM"
+#define AXVM_LEAF_STARTS_CPUS(vm) ((void)(vm), true) /* the kernel's SBI does */
+#define AXVCPU_LEAF_RUN_COMMITS 0 /* the kernel does, but needs help */
+#define AXVCPU_I_KVM_OWN_IRQ_LINE
+#define AXVCPU_I_KVM_OWN_FAILURE
+
+struct axvm_arch { struct axvcpu_kvm_vm kvm; };
+
+struct axvcpu_arch {
+    struct axvcpu_kvm kvm;
+    uint64_t pc, sstatus;      /* while an exception is taken: where, and from which mode (SPP) */
+    uint64_t vsstatus, hie, hvip, vstvec, vsepc, vscause, vstval; /* ... as in the bare backend */
+    uint64_t lined, edges;     /* as hvip's bits: what lines drive, and edges that may not have been taken yet */
+    struct axvcpu_i_riscv_origin *origin; /* all registers as the kernel creates them, for reset */
+    bool call_open;            /* an SBI call's answer is in the run page, not in a0 and a1 */
+    struct axvm_arch own;      /* without axvm */
+};
+
+struct axvcpu_arch_percpu { bool enabled; };
+
+/* ioctl(fd, KVM_RUN, 0), which the kernel knows as system call 29. */
+#ifndef AXVCPU_KVM_ENTER
+AXVCPU_I_INLINE long axvcpu_i_riscv_enter_kvm(int fd)
+{
+    register long a0 __asm__("a0") = fd;
+    register long a1 __asm__("a1") = 0xae80;
+    register long a2 __asm__("a2") = 0;
+    register long a7 __asm__("a7") = 29;
+
+    __asm__ volatile("ecall" : "+r"(a0) : "r"(a1), "r"(a2), "r"(a7) : "memory");
+    return a0;
+}
+#define AXVCPU_KVM_ENTER(fd) axvcpu_i_riscv_enter_kvm(fd)
+#endif
+
+AXVCPU_LEAF_DECLARE(AXVCPU_API, AXVCPU_API)
+
+#endif /* KVM */
 #endif
 #endif /* the selected backend */
 
@@ -1660,6 +1705,8 @@ AXVCPU_API int axvcpu_leaf_restart(struct axvcpu *v, axvcpu_gpa_t entry, uint64_
 
 /* >>switch: exits */
 
+#endif /* bare metal */
+
 /* Exception or interrupt `cause` in the guest, as the hart would take it (priv 4.1.1, 8.2.6). The state is in
    memory. */
 static void axvcpu_i_riscv_take(struct axvcpu_arch *a, uint64_t cause, uint64_t tval)
@@ -1677,6 +1724,8 @@ static void axvcpu_i_riscv_take(struct axvcpu_arch *a, uint64_t cause, uint64_t 
     if ((cause & AXVCPU_RISCV_CAUSE_IRQ) != 0 && (a->vstvec & 1u) != 0)
         a->pc += 4 * (cause & 0x3fu);
 }
+
+#ifndef AXVCPU_KVM
 
 static void axvcpu_i_riscv_deliver(struct axvcpu_arch *a, uint64_t cause, uint64_t tval)
 {
@@ -1969,6 +2018,8 @@ static uint64_t axvcpu_i_riscv_sticky(const struct axvcpu_arch *a)
            (a->sstc != 0 ? UINT64_C(1) << (AXVCPU_RISCV_IRQ_TIMER + 1) : 0);
 }
 
+#endif /* bare metal */
+
 static bool axvcpu_i_riscv_open(const struct axvcpu_arch *a, uint64_t bit)
 {
     return (a->hie & bit) != 0 && ((a->vsstatus & AXVCPU_RISCV_SSTATUS_SIE) != 0 ||
@@ -1992,6 +2043,8 @@ static void axvcpu_i_riscv_edge(struct axvcpu_arch *a, uint32_t irq, uint64_t fr
         a->hvip |= bit;
     }
 }
+
+#ifndef AXVCPU_KVM
 
 AXVCPU_API int axvcpu_leaf_inject(struct axvcpu *v, uint32_t *what)
 {
@@ -2627,6 +2680,737 @@ AXVCPU_API enum axvm_answer axvcpu_i_riscv_answer_exit(struct axvm *vm, struct a
 }
 
 #endif /* bare metal */
+#ifdef AXVCPU_KVM
+
+/* ---------------------------------------------------------------------------------------------------- */
+/* >>kvm                                                                                                */
+/* ---------------------------------------------------------------------------------------------------- */
+
+/* >>kvm names (api.rst: KVM_SET_ONE_REG, "RISC-V registers"). Core register n is xn, 0 the PC. Headers may be
+   older than the kernel. */
+
+#define AXVCPU_I_RISCV_ONE(type, n) (KVM_REG_RISCV | KVM_REG_SIZE_U64 | UINT64_C(type) << 24 | (uint64_t)(n))
+#define AXVCPU_I_RISCV_ONE_CONFIG(n) AXVCPU_I_RISCV_ONE(1, n) /* 2 to 4: mvendorid, marchid, mimpid */
+#define AXVCPU_I_RISCV_ONE_CORE(n) AXVCPU_I_RISCV_ONE(2, n)
+#define AXVCPU_I_RISCV_ONE_MODE AXVCPU_I_RISCV_ONE_CORE(32)
+#define AXVCPU_I_RISCV_ONE_CSR(n) AXVCPU_I_RISCV_ONE(3, n)
+#define AXVCPU_I_RISCV_ONE_SIP AXVCPU_I_RISCV_ONE_CSR(7)
+#define AXVCPU_I_RISCV_ONE_TIMER(n) AXVCPU_I_RISCV_ONE(4, n) /* frequency, time, compare, state */
+#define AXVCPU_I_RISCV_ONE_SBI(n) AXVCPU_I_RISCV_ONE(8, n)
+#define AXVCPU_I_RISCV_ONE_DBCN AXVCPU_I_RISCV_ONE_SBI(9)
+#define AXVCPU_I_RISCV_ONE_FCSR (KVM_REG_RISCV | KVM_REG_SIZE_U32 | UINT64_C(6) << 24 | 32)
+
+static const struct { uint32_t csr; uint64_t one; } axvcpu_i_riscv_ones[] = {
+    { 0x100, AXVCPU_I_RISCV_ONE_CSR(0) }, { 0x104, AXVCPU_I_RISCV_ONE_CSR(1) }, { 0x105, AXVCPU_I_RISCV_ONE_CSR(2) },
+    { 0x140, AXVCPU_I_RISCV_ONE_CSR(3) }, { 0x141, AXVCPU_I_RISCV_ONE_CSR(4) }, { 0x142, AXVCPU_I_RISCV_ONE_CSR(5) },
+    { 0x143, AXVCPU_I_RISCV_ONE_CSR(6) }, { 0x144, AXVCPU_I_RISCV_ONE_SIP },    { 0x180, AXVCPU_I_RISCV_ONE_CSR(8) },
+    { 0x106, AXVCPU_I_RISCV_ONE_CSR(9) }, { 0x10a, AXVCPU_I_RISCV_ONE_CSR(10) }, { 0x14d, AXVCPU_I_RISCV_ONE_TIMER(2) },
+    { 0xc01, AXVCPU_I_RISCV_ONE_TIMER(1) }, { 0x003, AXVCPU_I_RISCV_ONE_FCSR },
+};
+
+/* >>kvm VM */
+
+static unsigned long axvcpu_i_kvm_machine(const struct axvm_arch_desc *desc, int *adopt)
+{
+    *adopt = desc->vm_fd;
+    return 0;
+}
+
+static struct axvm_arch *axvcpu_i_kvm_alone(struct axvcpu *v, const struct axvcpu_arch_create *create,
+                                            struct axvm_arch_desc *desc)
+{
+    desc->vm_fd = create->vm_fd;
+    return &v->arch.own;
+}
+
+/* hgatp's mode is the kernel's choice. */
+static int axvcpu_i_kvm_init_vm(struct axvm_arch *vm, const struct axvm_arch_desc *desc)
+{
+    (void)vm;
+    if (desc->mode != 0 && desc->mode != AXVCPU_RISCV_HGATP_SV39X4 && desc->mode != AXVCPU_RISCV_HGATP_SV48X4)
+        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_init: no such mode of hgatp");
+    return AXVCPU_OK;
+}
+
+static void axvcpu_i_kvm_fini_vm(struct axvm_arch *vm)
+{
+    (void)vm;
+}
+
+/* The external interrupt's line to a hart (api.rst: KVM_INTERRUPT, "RISC-V"). */
+static int axvcpu_i_riscv_external(struct axvcpu *v, bool level)
+{
+    struct kvm_interrupt irq;
+
+    irq.irq = level ? KVM_INTERRUPT_SET : KVM_INTERRUPT_UNSET;
+    return AXVCPU_I_KVM(v->arch.kvm.fd, KVM_INTERRUPT, &irq, NULL);
+}
+
+/* >>kvm creation state: what reset goes back to. Only the kernel knows which registers there are. */
+
+struct axvcpu_i_riscv_origin {
+    size_t size; /* of all this */
+    uint64_t *ids;
+    char *values; /* one after the other */
+    char *now;    /* room for one */
+    uint32_t count, mp_state;
+};
+
+static size_t axvcpu_i_riscv_one_size(uint64_t one)
+{
+    return (size_t)1 << ((one & KVM_REG_SIZE_MASK) >> KVM_REG_SIZE_SHIFT);
+}
+
+/* They are read into `to`, or compared with it and put back where they differ; the time goes on. */
+static int axvcpu_i_riscv_move_state(struct axvcpu *v, bool restore)
+{
+    const struct axvcpu_i_riscv_origin *o = v->arch.origin;
+    char *at = o->values;
+    struct kvm_one_reg reg;
+    uint32_t i;
+
+    for (i = 0; i < o->count; at += axvcpu_i_riscv_one_size(o->ids[i]), i++) {
+        reg.id = o->ids[i];
+        reg.addr = (uint64_t)(uintptr_t)(restore ? o->now : at);
+        if (restore && reg.id == AXVCPU_I_RISCV_ONE_TIMER(1))
+            continue;
+        if (axvcpu_i_kvm_ioctl(v->arch.kvm.fd, KVM_GET_ONE_REG, &reg) < 0)
+            return axvcpu_i_kvm_refused("KVM_GET_ONE_REG", NULL);
+        if (!restore || memcmp(o->now, at, axvcpu_i_riscv_one_size(reg.id)) == 0)
+            continue;
+        reg.addr = (uint64_t)(uintptr_t)at;
+        if (axvcpu_i_kvm_ioctl(v->arch.kvm.fd, KVM_SET_ONE_REG, &reg) < 0)
+            return axvcpu_i_kvm_refused("KVM_SET_ONE_REG", NULL);
+    }
+    return AXVCPU_OK;
+}
+
+/* Room for the list of registers (a count, then as many) and their values. */
+static int axvcpu_i_riscv_make_origin(struct axvcpu *v, uint64_t count)
+{
+    size_t size = sizeof(struct axvcpu_i_riscv_origin) + (size_t)(count + 1) * (sizeof(uint64_t) + sizeof(uint64_t)) + 2 * sizeof(uint64_t);
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct axvcpu_i_riscv_origin *o = (struct axvcpu_i_riscv_origin *)memory;
+
+    if (memory == MAP_FAILED)
+        return axvcpu_i_kvm_refused("mmap", NULL);
+    v->arch.origin = o;
+    o->size = size;
+    o->count = (uint32_t)count;
+    o->ids = (uint64_t *)(void *)(o + 1) + 1;
+    o->values = (char *)(o->ids + count);
+    o->ids[-1] = count;
+    return AXVCPU_I_KVM(v->arch.kvm.fd, KVM_GET_REG_LIST, &o->ids[-1], NULL);
+}
+
+/* Not what a vCPU is (1: configuration, 7: extensions, 8: of the SBI), which a set-up may have changed, and not
+   vector registers, which may be long and start with anything (unpriv, V 3.10). */
+static bool axvcpu_i_riscv_is_state(uint64_t one)
+{
+    uint32_t type = (uint32_t)(one >> 24) & 0xffu;
+
+    return type != 1 && type != 7 && type != 8 && axvcpu_i_riscv_one_size(one) <= sizeof(uint64_t);
+}
+
+static void axvcpu_i_riscv_keep_state(struct axvcpu_i_riscv_origin *o)
+{
+    size_t used = 0;
+    uint32_t i, kept = 0;
+
+    for (i = 0; i < o->count; i++) {
+        if (!axvcpu_i_riscv_is_state(o->ids[i]))
+            continue;
+        o->ids[kept++] = o->ids[i];
+        used += axvcpu_i_riscv_one_size(o->ids[i]);
+    }
+    o->count = kept;
+    o->now = o->values + (used + 7) / 8 * 8;
+}
+
+static int axvcpu_i_riscv_capture(struct axvcpu *v)
+{
+    struct kvm_mp_state state;
+    uint64_t count = 0;
+    int err;
+
+    if (axvcpu_i_kvm_ioctl(v->arch.kvm.fd, KVM_GET_REG_LIST, &count) >= 0 || errno != E2BIG)
+        return AXVCPU_OK; /* before Linux 6.6: reset says so */
+    err = axvcpu_i_riscv_make_origin(v, count);
+    if (err != 0)
+        return err;
+    axvcpu_i_riscv_keep_state(v->arch.origin);
+    err = AXVCPU_I_KVM(v->arch.kvm.fd, KVM_GET_MP_STATE, &state, NULL);
+    v->arch.origin->mp_state = state.mp_state;
+    return err != 0 ? err : axvcpu_i_riscv_move_state(v, false);
+}
+
+static int axvcpu_i_riscv_restore(struct axvcpu *v, bool waits)
+{
+    struct kvm_mp_state state = { KVM_MP_STATE_RUNNABLE };
+    int err;
+
+    if (v->arch.origin == NULL)
+        return axvcpu_i_kvm_say(AXVCPU_ENOSUPPORT, "KVM_GET_REG_LIST is missing, so a vCPU cannot be reset; use Linux 6.6 or newer");
+    err = axvcpu_i_riscv_move_state(v, true);
+    if (err == 0 && (v->arch.lined >> (AXVCPU_RISCV_IRQ_EXT + 1) & 1u) != 0)
+        err = axvcpu_i_riscv_external(v, false);
+    v->arch.lined = v->arch.edges = 0;
+    v->arch.call_open = false;
+    if (waits)
+        state.mp_state = v->arch.origin->mp_state;
+    return err != 0 ? err : AXVCPU_I_KVM(v->arch.kvm.fd, KVM_SET_MP_STATE, &state, NULL);
+}
+
+/* A hart starts with its number in a0 (sbi 9.1). The console extension is off until it is asked for; an older
+   kernel does not know it. */
+static int axvcpu_i_kvm_init_vcpu(struct axvcpu *v, const struct axvcpu_arch_create *create)
+{
+    uint64_t on = 1;
+    struct kvm_one_reg dbcn;
+    int err = axvcpu_i_kvm_set_one(v, AXVCPU_I_RISCV_ONE_CORE(AXVCPU_RISCV_A0), v->vcpu_id);
+
+    (void)create;
+    dbcn.id = AXVCPU_I_RISCV_ONE_DBCN;
+    dbcn.addr = (uint64_t)(uintptr_t)&on;
+    (void)axvcpu_i_kvm_ioctl(v->arch.kvm.fd, KVM_SET_ONE_REG, &dbcn);
+    return err != 0 ? err : axvcpu_i_riscv_capture(v);
+}
+
+static void axvcpu_i_kvm_fini_vcpu(struct axvcpu *v)
+{
+    if (v->arch.origin != NULL)
+        (void)munmap(v->arch.origin, v->arch.origin->size);
+}
+
+/* >>kvm life */
+
+AXVCPU_API int axvcpu_leaf_set_entry(struct axvcpu *v, axvcpu_gpa_t entry)
+{
+    if ((entry.addr & 1u) != 0)
+        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "set_entry: instructions are at even addresses");
+    return axvcpu_i_kvm_set_one(v, AXVCPU_I_RISCV_ONE_CORE(0), entry.addr);
+}
+
+AXVCPU_API int axvcpu_leaf_setup(struct axvcpu *v, const struct axvcpu_arch_setup *setup)
+{
+    const uint64_t ids[] = { setup->sbi.mvendorid, setup->sbi.marchid, setup->sbi.mimpid };
+    uint32_t i;
+    int err = AXVCPU_OK;
+
+    if (setup->hedeleg_clear != 0)
+        return axvcpu_i_kvm_say(AXVCPU_ENOSUPPORT, "setup: the kernel delegates exceptions by itself; use KVM_SET_GUEST_DEBUG");
+    for (i = 0; i < 3 && err == 0; i++) {
+        if (ids[i] != 0)
+            err = axvcpu_i_kvm_set_one(v, AXVCPU_I_RISCV_ONE_CONFIG(2 + i), ids[i]);
+    }
+    return err;
+}
+
+AXVCPU_API int axvcpu_leaf_reset(struct axvcpu *v)
+{
+    int err = axvcpu_i_kvm_drain(v);
+
+    return err != 0 ? err : axvcpu_i_riscv_restore(v, true);
+}
+
+AXVCPU_API int axvcpu_leaf_restart(struct axvcpu *v, axvcpu_gpa_t entry, uint64_t arg)
+{
+    int err = axvcpu_i_kvm_drain(v);
+
+    if (err == 0)
+        err = axvcpu_i_riscv_restore(v, false);
+    if (err == 0)
+        err = axvcpu_leaf_set_entry(v, entry);
+    return err != 0 ? err : axvcpu_i_kvm_set_one(v, AXVCPU_I_RISCV_ONE_CORE(AXVCPU_RISCV_A1), arg);
+}
+
+/* >>kvm registers */
+
+/* The last exit was an SBI call, and its answer is not in the registers yet. */
+static bool axvcpu_i_riscv_open_call(const struct axvcpu *v)
+{
+    return v->arch.call_open && v->arch.kvm.run->exit_reason == KVM_EXIT_RISCV_SBI;
+}
+
+static int axvcpu_i_riscv_close_call(struct axvcpu *v)
+{
+    struct axvcpu_exit none;
+
+    if (!axvcpu_i_riscv_open_call(v))
+        return AXVCPU_OK;
+    v->arch.call_open = false;
+    none.kind = AXVCPU_EXIT_NOTHING;
+    return axvcpu_i_kvm_finish(v, &none);
+}
+
+static int axvcpu_i_riscv_one_of(uint64_t id, uint64_t *one)
+{
+    size_t i;
+
+    if (AXVCPU_REG_CLASS(id) == 0 || id == AXVCPU_REG_PC || id == AXVCPU_REG_SP) {
+        *one = AXVCPU_I_RISCV_ONE_CORE(id == AXVCPU_REG_PC ? 0 : id == AXVCPU_REG_SP ? 2 : id);
+        return AXVCPU_OK;
+    }
+    if (id == AXVCPU_REG_FLAGS)
+        id = AXVCPU_REG_SYS(0x100);
+    for (i = 0; i < sizeof(axvcpu_i_riscv_ones) / sizeof(axvcpu_i_riscv_ones[0]); i++) {
+        if (id != AXVCPU_REG_SYS(axvcpu_i_riscv_ones[i].csr))
+            continue;
+        *one = axvcpu_i_riscv_ones[i].one;
+        return AXVCPU_OK;
+    }
+    return axvcpu_i_kvm_say(AXVCPU_ENOSUPPORT, "KVM_GET_ONE_REG: the kernel shows no such register; AXVCPU_REG_SYS takes the "
+                                               "numbers of sstatus, sie, stvec, sscratch, sepc, scause, stval, sip, satp, "
+                                               "scounteren, senvcfg, stimecmp, time and fcsr");
+}
+
+/* a0 and a1 of an open call; NULL: not that. */
+static unsigned long *axvcpu_i_riscv_answer_place(struct axvcpu *v, uint64_t id)
+{
+    if (!axvcpu_i_riscv_open_call(v) || (id != AXVCPU_RISCV_A0 && id != AXVCPU_RISCV_A1))
+        return NULL;
+    return &v->arch.kvm.run->riscv_sbi.ret[id - AXVCPU_RISCV_A0];
+}
+
+AXVCPU_API int axvcpu_leaf_get_reg(struct axvcpu *v, uint64_t id, uint64_t *value)
+{
+    const unsigned long *answer = axvcpu_i_riscv_answer_place(v, id);
+    uint64_t one = 0;
+    int err = axvcpu_i_riscv_one_of(id, &one);
+
+    *value = answer != NULL ? *answer : 0;
+    if (err != 0 || answer != NULL || id == 0)
+        return err;
+    if (id == AXVCPU_REG_PC)
+        err = axvcpu_i_riscv_close_call(v);
+    return err != 0 ? err : axvcpu_i_kvm_get_one(v, one, value);
+}
+
+AXVCPU_API int axvcpu_leaf_set_reg(struct axvcpu *v, uint64_t id, uint64_t value)
+{
+    unsigned long *answer = axvcpu_i_riscv_answer_place(v, id);
+    uint64_t one = 0;
+    int err = axvcpu_i_riscv_one_of(id, &one);
+
+    if (answer != NULL)
+        *answer = value;
+    if (err != 0 || answer != NULL || id == 0)
+        return err;
+    if (id == AXVCPU_REG_PC)
+        err = axvcpu_i_riscv_close_call(v);
+    if (err == 0)
+        err = axvcpu_i_kvm_set_one(v, one, value);
+    if (err == 0 && one == AXVCPU_I_RISCV_ONE_TIMER(2)) /* it is looked at when it is turned on */
+        err = axvcpu_i_kvm_set_one(v, AXVCPU_I_RISCV_ONE_TIMER(3), KVM_RISCV_TIMER_STATE_ON);
+    return err;
+}
+
+/* >>kvm exceptions: the registers that taking one reads and writes, there and back */
+
+static const struct { uint64_t one; uint32_t offset; bool written; } axvcpu_i_riscv_taking[] = {
+    { AXVCPU_I_RISCV_ONE_CORE(0), offsetof(struct axvcpu_arch, pc), true },
+    { AXVCPU_I_RISCV_ONE_MODE, offsetof(struct axvcpu_arch, sstatus), true },
+    { AXVCPU_I_RISCV_ONE_CSR(0), offsetof(struct axvcpu_arch, vsstatus), true },
+    { AXVCPU_I_RISCV_ONE_CSR(1), offsetof(struct axvcpu_arch, hie), false },
+    { AXVCPU_I_RISCV_ONE_CSR(2), offsetof(struct axvcpu_arch, vstvec), false },
+    { AXVCPU_I_RISCV_ONE_CSR(4), offsetof(struct axvcpu_arch, vsepc), true },
+    { AXVCPU_I_RISCV_ONE_CSR(5), offsetof(struct axvcpu_arch, vscause), true },
+    { AXVCPU_I_RISCV_ONE_CSR(6), offsetof(struct axvcpu_arch, vstval), true },
+    { AXVCPU_I_RISCV_ONE_SIP, offsetof(struct axvcpu_arch, hvip), false }, /* by inject */
+};
+#define AXVCPU_I_RISCV_TAKING (sizeof(axvcpu_i_riscv_taking) / sizeof(axvcpu_i_riscv_taking[0]))
+
+static uint64_t *axvcpu_i_riscv_taken(struct axvcpu *v, size_t i)
+{
+    return (uint64_t *)(void *)((char *)&v->arch + axvcpu_i_riscv_taking[i].offset);
+}
+
+/* hie and hvip have their bits one higher than sie and sip (priv 8.2.4); the mode is SPP's bit. */
+static int axvcpu_i_riscv_begin_taking(struct axvcpu *v)
+{
+    size_t i;
+    int err = axvcpu_i_riscv_close_call(v);
+
+    for (i = 0; i < AXVCPU_I_RISCV_TAKING && err == 0; i++)
+        err = axvcpu_i_kvm_get_one(v, axvcpu_i_riscv_taking[i].one, axvcpu_i_riscv_taken(v, i));
+    v->arch.hie <<= 1;
+    v->arch.hvip <<= 1;
+    v->arch.sstatus = v->arch.sstatus != 0 ? AXVCPU_RISCV_SSTATUS_SPP : 0;
+    return err;
+}
+
+static int axvcpu_i_riscv_end_taking(struct axvcpu *v)
+{
+    size_t i;
+    int err = AXVCPU_OK;
+
+    v->arch.sstatus = (v->arch.sstatus & AXVCPU_RISCV_SSTATUS_SPP) != 0;
+    for (i = 0; i < AXVCPU_I_RISCV_TAKING && err == 0; i++) {
+        if (axvcpu_i_riscv_taking[i].written)
+            err = axvcpu_i_kvm_set_one(v, axvcpu_i_riscv_taking[i].one, *axvcpu_i_riscv_taken(v, i));
+    }
+    return err;
+}
+
+static int axvcpu_i_riscv_raise(struct axvcpu *v, uint64_t cause, uint64_t tval)
+{
+    int err = axvcpu_i_riscv_begin_taking(v);
+
+    if (err != 0)
+        return err;
+    axvcpu_i_riscv_take(&v->arch, cause, tval);
+    return axvcpu_i_riscv_end_taking(v);
+}
+
+AXVCPU_API int axvcpu_leaf_inject_exception(struct axvcpu *v, uint32_t vector, uint64_t error, uint64_t addr)
+{
+    (void)error;
+    if (vector > AXVCPU_RISCV_CAUSE_STORE_PAGE ||
+        ((AXVCPU_I_RISCV_FORWARD | 1u << AXVCPU_RISCV_CAUSE_BREAKPOINT) >> vector & 1u) == 0)
+        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "inject_exception: no such exception of a guest's");
+    if ((axvcpu_i_word(v) & AXVCPU_I_DUE) != 0)
+        return axvcpu_i_kvm_say(AXVCPU_EPENDING, "inject_exception: the guest's access is not committed; settle first, or refuse it");
+    return axvcpu_i_riscv_raise(v, vector, addr);
+}
+
+/* >>kvm guest memory, as the guest sees it */
+
+/* Sv39, Sv48, Sv57 (priv 4.4.1): where a virtual address is; false: nowhere. */
+static bool axvcpu_i_riscv_translate(struct axvcpu *v, uint64_t satp, uint64_t va, uint64_t *gpa)
+{
+    uint64_t mode = satp >> 60, table = (satp & ((UINT64_C(1) << 44) - 1)) << 12, pte = 0;
+    int level = mode >= 8 && mode <= 10 ? (int)mode - 6 : -1;
+
+    *gpa = va;
+    if (mode == 0)
+        return true;
+    for (; level >= 0; level--) {
+        uint32_t shift = 12 + 9 * (uint32_t)level;
+
+        if (axvm_read(v->vm.vm, axvcpu_gpa(table + (va >> shift & 0x1ffu) * 8), &pte, 8) != AXVCPU_OK || (pte & 1u) == 0)
+            return false;
+        table = (pte >> 10 & ((UINT64_C(1) << 44) - 1)) << 12;
+        *gpa = (table & ~((UINT64_C(1) << shift) - 1)) | (va & ((UINT64_C(1) << shift) - 1));
+        if ((pte & 0xeu) != 0) /* readable, writable or executable: a leaf */
+            return true;
+    }
+    return false;
+}
+
+static bool axvcpu_i_riscv_read_half(struct axvcpu *v, uint64_t satp, uint64_t va, uint16_t *half)
+{
+    uint64_t gpa;
+
+    return v->vm.vm != NULL && axvcpu_i_riscv_translate(v, satp, va, &gpa) && axvm_ptr(v->vm.vm, axvcpu_gpa(gpa), 2) != NULL &&
+           axvm_read(v->vm.vm, axvcpu_gpa(gpa), half, 2) == AXVCPU_OK;
+}
+
+/* The instruction at the PC; 0: it cannot be read. */
+static uint32_t axvcpu_i_riscv_read_insn(struct axvcpu *v, uint64_t satp, uint64_t pc)
+{
+    uint16_t low = 0, high = 0;
+
+    if (!axvcpu_i_riscv_read_half(v, satp, pc, &low) ||
+        ((low & 3u) == 3 && !axvcpu_i_riscv_read_half(v, satp, pc + 2, &high)))
+        return 0;
+    return low | (uint32_t)high << 16;
+}
+
+/* The virtual address of a load or store, of any kind: floating-point ones differ in a bit from those that
+   axvcpu_riscv_decode_access knows, an atomic one has no offset (unpriv ch. 24, table 24.1; 16.8). */
+static int axvcpu_i_riscv_address(struct axvcpu *v, uint32_t insn, uint64_t *va)
+{
+    struct axvcpu_riscv_access a;
+    uint32_t opcode = insn & 0x7fu, plain = insn;
+    int err;
+
+    if ((insn & 3u) != 3)
+        plain |= 0x4000u;
+    else if (opcode == 0x07 || opcode == 0x27)
+        plain &= ~4u;
+    AXVCPU_MEMSET(&a, 0, sizeof(a));
+    if (opcode == 0x2f)
+        a.base = (uint8_t)(insn >> 15 & 31u);
+    else if (!axvcpu_riscv_decode_access(insn, &a) && !axvcpu_riscv_decode_access(plain, &a))
+        return AXVCPU_EFAULT;
+    *va = 0;
+    err = a.base != 0 ? axvcpu_i_kvm_get_one(v, AXVCPU_I_RISCV_ONE_CORE(a.base), va) : AXVCPU_OK;
+    *va += (uint64_t)a.offset;
+    return err;
+}
+
+/* PC, satp and instruction, for those exits of which the kernel does not tell them. */
+static int axvcpu_i_riscv_here_now(struct axvcpu *v, uint64_t *pc, uint64_t *satp, uint32_t *insn)
+{
+    int err = axvcpu_i_kvm_get_one(v, AXVCPU_I_RISCV_ONE_CORE(0), pc);
+
+    if (err == 0)
+        err = axvcpu_i_kvm_get_one(v, AXVCPU_I_RISCV_ONE_CSR(8), satp);
+    *insn = err == 0 ? axvcpu_i_riscv_read_insn(v, *satp, *pc) : 0;
+    return err;
+}
+
+/* >>kvm exits */
+
+/* What the kernel cannot emulate makes KVM_RUN fail: an access by another instruction than RV64I's and C's, or
+   misaligned (EOPNOTSUPP, EIO: arch/riscv/kvm/vcpu_insn.c), or a fetch from where no memory is. */
+static bool axvcpu_i_kvm_failure(struct axvcpu *v, long code, struct axvcpu_exit *x)
+{
+    uint64_t pc, satp, va, gpa;
+    uint32_t insn, i;
+
+    v->arch.call_open = false; /* KVM_RUN has taken the answer */
+    if ((code != -EOPNOTSUPP && code != -EIO) || axvcpu_i_riscv_here_now(v, &pc, &satp, &insn) != AXVCPU_OK)
+        return false;
+    x->flags = 0;
+    x->raw = (uint64_t)-code;
+    if (insn == 0) {
+        if (v->vm.vm == NULL || !axvcpu_i_riscv_translate(v, satp, pc, &gpa))
+            return false;
+        x->kind = AXVCPU_EXIT_NESTED_PAGE_FAULT;
+        x->fault.addr = gpa;
+        x->fault.access = AXVCPU_ACCESS_EXEC;
+        return true;
+    }
+    if (axvcpu_i_riscv_address(v, insn, &va) != AXVCPU_OK || !axvcpu_i_riscv_translate(v, satp, va, &gpa))
+        return false;
+    x->kind = AXVCPU_EXIT_UNDECODED;
+    x->undecoded.addr = gpa;
+    x->undecoded.syndrome = 0;
+    x->undecoded.insn_len = axvcpu_riscv_insn_length(insn);
+    AXVCPU_MEMSET(x->undecoded.insn, 0, sizeof(x->undecoded.insn));
+    for (i = 0; i < x->undecoded.insn_len; i++)
+        x->undecoded.insn[i] = (uint8_t)(insn >> i * 8);
+    return true;
+}
+
+/* The call as the bare backend decodes it. Its answer is in place in the run page, and the kernel puts it into
+   a0 and a1 and moves the PC with the next entry. */
+static int axvcpu_i_riscv_call_exit(struct axvcpu *v, struct kvm_run *run, struct axvcpu_exit *x)
+{
+    static const struct axvcpu_riscv_sbi none = { 0, 0, 0 };
+    struct axvcpu_riscv_trap t;
+    struct axvcpu_riscv_effect e;
+    uint64_t gpr[32];
+    uint32_t i;
+
+    AXVCPU_MEMSET(&t, 0, sizeof(t));
+    AXVCPU_MEMSET(gpr, 0, sizeof(gpr));
+    t.cause = AXVCPU_RISCV_CAUSE_ECALL_VS;
+    for (i = 0; i < 6; i++)
+        gpr[AXVCPU_RISCV_A0 + i] = run->riscv_sbi.args[i];
+    gpr[AXVCPU_RISCV_A6] = run->riscv_sbi.function_id;
+    gpr[AXVCPU_RISCV_A7] = run->riscv_sbi.extension_id;
+    run->riscv_sbi.ret[0] = run->riscv_sbi.args[0];
+    run->riscv_sbi.ret[1] = run->riscv_sbi.args[1];
+    v->arch.call_open = true;
+    if (axvcpu_riscv_sbi_call(&t, gpr, &none, x, &e) != AXVCPU_RISCV_EXIT)
+        x->kind = AXVCPU_EXIT_NOTHING;
+    if ((e.sets & AXVCPU_RISCV_SETS_A0) != 0)
+        run->riscv_sbi.ret[0] = e.a0;
+    if ((e.sets & AXVCPU_RISCV_SETS_A1) != 0)
+        run->riscv_sbi.ret[1] = e.a1;
+    return AXVCPU_OK;
+}
+
+/* A CSR that the kernel gives away: seed (Zkr). Its register is written by the kernel; what the instruction
+   writes to the CSR is in sysreg.value. */
+static void axvcpu_i_riscv_csr_exit(struct axvcpu *v, struct kvm_run *run, struct axvcpu_exit *x)
+{
+    x->sysreg.addr = (uint32_t)run->riscv_csr.csr_num;
+    x->sysreg.value = run->riscv_csr.new_value & run->riscv_csr.write_mask;
+    x->sysreg.reg = AXVCPU_REG_NONE;
+    axvcpu_i_kvm_await(v, x, AXVCPU_EXIT_SYSREG_READ, run->exit_reason, &run->riscv_csr.ret_value, false);
+}
+
+static int axvcpu_i_riscv_debug_exit(struct axvcpu *v, struct axvcpu_exit *x)
+{
+    x->kind = AXVCPU_EXIT_DEBUG;
+    x->debug.status = 0;
+    return axvcpu_i_kvm_get_one(v, AXVCPU_I_RISCV_ONE_CORE(0), &x->debug.pc);
+}
+
+AXVCPU_I_INLINE bool axvcpu_i_kvm_usual(struct axvcpu *v, struct kvm_run *run, struct axvcpu_exit *x, bool running)
+{
+    if (AXVCPU_I_UNLIKELY(run->exit_reason != KVM_EXIT_MMIO))
+        return false;
+    axvcpu_i_kvm_mmio(v, run, x, running);
+    return true;
+}
+
+static int axvcpu_i_kvm_exit(struct axvcpu *v, struct kvm_run *run, struct axvcpu_exit *x)
+{
+    if (axvcpu_i_kvm_usual(v, run, x, false))
+        return AXVCPU_OK;
+    x->kind = AXVCPU_EXIT_NOTHING;
+    x->flags = 0;
+    x->raw = run->exit_reason;
+    switch (run->exit_reason) {
+    case KVM_EXIT_RISCV_SBI: return axvcpu_i_riscv_call_exit(v, run, x);
+    case KVM_EXIT_RISCV_CSR: axvcpu_i_riscv_csr_exit(v, run, x); return AXVCPU_OK;
+    case KVM_EXIT_DEBUG: return axvcpu_i_riscv_debug_exit(v, x);
+    default: axvcpu_i_kvm_other(run, x); return AXVCPU_OK;
+    }
+}
+
+/* >>kvm answers */
+
+/* Linux up to 6.12 at least loses the sign of LB, LH and LW (arch/riscv/kvm/vcpu_insn.c shifts an unsigned
+   number). It matters when the highest bit is set, so only then the instruction is looked at. */
+static bool axvcpu_i_riscv_negative(struct axvcpu *v)
+{
+    const struct kvm_run *run = v->arch.kvm.run;
+
+    return axvcpu_access(v)->kind == AXVCPU_EXIT_MMIO_READ && !axvcpu_access(v)->refused && run->mmio.len < 8 &&
+           (run->mmio.data[run->mmio.len - 1] & 0x80u) != 0;
+}
+
+static int axvcpu_i_riscv_mend_sign(struct axvcpu *v, struct axvcpu_exit *x)
+{
+    const struct kvm_run *run = v->arch.kvm.run;
+    struct axvcpu_riscv_access a;
+    uint64_t pc, satp, value = UINT64_MAX << (8 * run->mmio.len);
+    uint32_t insn, i;
+    int err = axvcpu_i_riscv_here_now(v, &pc, &satp, &insn);
+
+    for (i = 0; i < run->mmio.len; i++)
+        value |= (uint64_t)run->mmio.data[i] << (8 * i);
+    if (err == 0)
+        err = axvcpu_i_kvm_finish(v, x);
+    if (err != 0 || insn == 0 || !axvcpu_riscv_decode_access(insn, &a) || !a.sign_extend || a.reg == 0)
+        return err;
+    return axvcpu_i_kvm_set_one(v, AXVCPU_I_RISCV_ONE_CORE(a.reg), value);
+}
+
+AXVCPU_API int axvcpu_leaf_commit(struct axvcpu *v, struct axvcpu_exit *x, bool entering)
+{
+    if (AXVCPU_I_UNLIKELY(axvcpu_i_riscv_negative(v)))
+        return axvcpu_i_riscv_mend_sign(v, x);
+    return entering ? AXVCPU_OK : axvcpu_i_kvm_finish(v, x);
+}
+
+AXVCPU_API int axvcpu_leaf_retry(struct axvcpu *v)
+{
+    return axvcpu_i_kvm_rewind(v, AXVCPU_I_RISCV_ONE_CORE(0), 1, 32); /* PC, x1 to x31 */
+}
+
+/* An access fault (priv 4.1.8) at the virtual address, if the instruction says which, or an illegal
+   instruction. */
+AXVCPU_API int axvcpu_leaf_refuse(struct axvcpu *v)
+{
+    uint32_t kind = axvcpu_access(v)->kind, insn = 0;
+    uint64_t pc, satp, tval = v->arch.kvm.run->mmio.phys_addr;
+    int err = axvcpu_leaf_retry(v);
+
+    if (err == 0)
+        err = axvcpu_i_riscv_here_now(v, &pc, &satp, &insn);
+    if (err != 0)
+        return err;
+    if (kind != AXVCPU_EXIT_MMIO_READ && kind != AXVCPU_EXIT_MMIO_WRITE)
+        return axvcpu_i_riscv_raise(v, AXVCPU_RISCV_CAUSE_ILLEGAL, insn);
+    if (insn != 0)
+        (void)axvcpu_i_riscv_address(v, insn, &tval);
+    return axvcpu_i_riscv_raise(v, kind == AXVCPU_EXIT_MMIO_READ ? AXVCPU_RISCV_CAUSE_LOAD_ACCESS : AXVCPU_RISCV_CAUSE_STORE_ACCESS, tval);
+}
+
+/* >>kvm interrupts */
+
+#define AXVCPU_I_RISCV_HVIP(irq) (UINT64_C(1) << (AXVCPU_RISCV_IRQ_##irq + 1))
+
+/* Everything: edges wait until they are taken, as on bare metal; software's the guest ends by itself. */
+static int axvcpu_i_riscv_inject_all(struct axvcpu *v, uint64_t lines, uint64_t fresh)
+{
+    struct axvcpu_arch *a = &v->arch;
+    const uint64_t sticky = AXVCPU_I_RISCV_HVIP(EXT) | AXVCPU_I_RISCV_HVIP(TIMER);
+    uint64_t before, changed;
+    int err = axvcpu_i_riscv_begin_taking(v);
+
+    if (err != 0)
+        return err;
+    before = a->hvip;
+    a->hvip = (a->hvip & ~(a->lined & ~lines & ~a->edges)) | lines | (fresh & ~sticky);
+    a->lined = lines;
+    a->edges = (a->edges | (fresh & sticky)) & ~lines;
+    axvcpu_i_riscv_edge(a, AXVCPU_RISCV_IRQ_EXT, fresh);
+    axvcpu_i_riscv_edge(a, AXVCPU_RISCV_IRQ_TIMER, fresh);
+    changed = before ^ a->hvip;
+    err = axvcpu_i_riscv_end_taking(v);
+    if (err == 0 && (changed & ~AXVCPU_I_RISCV_HVIP(EXT)) != 0)
+        err = axvcpu_i_kvm_set_one(v, AXVCPU_I_RISCV_ONE_SIP, a->hvip >> 1);
+    if (err == 0 && (changed & AXVCPU_I_RISCV_HVIP(EXT)) != 0)
+        err = axvcpu_i_riscv_external(v, (a->hvip & AXVCPU_I_RISCV_HVIP(EXT)) != 0);
+    return err;
+}
+
+/* The usual: a software interrupt, or the external line goes up or down. */
+static int axvcpu_i_riscv_inject_simple(struct axvcpu *v, uint64_t lines, uint64_t fresh)
+{
+    uint64_t changed = lines ^ v->arch.lined, sip;
+    int err = AXVCPU_OK;
+
+    v->arch.lined = lines;
+    if (changed != 0)
+        err = axvcpu_i_riscv_external(v, lines != 0);
+    if (err == 0 && fresh != 0)
+        err = axvcpu_i_kvm_get_one(v, AXVCPU_I_RISCV_ONE_SIP, &sip);
+    return err != 0 || fresh == 0 ? err : axvcpu_i_kvm_set_one(v, AXVCPU_I_RISCV_ONE_SIP, sip | fresh >> 1);
+}
+
+AXVCPU_API int axvcpu_leaf_inject(struct axvcpu *v, uint32_t *what)
+{
+    uint64_t lines = AXVCPU_ATOMIC_LOAD(&v->lines[0]) << 1, fresh = AXVCPU_ATOMIC_XCHG(&v->pending[0], UINT64_C(0)) << 1;
+    bool simple = v->arch.edges == 0 && ((lines | v->arch.lined) & ~AXVCPU_I_RISCV_HVIP(EXT)) == 0 &&
+                  (fresh & ~AXVCPU_I_RISCV_HVIP(SOFT)) == 0;
+    int err = simple ? axvcpu_i_riscv_inject_simple(v, lines, fresh) : axvcpu_i_riscv_inject_all(v, lines, fresh);
+
+    *what = v->arch.edges != 0 || (lines & AXVCPU_I_RISCV_HVIP(SOFT)) != 0 ? AXVCPU_ATTN_IRQ : 0u;
+    return err;
+}
+
+/* A halt is the kernel's; here it is about what has not been taken yet. */
+AXVCPU_API bool axvcpu_leaf_wakes(const struct axvcpu *v, bool queued)
+{
+    return queued || v->arch.edges != 0;
+}
+
+/* There is no controller of ours: a line is the external interrupt of the first hart. */
+AXVCPU_API int axvm_leaf_irq_line(struct axvm *vm, uint32_t line, bool level)
+{
+    (void)line;
+    return axvcpu_set_irq(axvm_vcpu(vm, 0), AXVCPU_RISCV_IRQ_EXT, level);
+}
+
+/* >>kvm the rest */
+
+AXVCPU_API uint32_t axvcpu_leaf_max_guest_page_table_levels(const struct axvcpu_percpu *p)
+{
+    int sys, bits = 0;
+
+    (void)p;
+    if (axvcpu_i_kvm_open(&sys) != 0)
+        return 0;
+    bits = axvcpu_i_kvm_has(sys, KVM_CAP_VM_GPA_BITS);
+    (void)close(sys);
+    return bits >= 41 ? ((uint32_t)bits - 14) / 9 : 3; /* Sv39x4 has 41 bits, each level more 9 */
+}
+
+AXVCPU_API bool axvm_leaf_is_target(const struct axvcpu *v, uint64_t target)
+{
+    return v->vcpu_id == target;
+}
+
+/* Consoles have their answer in place (NOT_SUPPORTED); a CSR that nobody has is no instruction. */
+AXVCPU_API enum axvm_answer axvm_leaf_answer(struct axvm *vm, struct axvcpu *v, struct axvcpu_exit *x)
+{
+    (void)vm;
+    if (x->kind == AXVCPU_EXIT_SYSREG_READ)
+        return axvcpu_refuse(v) == AXVCPU_OK ? AXVM_DONE : AXVM_ERROR;
+    if (x->kind == AXVCPU_EXIT_HYPERCALL && (x->hypercall.nr <= 2 || (uint32_t)x->hypercall.nr == AXVCPU_RISCV_SBI_EXT_DBCN))
+        return AXVM_DONE;
+    return AXVM_RETURN;
+}
+
+#endif /* AXVCPU_KVM */
 #endif /* the selected backend */
 
 AXVCPU_I_C_END

@@ -609,6 +609,7 @@ AXVCPU_API size_t axvcpu_x86_explain_print(char *text, size_t size, const struct
 
 #ifdef AXVCPU_KVM
 #define AXVCPU_LEAF_NAME "x86-64 KVM"
+#define AXVCPU_LEAF_RUN_COMMITS 1
 #else
 #define AXVCPU_LEAF_NAME "x86-64"
 #endif

@@ -11,7 +11,7 @@
 // kernel that runs guests without it, by interpreting their ring 0;
 // "arm64-kvm" and "riscv-kvm" kernels of these machines, "arm64-kvm-old" one that keeps all calls (before 6.4);
 // "x86-qemu-svm", "x86-bochs-svm", "x86-bochs-vmx" bare metal there.
-#define ABSENT_COUNT 25 // pinned: change it together with the lines
+#define ABSENT_COUNT 33 // pinned: change it together with the lines
 ABSENT("retry_out", "kvm*", FAILS, "the kernel is past an OUT when it exits", "DESIGN 5, point 3")
 ABSENT("retry_store", "kvm*", FAILS, "the kernel is past a store when it exits", "DESIGN 5, point 3")
 ABSENT("fetch", "kvm*", FAILS, "the kernel says only that it could not emulate", "api.rst, KVM_EXIT_INTERNAL_ERROR")
@@ -37,6 +37,14 @@ ABSENT("mmio32", "x86-*", FAILS, "push of a device register is not among the ins
 ABSENT("straddle", "x86-*", FAILS, "an access half in memory is UNDECODED", "the decoder works within one page")
 ABSENT("break_cr0", "x86-bochs-svm", HANGS, "Bochs 2.7 checks EFER.LMA and PE by a panic", "measured: change_cpu_mode: EFER.LMA is set when CR0.PE=0")
 ABSENT("triple", "x86-bochs-svm", HANGS, "Bochs 2.7 has no intercept of shutdown", "measured: 3rd exception with no resolution")
+ABSENT("walk", "riscv-kvm", HANGS, "the kernel enters the guest again and again", "arch/riscv/kvm/vcpu_exit.c, gstage_page_fault")
+ABSENT("straddle", "riscv-kvm", FAILS, "the kernel takes the second page's half for all of it", "arch/riscv/kvm/vcpu_insn.c, kvm_riscv_vcpu_mmio_load")
+ABSENT("zero", "riscv-kvm", FAILS, "the kernel writes x0 and reads it again", "arch/riscv/kvm/vcpu_insn.c, SET_RD")
+ABSENT("firmware", "riscv-kvm", FAILS, "the kernel forwards experimental and vendor calls only", "arch/riscv/kvm/vcpu_sbi_replace.c")
+ABSENT("csr", "riscv-kvm", FAILS, "the kernel makes them illegal instructions", "arch/riscv/kvm/vcpu_insn.c, csr_insn")
+ABSENT("user_wfi", "riscv-kvm", HANGS, "the kernel lets a user sleep", "arch/riscv/kvm/vcpu_insn.c, wfi_insn")
+ABSENT("sbi", "riscv-kvm", FAILS, "the kernel has the SBI", "arch/riscv/kvm/vcpu_sbi.c")
+ABSENT("hart", "riscv-kvm", FAILS, "the kernel has the SBI, and starts harts", "arch/riscv/kvm/vcpu_sbi_hsm.c")
 
 #define KEPT_COUNT 2
 KEPT(HALT, "arm64-kvm*", "a WFI waits in the kernel", "arch/arm64/kvm/handle_exit.c, kvm_handle_wfx")

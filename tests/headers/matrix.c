@@ -46,13 +46,12 @@ static const struct backend {
     { "default", "", FREESTANDING, true, { "gcc", "clang" } },
     { "arm64", "-DAXVCPU_ARCH_ARM64", ANYWHERE, true, { ARM64_CC } },
     { "arm64 kvm", "-DAXVCPU_ARCH_ARM64 -DAXVCPU_KVM", HOSTED, true, { ARM64_CC } },
-    { "default", "", HOSTED, true, { ARM64_CC } },
-    { "default", "", HOSTED, false, { RISCV_CC } },
+    { "default", "", HOSTED, true, { ARM64_CC, RISCV_CC } },
     { "default", "", FREESTANDING, true, { ARM64_CC } },
     { "default", "", FREESTANDING, true, { RISCV_CC } },
     { "riscv", "-DAXVCPU_ARCH_RISCV", ANYWHERE, true, { RISCV_CC } },
     { "riscv, the host's vectors", "-DAXVCPU_ARCH_RISCV -DAXVCPU_OWN_VECTORS", ANYWHERE, true, { RISCV_CC } },
-    { "riscv kvm", "-DAXVCPU_ARCH_RISCV -DAXVCPU_KVM", HOSTED, false, { RISCV_CC } },
+    { "riscv kvm", "-DAXVCPU_ARCH_RISCV -DAXVCPU_KVM", HOSTED, true, { RISCV_CC } },
 };
 #define NOT_READY "backend is not there yet; define AXVCPU_ARCH_FAKE"
 

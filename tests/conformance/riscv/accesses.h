@@ -20,6 +20,6 @@
     X(sb, x5, 8(x8), x5, 1, ZX(1, 0)) X(sh, x6, 8(x8), x6, 2, ZX(2, 0)) X(sw, x31, 8(x8), x31, 4, ZX(4, 0)) \
     X(sd, x1, 8(x8), x1, 8, N(0)) X(sd, x10, 8(x2), x10, 8, N(0)) X(sd, x4, 8(x8), x4, 8, N(0)) \
     X(c.sw, x9, 8(x8), x9, 4, ZX(4, 0)) X(c.sd, x14, 8(x8), x14, 8, N(0)) \
-    X(c.swsp, x3, 8(x2), x3, 4, ZX(4, 0)) X(c.sdsp, x30, 8(x2), x30, 8, N(0)) X(sw, x0, 8(x8), x0, 4, K(0))
+    X(c.swsp, x3, 8(x2), x3, 4, ZX(4, 0)) X(c.sdsp, x30, 8(x2), x30, 8, N(0))
 
 #endif

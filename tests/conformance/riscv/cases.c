@@ -6,8 +6,8 @@
 #include "accesses.h"
 
 #define PROGRAMS(X)                                                                                        \
-    X(first) X(load_all) X(store_all) X(load) X(undecoded) X(straddle) X(fetch) X(walk) X(paging) X(csr)   \
-    X(virtual) X(user) X(sbi) X(hart) X(order) X(timer) X(line) X(spin) X(float) X(same)
+    X(first) X(firmware) X(load_all) X(store_all) X(zero) X(load) X(undecoded) X(straddle) X(fetch) X(walk) X(paging) X(csr)   \
+    X(virtual) X(user) X(user_wfi) X(sbi) X(hart) X(order) X(timer) X(line) X(spin) X(float) X(same)
 #define POINTS(X)                                                                                          \
     X(load_insn) X(load_end) X(undecoded_amo) X(undecoded_lr) X(undecoded_float) X(undecoded_c_float)      \
     X(straddle_insn)
@@ -36,12 +36,18 @@ static const struct row rows_first[] = {
     HALT,
 };
 
+static const struct row rows_firmware[] = {
+    HYPERCALL(first_args, K(AXVCPU_RISCV_SBI_NR(FIRMWARE, 7))), RETURN(N(0)), SETTLE, REG_IS(GPR(10), N(0)),
+    REG_IS(GPR(11), K(0xcafe0002)), RESULT(N(0)), HALT,
+};
+
 // ---- MMIO
 
 #define LOAD_ROWS(insn, reg, at, same, width, value) MMIO_R(DEV, width, N(0)), RESULT(value),
 static const struct row rows_load_all[] = {LOADS(LOAD_ROWS) HALT};
 #define STORE_ROWS(insn, reg, at, same, width, value) NONCE, MMIO_W(DEV, width, value),
-static const struct row rows_store_all[] = {STORES(STORE_ROWS) HALT};
+static const struct row rows_store_all[] = {STORES(STORE_ROWS) MMIO_W(DEV, 4, K(0)), HALT};
+static const struct row rows_zero[] = {NONCE, MMIO_W(DEV, 4, K(0)), RESULT(K(0)), HALT};
 
 static const struct row rows_pending[] = {
     MMIO_R_UNANSWERED(DEV, 8), RUN_FAILS(EPENDING), SETTLE_FAILS(EPENDING), REBIND, RUN_FAILS(EPENDING), MOVE,
@@ -96,8 +102,9 @@ static const struct row rows_virtual[] = {
     NONCE, ILLEGAL(0x62000073), ILLEGAL(0x6c0442f3), ILLEGAL(0x6e544073), ILLEGAL(0x22000073), ILLEGAL(0),
     ILLEGAL(0x300022f3), RESULT(N(0)), HALT,
 };
+static const struct row rows_user_wfi[] = {ILLEGAL(0x10500073), KICK, CANCELED};
 static const struct row rows_user[] = {
-    ILLEGAL(0x10500073), ILLEGAL(0x100022f3), ILLEGAL(0x600022f3), NONCE, RESULT(K(8)), RESULT(K(0)), RESULT(N(0)),
+    ILLEGAL(0x100022f3), ILLEGAL(0x600022f3), NONCE, RESULT(K(8)), RESULT(K(0)), RESULT(N(0)),
     KICK, CANCELED,
 };
 
@@ -303,7 +310,7 @@ static void play_second(struct play *p)
         play_wrong(p, "a second VM", 0, 1);
         return;
     }
-    if (axvm_vmid(&second) == axvm_vmid(&p->vm))
+    if (axvm_vmid(&second) != 0 && axvm_vmid(&second) == axvm_vmid(&p->vm)) // 0: somebody else's to know
         play_wrong(p, "its VMID", axvm_vmid(&second), axvm_vmid(&p->vm) + 1);
     for (uint32_t i = 0; i < 4 && !p->wrong; i++) {
         got = run_second(p, ~p->nonce);
@@ -331,8 +338,10 @@ void conformance_prepare(const struct test_case *test, struct axvm_arch_desc *vm
 const char conformance_arch[] = "riscv";
 const struct test_case conformance_cases[] = {
     CASE(first, first, 0),
+    CASE(firmware, firmware, 0),
     CASE(load_all, load_all, 0),
     CASE(store_all, store_all, 0),
+    CASE(zero, zero, 0),
     CASE_ONCE(pending, load, 0),
     CASE(retry, load, 0),
     CASE(retry_mapped, load, 0),
@@ -346,6 +355,7 @@ const struct test_case conformance_cases[] = {
     CASE(csr, csr, 0),
     CASE(virtual, virtual, 0),
     CASE(user, user, 0),
+    CASE(user_wfi, user_wfi, 0),
     CASE(sbi, sbi, 0),
     CASE_ONCE(hart, hart, VCPUS(2)),
     CASE(order, order, 0),

@@ -7,6 +7,7 @@
 
     .section .rodata
     .option norelax
+    .option nopic // la by pc, not by a table that is not there
 
     .macro guest name
     .balign 16
@@ -82,6 +83,16 @@ guest_\name\()_end:
     sret
     done first
 
+    guest firmware // another range of calls that are the host's own
+    li a7, FIRMWARE
+    li a6, 7
+    li a0, 0xcafe0001
+    li a1, 0xcafe0002
+    ecall
+    report a0
+    wfi
+    done firmware
+
 // ---- MMIO: every load and store
 
     guest load_all
@@ -97,8 +108,17 @@ guest_\name\()_end:
     mv x2, x8
 #define STORE_INSN(insn, reg, at, same, width, value) ld reg, 8(x8); insn reg, at;
     STORES(STORE_INSN)
+    sw x0, 8(x8)
     wfi
     done store_all
+
+    guest zero // x0 stays 0
+    li x8, DEV - 8
+    ld x0, 8(x8)
+    sw x0, 8(x8)
+    report x0
+    wfi
+    done zero
 
 // One load, and what comes behind it.
     guest load
@@ -246,8 +266,7 @@ guest_\name\()_end:
     li t0, 0x100
     csrc sstatus, t0
     sret
-1:  wfi
-    csrr t0, sstatus
+1:  csrr t0, sstatus
     csrr t0, 0x600
     li s0, DEV
     ld s1, (s0)
@@ -255,6 +274,17 @@ guest_\name\()_end:
     report s1
 2:  j 2b
     done user
+
+    guest user_wfi
+    skipping
+    la t0, 1f
+    csrw sepc, t0
+    li t0, 0x100
+    csrc sstatus, t0
+    sret
+1:  wfi
+2:  j 2b
+    done user_wfi
 
 // ---- SBI: a7, a6 and a0-a5 come from the device; a0 and a1, changed by the nonce, go back
 

@@ -18,8 +18,9 @@
 
 // What registers hold before an instruction that may change a part of them.
 #define PATTERN 0x1122334455667788
-// A hypercall of the host's own.
-#define OWN 0x0a000001
+// Hypercalls of the host's own: a vendor's and a firmware's (sbi 14, 15).
+#define OWN 0x09000001
+#define FIRMWARE 0x0a000001
 
 #define SLEEP_INSN 0x10500073 // wfi
 
