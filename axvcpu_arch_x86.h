@@ -765,7 +765,8 @@ struct axvcpu_arch {
     struct axvcpu_x86_control control; /* what rules need; CRs and EFER only while one is applied */
     uint64_t root, tsc_offset;
     uint64_t dr[4];              /* debug registers; the host's while the guest has them */
-    uint64_t host_msrs[5];       /* VMX: the host's of the fields that are in the CPU */
+    uint64_t host_msrs[5], host_dr6; /* VMX: the host's of the fields that are in the CPU */
+    uint64_t cr0_shadow;         /* VMX: what the guest reads of bits that are not its own */
     char *fpu;                   /* XSAVE's area */
     uint32_t cpu;                /* CPU_ID + 1 of the CPU that has it loaded; 0: none */
     uint32_t asid, asid_cpu, asid_round;
@@ -4881,6 +4882,12 @@ _Static_assert(AXVCPU_I_X86_FIELDS <= 60, "valid and dirty");
 #define AXVCPU_I_X86_WINDOW_IRQ 1u
 #define AXVCPU_I_X86_WINDOW_NMI 2u
 
+/* What LGDT and LIDT take (SDM 2). */
+struct axvcpu_i_x86_table_register {
+    uint16_t limit;
+    uint64_t base;
+} __attribute__((packed));
+
 /* One line per CPU, by CPU_ID. */
 struct axvcpu_i_x86_cpu {
     struct axvcpu *loaded;
@@ -4888,6 +4895,8 @@ struct axvcpu_i_x86_cpu {
     uint32_t enabled, asids, next_asid, round;
     uint64_t xcr0, xcr0_all; /* the host's, and all that there is; 0: no XSAVE */
     char *fpu;               /* where the host's is while the guest has it */
+    struct axvcpu_i_x86_table_register gdt, idt; /* VMX: the host's */
+    uint16_t ldt;
 };
 static struct axvcpu_i_x86_cpu axvcpu_i_x86_cpus[AXVCPU_MAX_PHYS_CPUS];
 
@@ -5249,11 +5258,421 @@ static const struct axvcpu_i_x86_vendor axvcpu_i_x86_svm = {
     axvcpu_i_x86_svm_left, axvcpu_i_x86_svm_on, axvcpu_i_x86_svm_off, axvcpu_i_x86_svm_enter,
     axvcpu_i_x86_svm_cpl, axvcpu_i_x86_svm_nmi_masked, NULL /* CRs are not intercepted */
 };
+/* >>switch VMX (SDM 3, 24 to 28 and appendices A and B). While a vCPU is loaded its fields are in the CPU, by
+   VMREAD and VMWRITE; then all that is wanted of them is here, and the VMCS itself in memory (VMCLEAR). */
+
+#define AXVCPU_I_X86_MSR_FEATURE_CONTROL 0x3au
+#define AXVCPU_I_X86_MSR_VMX_BASIC 0x480u
+#define AXVCPU_I_X86_MSR_VMX_PIN 0x481u
+#define AXVCPU_I_X86_MSR_VMX_PROC 0x482u
+#define AXVCPU_I_X86_MSR_VMX_EXIT 0x483u
+#define AXVCPU_I_X86_MSR_VMX_ENTRY 0x484u
+#define AXVCPU_I_X86_MSR_VMX_CR0_FIXED0 0x486u
+#define AXVCPU_I_X86_MSR_VMX_CR4_FIXED0 0x488u
+#define AXVCPU_I_X86_MSR_VMX_PROC2 0x48bu
+#define AXVCPU_I_X86_MSR_VMX_EPT_VPID 0x48cu
+#define AXVCPU_I_X86_MSR_VMX_TRUE 12u /* from the first four to those without default ones */
+
+/* Control fields (SDM 3, 25.6 to 25.8) */
+#define AXVCPU_I_X86_CTL_PIN (1u << 0 | 1u << 3 | 1u << 5) /* external interrupts, NMIs, virtual NMIs */
+#define AXVCPU_I_X86_CTL_PROC_IRQ_WINDOW (1u << 2)
+#define AXVCPU_I_X86_CTL_PROC_NMI_WINDOW (1u << 22)
+#define AXVCPU_I_X86_CTL_PROC_DR (1u << 23)
+#define AXVCPU_I_X86_CTL_PROC /* TSC offset; HLT, MWAIT, RDPMC, CR8, I/O exit; MSR bitmap; MONITOR; secondary */ \
+    (1u << 3 | 1u << 7 | 1u << 10 | 1u << 11 | 1u << 19 | 1u << 20 | 1u << 24 | 1u << 28 | 1u << 29 | 1u << 31)
+#define AXVCPU_I_X86_CTL_PROC2_EPT (1u << 1)
+#define AXVCPU_I_X86_CTL_PROC2_VPID (1u << 5)
+#define AXVCPU_I_X86_CTL_PROC2_UNRESTRICTED (1u << 7)
+#define AXVCPU_I_X86_CTL_PROC2 /* and WBINVD exits */ \
+    (AXVCPU_I_X86_CTL_PROC2_EPT | AXVCPU_I_X86_CTL_PROC2_VPID | 1u << 6 | AXVCPU_I_X86_CTL_PROC2_UNRESTRICTED)
+#define AXVCPU_I_X86_CTL_EXIT /* save debug controls, 64-bit host, save and load PAT and EFER */ \
+    (1u << 2 | 1u << 9 | 1u << 18 | 1u << 19 | 1u << 20 | 1u << 21)
+#define AXVCPU_I_X86_CTL_ENTRY (1u << 2 | 1u << 14 | 1u << 15) /* load debug controls, PAT, EFER */
+#define AXVCPU_I_X86_CTL_ENTRY_LONG (1u << 9)
+
+/* CR0 and CR4 bits that the guest's writes do not reach: those that VMX fixes, cache control, and TS while the
+   FPU is not the guest's. What it reads is the shadow. */
+#define AXVCPU_I_X86_CR0_KEPT (AXVCPU_X86_CR0_NE | AXVCPU_X86_CR0_CD | AXVCPU_X86_CR0_NW)
+#define AXVCPU_I_X86_CR4_KEPT AXVCPU_X86_CR4_VMXE
+
+static uint64_t axvcpu_i_x86_vmread(uint64_t field)
+{
+    uint64_t value;
+
+    __asm__ volatile("vmread %1, %0" : "=rm"(value) : "r"(field) : "cc");
+    return value;
+}
+
+static void axvcpu_i_x86_vmwrite(uint64_t field, uint64_t value)
+{
+    __asm__ volatile("vmwrite %1, %0" : : "r"(field), "rm"(value) : "cc");
+}
+
+static const uint16_t axvcpu_i_x86_vmcs_fields[AXVCPU_I_X86_FIELDS] = {
+#define AXVCPU_I_X86_VMCS_FIELD(name, vmcb, vmcs) [AXVCPU_I_X86_F_##name] = (vmcs),
+    AXVCPU_X86_FIELDS(AXVCPU_I_X86_VMCS_FIELD)
+};
+
+/* Segments come in the order of enum axvcpu_x86_segment (SDM 3, appendix B). */
+static uint32_t axvcpu_i_x86_vmcs_field(uint32_t f)
+{
+    static const uint16_t parts[4] = { 0x800, 0x6806, 0x4800, 0x4814 };
+
+    return f > AXVCPU_I_X86_F_SEGMENTS_END ? axvcpu_i_x86_vmcs_fields[f] : parts[f % 4] + 2 * (f / 4);
+}
+
+static uint32_t axvcpu_i_x86_msr_of(uint32_t f)
+{
+    switch (f) {
+    case AXVCPU_I_X86_F_STAR: return 0xc0000081u;
+    case AXVCPU_I_X86_F_LSTAR: return 0xc0000082u;
+    case AXVCPU_I_X86_F_CSTAR: return 0xc0000083u;
+    case AXVCPU_I_X86_F_SFMASK: return 0xc0000084u;
+    default: return 0xc0000102u;
+    }
+}
+
+static uint64_t axvcpu_i_x86_read_dr6(void)
+{
+    uint64_t value;
+
+    __asm__ volatile("mov %%db6, %0" : "=r"(value) : : "memory");
+    return value;
+}
+
+static void axvcpu_i_x86_write_dr6(uint64_t value)
+{
+    __asm__ volatile("mov %0, %%db6" : : "r"(value) : "memory");
+}
+
+static uint64_t axvcpu_i_x86_vmx_read(const struct axvcpu_arch *a, uint32_t f)
+{
+    uint64_t value, mask = AXVCPU_I_X86_CR0_KEPT | (a->fpu_loaded ? 0 : AXVCPU_X86_CR0_TS);
+
+    if (f == AXVCPU_I_X86_F_CR2 || !axvcpu_i_x86_loaded(a))
+        return a->field[f];
+    if (f == AXVCPU_I_X86_F_DR6)
+        return axvcpu_i_x86_read_dr6();
+    if (axvcpu_i_x86_vmcs_field(f) == AXVCPU_I_X86_IN_CPU)
+        return axvcpu_i_x86_rdmsr(axvcpu_i_x86_msr_of(f));
+    value = axvcpu_i_x86_vmread(axvcpu_i_x86_vmcs_field(f));
+    if (f == AXVCPU_I_X86_F_CR0)
+        return (value & ~mask) | (a->cr0_shadow & mask);
+    return f == AXVCPU_I_X86_F_CR4 ? value & ~(uint64_t)AXVCPU_I_X86_CR4_KEPT : value;
+}
+
+static void axvcpu_i_x86_vmx_write_cr0(struct axvcpu_arch *a, uint64_t value)
+{
+    a->cr0_shadow = value;
+    axvcpu_i_x86_vmwrite(0x6004, value);
+    value &= ~(uint64_t)(AXVCPU_X86_CR0_CD | AXVCPU_X86_CR0_NW); /* caches are the host's business (SDM 3, 28.3.3) */
+    axvcpu_i_x86_vmwrite(0x6800, value | AXVCPU_X86_CR0_NE | (a->fpu_loaded ? 0 : AXVCPU_X86_CR0_TS));
+}
+
+static void axvcpu_i_x86_vmx_write(struct axvcpu_arch *a, uint32_t f, uint64_t value)
+{
+    switch (f) {
+    case AXVCPU_I_X86_F_CR0: axvcpu_i_x86_vmx_write_cr0(a, value); return;
+    case AXVCPU_I_X86_F_CR2: return; /* with the entry */
+    case AXVCPU_I_X86_F_DR6: axvcpu_i_x86_write_dr6(value); return;
+    case AXVCPU_I_X86_F_CR4:
+        axvcpu_i_x86_vmwrite(0x6006, value);
+        value |= AXVCPU_X86_CR4_VMXE;
+        break;
+    case AXVCPU_I_X86_F_EFER: /* LMA and this control go together (SDM 3, 27.3.1.1) */
+        axvcpu_i_x86_vmwrite(0x4012, (axvcpu_i_x86_vmread(0x4012) & ~(uint64_t)AXVCPU_I_X86_CTL_ENTRY_LONG) |
+                                         ((value & AXVCPU_X86_EFER_LMA) != 0 ? AXVCPU_I_X86_CTL_ENTRY_LONG : 0));
+        break;
+    default: break;
+    }
+    if (axvcpu_i_x86_vmcs_field(f) == AXVCPU_I_X86_IN_CPU)
+        axvcpu_i_x86_wrmsr(axvcpu_i_x86_msr_of(f), value);
+    else
+        axvcpu_i_x86_vmwrite(axvcpu_i_x86_vmcs_field(f), value);
+}
+
+/* What is wanted, as far as there is a choice: ones that must be are in the lower half (SDM 3, A.3). */
+static uint64_t axvcpu_i_x86_vmx_choose(uint32_t msr, uint64_t wanted)
+{
+    bool has_true = (axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_BASIC) >> 55 & 1u) != 0 && msr < AXVCPU_I_X86_MSR_VMX_PROC2;
+    uint64_t caps = axvcpu_i_x86_rdmsr(msr + (has_true ? AXVCPU_I_X86_MSR_VMX_TRUE : 0));
+
+    return (wanted | (uint32_t)caps) & caps >> 32;
+}
+
+static void axvcpu_i_x86_vmx_controls(struct axvcpu_arch *a)
+{
+    uint64_t proc = AXVCPU_I_X86_CTL_PROC | (a->dr_loaded ? 0 : AXVCPU_I_X86_CTL_PROC_DR) |
+                    ((a->window & AXVCPU_I_X86_WINDOW_IRQ) != 0 ? AXVCPU_I_X86_CTL_PROC_IRQ_WINDOW : 0) |
+                    ((a->window & AXVCPU_I_X86_WINDOW_NMI) != 0 ? AXVCPU_I_X86_CTL_PROC_NMI_WINDOW : 0);
+
+    axvcpu_i_x86_vmwrite(0x4002, axvcpu_i_x86_vmx_choose(AXVCPU_I_X86_MSR_VMX_PROC, proc));
+    axvcpu_i_x86_vmwrite(0x4004, (a->fpu_loaded ? 0 : 1u << 7) | 1u << 18);
+    axvcpu_i_x86_vmwrite(0x6000, AXVCPU_I_X86_CR0_KEPT | (a->fpu_loaded ? 0 : AXVCPU_X86_CR0_TS));
+    axvcpu_i_x86_vmwrite(0x2010, a->tsc_offset);
+}
+
+/* The valid bit goes by itself (SDM 3, 28.1). */
+static void axvcpu_i_x86_vmx_event(struct axvcpu_arch *a)
+{
+    axvcpu_i_x86_vmwrite(0x4016, a->event.info);
+    axvcpu_i_x86_vmwrite(0x4018, a->event.error);
+    axvcpu_i_x86_vmwrite(0x401a, a->event.length);
+}
+
+/* SDM 3, 29.4.3: what is mapped by this EPT, and what is tagged with this VPID. */
+static void axvcpu_i_x86_vmx_tlb(struct axvcpu_arch *a, bool flush)
+{
+    struct { uint64_t a, b; } ept = { a->root | 0x1e, 0 }, vpid = { a->asid, 0 }; /* write-back, four levels */
+
+    if (!flush)
+        return;
+    axvcpu_i_x86_vmwrite(0x201a, ept.a);
+    axvcpu_i_x86_vmwrite(0x0000, vpid.a);
+    __asm__ volatile("invept %0, %1" : : "m"(ept), "r"(UINT64_C(1)) : "cc", "memory");
+    __asm__ volatile("invvpid %0, %1" : : "m"(vpid), "r"(UINT64_C(1)) : "cc", "memory");
+}
+
+static void axvcpu_i_x86_vmx_prepare(struct axvcpu *v)
+{
+    static const uint16_t zero[] = { 0x4006, 0x4008, 0x400a, 0x400e, 0x4010, 0x4014, 0x2802, 0x4826, 0x6822 };
+    uint64_t maps = axvcpu_i_x86_maps.addr;
+    size_t i;
+
+    (void)v;
+    for (i = 0; i < sizeof(zero) / sizeof(zero[0]); i++)
+        axvcpu_i_x86_vmwrite(zero[i], 0);
+    axvcpu_i_x86_vmwrite(0x4000, axvcpu_i_x86_vmx_choose(AXVCPU_I_X86_MSR_VMX_PIN, AXVCPU_I_X86_CTL_PIN));
+    axvcpu_i_x86_vmwrite(0x401e, axvcpu_i_x86_vmx_choose(AXVCPU_I_X86_MSR_VMX_PROC2, AXVCPU_I_X86_CTL_PROC2));
+    axvcpu_i_x86_vmwrite(0x400c, axvcpu_i_x86_vmx_choose(AXVCPU_I_X86_MSR_VMX_EXIT, AXVCPU_I_X86_CTL_EXIT));
+    axvcpu_i_x86_vmwrite(0x4012, axvcpu_i_x86_vmx_choose(AXVCPU_I_X86_MSR_VMX_ENTRY, AXVCPU_I_X86_CTL_ENTRY));
+    axvcpu_i_x86_vmwrite(0x2004, maps + AXVCPU_X86_IO_MAP);
+    axvcpu_i_x86_vmwrite(0x2800, UINT64_MAX);
+    axvcpu_i_x86_vmwrite(0x6002, AXVCPU_I_X86_CR4_KEPT);
+}
+
+/* SDM 3, 3.5 and 8.2.3 */
+static uint64_t axvcpu_i_x86_tss_base(const struct axvcpu_i_x86_table_register *gdt, uint16_t tr)
+{
+    const uint64_t *d = (const uint64_t *)(uintptr_t)(gdt->base + (tr & 0xfff8u));
+
+    return (d[0] >> 16 & 0xffffffu) | (d[0] >> 32 & 0xff000000u) | d[1] << 32;
+}
+
+#define AXVCPU_I_X86_HOST_SELECTOR(name, field)                                                            \
+    __asm__ volatile("mov %%" #name ", %0" : "=r"(selector));                                              \
+    axvcpu_i_x86_vmwrite(field, selector & 0xf8u); /* TI and RPL must be 0 (SDM 3, 27.2.3) */
+
+static void axvcpu_i_x86_vmx_host_segments(struct axvcpu_i_x86_cpu *cpu)
+{
+    uint16_t tr;
+    uint64_t selector;
+
+    AXVCPU_I_X86_HOST_SELECTOR(es, 0xc00)
+    AXVCPU_I_X86_HOST_SELECTOR(cs, 0xc02)
+    AXVCPU_I_X86_HOST_SELECTOR(ss, 0xc04)
+    AXVCPU_I_X86_HOST_SELECTOR(ds, 0xc06)
+    AXVCPU_I_X86_HOST_SELECTOR(fs, 0xc08)
+    AXVCPU_I_X86_HOST_SELECTOR(gs, 0xc0a)
+    __asm__ volatile("str %0\n\tsgdt %1\n\tsidt %2\n\tsldt %3" : "=r"(tr), "=m"(cpu->gdt), "=m"(cpu->idt), "=m"(cpu->ldt));
+    axvcpu_i_x86_vmwrite(0xc0c, tr & 0xfff8u);
+    axvcpu_i_x86_vmwrite(0x6c06, axvcpu_i_x86_rdmsr(0xc0000100u));
+    axvcpu_i_x86_vmwrite(0x6c08, axvcpu_i_x86_rdmsr(0xc0000101u));
+    axvcpu_i_x86_vmwrite(0x6c0a, axvcpu_i_x86_tss_base(&cpu->gdt, tr));
+    axvcpu_i_x86_vmwrite(0x6c0c, cpu->gdt.base);
+    axvcpu_i_x86_vmwrite(0x6c0e, cpu->idt.base);
+}
+
+/* What an exit gives back to the host: as it is now. */
+static void axvcpu_i_x86_vmx_host(struct axvcpu_i_x86_cpu *cpu)
+{
+    axvcpu_i_x86_vmx_host_segments(cpu);
+    axvcpu_i_x86_vmwrite(0x6c00, axvcpu_i_x86_host_cr0());
+    axvcpu_i_x86_vmwrite(0x6c02, axvcpu_i_x86_host_cr3());
+    axvcpu_i_x86_vmwrite(0x6c04, axvcpu_i_x86_host_cr4());
+    axvcpu_i_x86_vmwrite(0x4c00, axvcpu_i_x86_rdmsr(0x174));
+    axvcpu_i_x86_vmwrite(0x6c10, axvcpu_i_x86_rdmsr(0x175));
+    axvcpu_i_x86_vmwrite(0x6c12, axvcpu_i_x86_rdmsr(0x176));
+    axvcpu_i_x86_vmwrite(0x2c00, axvcpu_i_x86_rdmsr(0x277));
+    axvcpu_i_x86_vmwrite(0x2c02, axvcpu_i_x86_rdmsr(AXVCPU_X86_MSR_EFER));
+}
+
+/* MSRs and DR6 are not in the VMCS: they change places with the host's. */
+static void axvcpu_i_x86_vmx_swap(struct axvcpu_arch *a, bool in)
+{
+    uint32_t i;
+
+    for (i = 0; i < 5; i++) {
+        uint32_t f = AXVCPU_I_X86_F_STAR + i, msr = axvcpu_i_x86_msr_of(f);
+
+        if (in)
+            a->host_msrs[i] = axvcpu_i_x86_rdmsr(msr);
+        axvcpu_i_x86_wrmsr(msr, in ? a->field[f] : a->host_msrs[i]);
+    }
+    if (in)
+        a->host_dr6 = axvcpu_i_x86_read_dr6();
+    axvcpu_i_x86_write_dr6(in ? a->field[AXVCPU_I_X86_F_DR6] : a->host_dr6);
+}
+_Static_assert(AXVCPU_I_X86_F_KERNEL_GS_BASE == AXVCPU_I_X86_F_STAR + 4, "axvcpu_i_x86_vmx_swap");
+
+static void axvcpu_i_x86_vmclear(const struct axvcpu_arch *a)
+{
+    __asm__ volatile("vmclear %0" : : "m"(a->hw_pa) : "cc", "memory");
+}
+
+static void axvcpu_i_x86_vmx_load(struct axvcpu_arch *a)
+{
+    if (!a->prepared) {
+        *(uint32_t *)(void *)a->hw = (uint32_t)axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_BASIC) & 0x7fffffffu;
+        axvcpu_i_x86_vmclear(a);
+    }
+    __asm__ volatile("vmptrld %0" : : "m"(a->hw_pa) : "cc", "memory");
+    axvcpu_i_x86_vmx_host(axvcpu_i_x86_here());
+    axvcpu_i_x86_vmx_swap(a, true);
+    a->host_rsp = 0;
+    a->launched = 0;
+}
+
+/* An exit leaves the table registers with limits of 64 KiB, and no LDT (SDM 3, 28.5.2). */
+static void axvcpu_i_x86_vmx_save(struct axvcpu_arch *a)
+{
+    const struct axvcpu_i_x86_cpu *cpu = axvcpu_i_x86_here();
+    uint32_t f;
+
+    for (f = 0; f < AXVCPU_I_X86_FIELDS; f++)
+        (void)axvcpu_i_x86_get_field(a, f);
+    axvcpu_i_x86_vmx_swap(a, false);
+    axvcpu_i_x86_vmclear(a);
+    __asm__ volatile("lgdt %0\n\tlidt %1\n\tlldt %2" : : "m"(cpu->gdt), "m"(cpu->idt), "m"(cpu->ldt));
+}
+
+#define AXVCPU_I_X86_VMFAIL (UINT64_C(1) << 63) /* and the VM-instruction error */
+
+/* CR2 is nobody's but the running side's: the host's page faults leave the guest's alone. */
+static uint64_t axvcpu_i_x86_vmx_enter(struct axvcpu_arch *a)
+{
+    uint32_t launched = a->launched;
+    uint64_t reason;
+
+    if (axvcpu_i_x86_host_cr2() != a->field[AXVCPU_I_X86_F_CR2])
+        axvcpu_i_x86_set_host_cr2(a->field[AXVCPU_I_X86_F_CR2]);
+    if (AXVCPU_I_UNLIKELY(axvcpu_i_x86_enter_vmx(a) != 0))
+        return AXVCPU_I_X86_VMFAIL | axvcpu_i_x86_vmread(0x4400);
+    a->field[AXVCPU_I_X86_F_CR2] = axvcpu_i_x86_host_cr2();
+    reason = axvcpu_i_x86_vmread(0x4402);
+    if (AXVCPU_I_UNLIKELY((reason >> 31 & 1u) != 0))
+        a->launched = launched; /* it was not (SDM 3, 27.8) */
+    return reason;
+}
+
+static void axvcpu_i_x86_vmx_left(struct axvcpu *v, uint64_t reason, struct axvcpu_x86_left *l)
+{
+    struct axvcpu_x86_vmx_raw raw = { reason, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
+    uint32_t needs = axvcpu_x86_vmx_needs(reason);
+
+    (void)v;
+    if ((reason & AXVCPU_I_X86_VMFAIL) != 0) {
+        AXVCPU_MEMSET(l, 0, sizeof(*l));
+        l->raw = reason;
+        l->cause = AXVCPU_X86_CAUSE_INVALID;
+        l->fail = AXVCPU_X86_FAIL_CONTROL | (uint32_t)reason << 8;
+        return;
+    }
+    if ((needs & AXVCPU_X86_NEEDS_QUALIFICATION) != 0)
+        raw.qualification = axvcpu_i_x86_vmread(0x6400);
+    if ((needs & AXVCPU_X86_NEEDS_LENGTH) != 0)
+        raw.length = (uint32_t)axvcpu_i_x86_vmread(0x440c);
+    if ((needs & AXVCPU_X86_NEEDS_INFO) != 0 || ((reason & 0xffffu) == 30 && (raw.qualification & 0x10u) != 0))
+        raw.info = (uint32_t)axvcpu_i_x86_vmread(0x440e);
+    if ((needs & AXVCPU_X86_NEEDS_GPA) != 0)
+        raw.gpa = axvcpu_i_x86_vmread(0x2400);
+    if ((needs & AXVCPU_X86_NEEDS_LINEAR) != 0)
+        raw.linear = axvcpu_i_x86_vmread(0x640a);
+    if ((needs & AXVCPU_X86_NEEDS_INTERRUPTION) != 0) {
+        raw.int_info = (uint32_t)axvcpu_i_x86_vmread(0x4404);
+        if ((raw.int_info & AXVCPU_X86_EVENT_ERROR) != 0)
+            raw.int_error = (uint32_t)axvcpu_i_x86_vmread(0x4406);
+    }
+    if ((needs & AXVCPU_X86_NEEDS_IDT) != 0) {
+        raw.idt_info = (uint32_t)axvcpu_i_x86_vmread(0x4408);
+        if ((raw.idt_info & AXVCPU_X86_EVENT_VALID) != 0) {
+            raw.idt_error = (uint32_t)axvcpu_i_x86_vmread(0x440a);
+            raw.length = (needs & AXVCPU_X86_NEEDS_LENGTH) != 0 ? raw.length : (uint32_t)axvcpu_i_x86_vmread(0x440c);
+        }
+    }
+    axvcpu_x86_vmx_left(&raw, l);
+}
+
+static uint32_t axvcpu_i_x86_vmx_cpl(struct axvcpu_arch *a)
+{
+    return axvcpu_i_x86_get_field(a, AXVCPU_I_X86_SEGMENT(SS, ACCESS)) >> 5 & 3u;
+}
+
+static bool axvcpu_i_x86_vmx_nmi_masked(struct axvcpu_arch *a)
+{
+    return (AXVCPU_I_X86_GET(a, SHADOW) & 8u) != 0;
+}
+
+static void axvcpu_i_x86_vmx_pdptes(struct axvcpu_arch *a, const uint64_t pdptes[4])
+{
+    uint32_t i;
+
+    (void)a;
+    for (i = 0; i < 4; i++)
+        axvcpu_i_x86_vmwrite(0x280a + 2 * i, pdptes[i]);
+}
+
+/* VMXON wants CR0's and CR4's fixed bits and a page with the revision (SDM 3, 24.7, 24.8, 25.11.5). */
+static bool axvcpu_i_x86_vmx_on(struct axvcpu_percpu *p)
+{
+    struct axvcpu_i_x86_cpu *cpu = axvcpu_i_x86_here();
+    uint64_t feature = axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_FEATURE_CONTROL);
+    bool failed;
+
+    if ((feature & 1u) == 0)
+        axvcpu_i_x86_wrmsr(AXVCPU_I_X86_MSR_FEATURE_CONTROL, feature | 5u);
+    axvcpu_i_x86_set_host_cr0(axvcpu_i_x86_host_cr0() | axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_CR0_FIXED0));
+    axvcpu_i_x86_set_host_cr4(axvcpu_i_x86_host_cr4() | axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_CR4_FIXED0));
+    *(uint32_t *)AXVCPU_PHYS_TO_VIRT(p->arch.area) = (uint32_t)axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_BASIC) & 0x7fffffffu;
+    __asm__ volatile("vmxon %1" : "=@ccbe"(failed) : "m"(p->arch.area.addr) : "memory");
+    cpu->asids = 0x10000;
+    cpu->next_asid = cpu->asids;
+    return !failed;
+}
+
+static void axvcpu_i_x86_vmx_off(struct axvcpu_percpu *p)
+{
+    (void)p;
+    __asm__ volatile("vmxoff" : : : "cc", "memory");
+}
+
+/* CPUID, the firmware's lock, and what a guest in real mode with tables of ours needs. */
 static bool axvcpu_i_x86_has_vmx(void)
 {
-    return false;
+    const uint64_t ept = 1u << 6 | 1u << 14 | 1u << 20 | 1u << 25; /* four levels, write-back, INVEPT of one */
+    uint64_t feature, proc2, caps;
+    uint32_t r[4];
+
+    axvcpu_i_x86_cpuid(1, 0, r);
+    if ((r[2] & 1u << 5) == 0)
+        return false;
+    feature = axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_FEATURE_CONTROL);
+    if ((feature & 5u) == 1u || (axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_PROC) >> 63 & 1u) == 0)
+        return false;
+    proc2 = axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_PROC2) >> 32;
+    if ((proc2 & AXVCPU_I_X86_CTL_PROC2) != AXVCPU_I_X86_CTL_PROC2)
+        return false;
+    caps = axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_EPT_VPID);
+    axvcpu_i_x86_has_1g = (caps & 1u << 17) != 0;
+    return (caps & ept) == ept && (caps >> 41 & 1u) != 0; /* INVVPID of one */
 }
-#define axvcpu_i_x86_vmx axvcpu_i_x86_svm
+
+static const struct axvcpu_i_x86_vendor axvcpu_i_x86_vmx = {
+    axvcpu_i_x86_vmx_read, axvcpu_i_x86_vmx_write, axvcpu_i_x86_vmx_prepare, axvcpu_i_x86_vmx_controls,
+    axvcpu_i_x86_vmx_event, axvcpu_i_x86_vmx_tlb, axvcpu_i_x86_vmx_load, axvcpu_i_x86_vmx_save,
+    axvcpu_i_x86_vmx_left, axvcpu_i_x86_vmx_on, axvcpu_i_x86_vmx_off, axvcpu_i_x86_vmx_enter,
+    axvcpu_i_x86_vmx_cpl, axvcpu_i_x86_vmx_nmi_masked, axvcpu_i_x86_vmx_pdptes
+};
 
 /* >>tables: NPT (APM 2, 15.25) and EPT (SDM 3, 29.3). They differ in their leaves alone. */
 
@@ -6020,13 +6439,21 @@ static void axvcpu_i_x86_pass(struct axvcpu *v, uint32_t length)
         AXVCPU_I_X86_PUT(a, SHADOW, AXVCPU_I_X86_GET(a, SHADOW) & ~UINT64_C(3));
 }
 
-/* What was on its way when the exit came is injected again; software events, by executing INT once more. */
-static void axvcpu_i_x86_again(struct axvcpu_arch *a, const struct axvcpu_x86_left *l)
+/* What was on its way when the exit came is injected again. To VMX its NMI has already begun, and an interrupt
+   must not be in a shadow (SDM 3, 27.3.1.5). `unblock`: an IRET that faults has not ended an NMI. */
+static void axvcpu_i_x86_resume_event(struct axvcpu_arch *a, const struct axvcpu_x86_left *l)
 {
-    if (l->under_way.info == 0 || AXVCPU_X86_EVENT_TYPE(l->under_way.info) >= AXVCPU_X86_EVENT_SOFTWARE)
+    bool svm = axvcpu_i_x86_vendor == &axvcpu_i_x86_svm;
+    struct axvcpu_x86_event e = axvcpu_x86_again(l, svm);
+
+    if (l->unblock)
+        AXVCPU_I_X86_PUT(a, SHADOW, AXVCPU_I_X86_GET(a, SHADOW) | 8u);
+    if (e.info == 0)
         return;
-    a->event = l->under_way;
+    a->event = e;
     a->dirty |= AXVCPU_I_X86_DO_EVENT;
+    if (!svm && (AXVCPU_I_X86_GET(a, SHADOW) & 0xbu) != 0)
+        AXVCPU_I_X86_PUT(a, SHADOW, AXVCPU_I_X86_GET(a, SHADOW) & ~UINT64_C(0xb));
 }
 
 static void axvcpu_i_x86_kind(struct axvcpu_exit *x, uint32_t kind, uint64_t raw)
@@ -6090,7 +6517,7 @@ static int axvcpu_i_x86_nmi_ends(struct axvcpu *v, struct axvcpu_exit *x, bool *
 {
     struct axvcpu_arch *a = &v->arch;
 
-    if (!a->nmi_masked)
+    if (axvcpu_i_x86_vendor != &axvcpu_i_x86_svm || !a->nmi_masked)
         return axvcpu_i_x86_opened(v, x, AXVCPU_I_X86_WINDOW_NMI, again);
     a->nmi_step = true;
     AXVCPU_I_X86_PUT(a, RFLAGS, AXVCPU_I_X86_GET(a, RFLAGS) | AXVCPU_X86_FLAG_TF);
@@ -6113,7 +6540,7 @@ static int axvcpu_i_x86_exception(struct axvcpu *v, struct axvcpu_exit *x, const
     uint32_t vector = l->event.info & AXVCPU_X86_EVENT_VECTOR;
 
     *again = true;
-    axvcpu_i_x86_again(a, l);
+    axvcpu_i_x86_resume_event(a, l);
     if (vector == 7 && !a->fpu_loaded) {
         axvcpu_i_x86_fpu_in(a);
     } else if (vector == 1 && a->nmi_step) {
@@ -6170,7 +6597,7 @@ static void axvcpu_i_x86_memory(struct axvcpu *v, struct axvcpu_exit *x, const s
     struct axvcpu_x86_space s;
     uint32_t size;
 
-    axvcpu_i_x86_again(a, l);
+    axvcpu_i_x86_resume_event(a, l);
     axvcpu_i_x86_space(v, &s);
     size = (l->access & (AXVCPU_ACCESS_EXEC | AXVCPU_ACCESS_WALK)) != 0 || l->under_way.info != 0 ? 0 :
            axvcpu_x86_fetch(&s, &a->regs, bytes);
@@ -6554,7 +6981,7 @@ static int axvcpu_i_x86_served(struct axvcpu *v, struct axvcpu_exit *x, const st
     default: *again = false; break;
     }
     switch (l->cause) {
-    case AXVCPU_X86_CAUSE_INTERRUPT: axvcpu_i_x86_again(a, l); return axvcpu_i_x86_interrupted(v, x, l, again);
+    case AXVCPU_X86_CAUSE_INTERRUPT: axvcpu_i_x86_resume_event(a, l); return axvcpu_i_x86_interrupted(v, x, l, again);
     case AXVCPU_X86_CAUSE_MEMORY: axvcpu_i_x86_memory(v, x, l, again); return AXVCPU_OK;
     case AXVCPU_X86_CAUSE_MISCONFIG: axvcpu_i_x86_page_fault(x, l); return AXVCPU_OK;
     case AXVCPU_X86_CAUSE_SHUTDOWN: axvcpu_i_x86_kind(x, AXVCPU_EXIT_SHUTDOWN, l->raw); return AXVCPU_OK;

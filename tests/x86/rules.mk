@@ -15,7 +15,7 @@ build/tests/x86/fuzz: tests/x86/fuzz.c | deps-x86
 	$(call compile,clang) $(BUILD_fuzz) $(FAKE)
 
 COMMANDS_x86 := "fuzz=sh tests/fuzz.sh build/tests/x86/fuzz $(FUZZ_RUNS_x86) 4096"
-LIMIT_x86 := 120
+LIMIT_x86 := 300
 
 # The conformance suite on a bare PC, in QEMU and in Bochs. The hosts' own code uses no FPU: that is the guests'.
 X86 := build/tests/x86
@@ -31,7 +31,8 @@ $(X86)/conformance.elf: $(HOST_x86_bare) $(addprefix tests/conformance/,runner.c
 
 NEEDS_x86 += $(X86)/conformance.elf
 # qemu64 has neither next RIPs nor XSAVE, max has XSAVE.
-COMMANDS_x86 += "SVM in QEMU=sh tests/x86/machine.sh 90 qemu:qemu64,+svm,+npt $(X86)/conformance.elf" \
-  "SVM in QEMU, max=sh tests/x86/machine.sh 90 qemu:max $(X86)/conformance.elf" \
-  "SVM in Bochs=sh tests/x86/machine.sh 90 bochs:ryzen $(X86)/conformance.elf"
+COMMANDS_x86 += "SVM in QEMU=sh tests/x86/machine.sh 280 qemu:qemu64,+svm,+npt $(X86)/conformance.elf" \
+  "SVM in QEMU, max=sh tests/x86/machine.sh 280 qemu:max $(X86)/conformance.elf" \
+  "SVM in Bochs=sh tests/x86/machine.sh 280 bochs:ryzen $(X86)/conformance.elf" \
+  "VMX in Bochs=sh tests/x86/machine.sh 280 bochs:corei7_skylake_x $(X86)/conformance.elf"
 

@@ -120,10 +120,10 @@ uint64_t machine_ticks(void)
     return (uint64_t)high << 32 | low;
 }
 
-// Near enough for pauses: what a second is nobody tells.
+// Near enough for pauses: what a second is nobody tells. A tick is an instruction in Bochs.
 uint64_t machine_ticks_per_second(void)
 {
-    return 1000000000;
+    return 250000000;
 }
 
 void machine_timer(uint64_t at)
