@@ -41,7 +41,7 @@ help: ## this list
 	@sed -n -e 's/^\([a-z][a-z-]*\):.* ## /\1@/p' -e 's/^$$(call suite,\([a-z0-9]*\).* ## /test-\1@/p' Makefile \
 	  tests/*/rules.mk bench/rules.mk | \
 	  awk -F@ '{printf "  %-14s %s\n", $$1, $$2}'
-run: build/examples/fake $(RUN_EXAMPLES) ## see it run: real guests on the best thing that is here, else a script
+run: build/run-examples/fake $(RUN_EXAMPLES) ## see it run: real guests on the best thing that is here, else a script
 	@sh tests/kvm/run.sh $^
 
 # One after the other, because some of them measure.

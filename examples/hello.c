@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * hello.c: a guest says hello. A few instructions, a page of memory, one device: a port that prints.
+ * hello.c: a guest says hello. A few instructions, a page of memory, one device: a printing port.
  *
  *   cc -I. -o hello examples/hello.c && ./hello
  */

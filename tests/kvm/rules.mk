@@ -16,6 +16,9 @@ $(KVM)/conformance: $(SUITE) $(SUITE_HEADERS) | deps-kvm
 	$(call compile,$(GCC)) -O2 -static $(SUITE_FLAGS) $(filter %.S,$^)
 $(KVM)/conformance-asan $(KVM)/conformance-tsan: $(KVM)/conformance-%: $(SUITE) $(SUITE_HEADERS) | deps-kvm
 	$(call compile,$(GCC)) $(BUILD_$*) -O2 $(SUITE_FLAGS) $(filter %.S,$^)
+# The same as on a kernel without KVM_CAP_SYNC_REGS: registers by KVM_GET_REGS and KVM_SET_REGS.
+$(KVM)/conformance-nosync: $(SUITE) $(SUITE_HEADERS) tests/kvm/nosync.h | deps-kvm
+	$(call compile,$(GCC)) -O2 $(SUITE_FLAGS) -include tests/kvm/nosync.h $(filter %.S,$^)
 # The backend's own tests, tests/kvm/x86/*.c. Static they go into the virtual machine, with smaller numbers where
 # a VM takes long to create; what only looks at our own code is played here too, under the sanitizers.
 $(KVM)/x86/%: tests/kvm/x86/%.c $(HEADERS) $(wildcard tests/kvm/*.h tests/kvm/x86/*.h tests/conformance/substrate.h) | deps-kvm
@@ -42,7 +45,7 @@ $(KVM)/list: Makefile tests/kvm/rules.mk $(KVM_EXAMPLES)
 
 IN_QEMU := $(KVM)/conformance $(foreach t,$(KVM_X86),$(KVM)/x86/$t=x86/$t) $(foreach e,$(KVM_EXAMPLE_PROGRAMS),\
   $(e)=examples/$(notdir $(e)) $(e).expect=examples/$(notdir $(e)).expect)
-NEEDS_kvm += $(KVM)/conformance $(KVM)/conformance-asan $(KVM)/conformance-tsan $(KVM)/init $(KVM)/list \
+NEEDS_kvm += $(KVM)/conformance $(KVM)/conformance-asan $(KVM)/conformance-tsan $(KVM)/conformance-nosync $(KVM)/init $(KVM)/list \
   $(KVM_EXAMPLE_PROGRAMS) $(KVM_EXAMPLE_PROGRAMS:=.expect) \
   $(addprefix $(KVM)/x86/,$(KVM_X86) budget) $(addprefix $(KVM)/x86-asan/,$(KVM_X86_ASAN)) \
   $(addprefix $(KVM)/x86-tsan/,$(KVM_X86_TSAN)) build/bench/kvm
@@ -50,11 +53,13 @@ LOCAL_EXAMPLES := if $(KVM)/conformance -n >/dev/null; then sh tests/examples.sh
   else echo "ok 1 - examples \# SKIP kvm: no usable /dev/kvm"; echo 1..1; fi
 COMMANDS_kvm += "x86 in QEMU=tests/kvm/boot.sh amd64 $(KVM)/init $(KVM)/list $(IN_QEMU)" \
   "x86 here=$(KVM)/conformance" "x86 here, address sanitizer=$(KVM)/conformance-asan" \
-  "x86 here, thread sanitizer=$(KVM)/conformance-tsan 'pair*'" \
+  "x86 here, without KVM_CAP_SYNC_REGS=$(KVM)/conformance-nosync" "x86 here, thread sanitizer=$(KVM)/conformance-tsan 'pair*'" \
   'examples here=$(LOCAL_EXAMPLES)' \
   $(foreach t,$(KVM_X86) budget,"$t here=$(KVM)/x86/$t") \
   $(foreach t,$(KVM_X86_ASAN),"$t here$(comma) address sanitizer=$(KVM)/x86-asan/$t") \
   $(foreach t,$(KVM_X86_TSAN),"$t here$(comma) thread sanitizer=$(KVM)/x86-tsan/$t")
+NEEDS_kvm += build/run-examples/fake $(RUN_EXAMPLES)
+COMMANDS_kvm += "make run=sh tests/kvm/run_test.sh $(KVM)/conformance build/run-examples/fake $(RUN_EXAMPLES)"
 # The virtual machine, and beside it the rest.
 JOBS_kvm := 2
 LIMIT_kvm := 300
