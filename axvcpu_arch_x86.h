@@ -2852,7 +2852,7 @@ AXVCPU_API bool axvcpu_x86_msr_map_exits(const uint8_t *map, bool svm, uint32_t 
     if (!axvcpu_i_x86_msr_bit(svm, msr, &bit, &far))
         return true;
     bit += write ? far : 0;
-    return (map[bit >> 3] >> (bit & 7u) & 1u) != 0;
+    return ((uint32_t)map[bit >> 3] >> (bit & 7u) & 1u) != 0;
 }
 
 AXVCPU_API void axvcpu_x86_msr_map(uint8_t *map, bool svm)
@@ -2885,7 +2885,7 @@ AXVCPU_API bool axvcpu_x86_io_map_exits(const uint8_t *map, uint32_t port, uint3
     uint32_t i;
 
     for (i = port; i < port + width; i++)
-        exits = exits || i >= 0x10000 || (map[i >> 3] >> (i & 7u) & 1u) != 0;
+        exits = exits || i >= 0x10000 || ((uint32_t)map[i >> 3] >> (i & 7u) & 1u) != 0;
     return exits;
 }
 

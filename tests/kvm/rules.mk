@@ -20,15 +20,21 @@ $(KVM)/conformance-asan $(KVM)/conformance-tsan: $(KVM)/conformance-%: $(SUITE) 
 $(KVM)/conformance-nosync: $(SUITE) $(SUITE_HEADERS) tests/kvm/nosync.h | deps-kvm
 	$(call compile,$(GCC)) -O2 $(SUITE_FLAGS) -include tests/kvm/nosync.h $(filter %.S,$^)
 # The backend's own tests, tests/kvm/x86/*.c. Static they go into the virtual machine, with smaller numbers where
-# a VM takes long to create; what only looks at our own code is played here too, under the sanitizers.
-$(KVM)/x86/%: tests/kvm/x86/%.c $(HEADERS) $(wildcard tests/kvm/*.h tests/kvm/x86/*.h tests/conformance/substrate.h) | deps-kvm
-	$(call compile_one,$(GCC)) -O2 -static
-$(KVM)/x86-asan/%: tests/kvm/x86/%.c $(HEADERS) $(wildcard tests/kvm/*.h tests/kvm/x86/*.h tests/conformance/substrate.h) | deps-kvm
-	$(call compile_one,$(GCC)) $(BUILD_asan)
-$(KVM)/x86-tsan/%: tests/kvm/x86/%.c $(HEADERS) $(wildcard tests/kvm/*.h tests/kvm/x86/*.h tests/conformance/substrate.h) | deps-kvm
-	$(call compile_one,$(GCC)) $(BUILD_tsan)
+# a VM takes long to create. Here they run under the sanitizers, but for those that count or would take too long.
+KVM_X86_HEADERS := $(wildcard tests/kvm/*.h tests/kvm/x86/*.h) tests/conformance/substrate.h
+KVM_FLAGS_x86 := -O2 -static
+KVM_FLAGS_x86-asan := $(BUILD_asan)
+KVM_FLAGS_x86-tsan := $(BUILD_tsan)
+define kvm_x86
+$(KVM)/$1/os.o: tests/kvm/os.c tests/kvm/os.h $$(HEADERS) | deps-kvm
+	$$(call compile_one,$$(GCC)) -c $$(KVM_FLAGS_$1)
+$(KVM)/$1/%: tests/kvm/x86/%.c $(KVM)/$1/os.o $$(KVM_X86_HEADERS) | deps-kvm
+	$$(call compile_one,$$(GCC)) $$(KVM_FLAGS_$1) $(KVM)/$1/os.o
+endef
+$(foreach f,x86 x86-asan x86-tsan,$(eval $(call kvm_x86,$f)))
 KVM_X86 := calls exits refused rounds irqchip cpuid msr
-KVM_X86_ASAN := calls exits refused irqchip cpuid msr
+KVM_X86_HERE := calls rounds budget
+KVM_X86_ASAN := exits refused irqchip cpuid msr
 KVM_X86_TSAN := irqchip
 KVM_X86_LIST := 'tap 60 /x86/calls' 'tap 60 /x86/exits' 'tap 100 /x86/refused 20' 'tap 60 /x86/rounds 60' 'tap 100 /x86/irqchip' \
   'tap 60 /x86/cpuid' 'tap 60 /x86/msr'
@@ -55,7 +61,7 @@ COMMANDS_kvm += "x86 in QEMU=tests/kvm/boot.sh amd64 $(KVM)/init $(KVM)/list $(I
   "x86 here=$(KVM)/conformance" "x86 here, address sanitizer=$(KVM)/conformance-asan" \
   "x86 here, without KVM_CAP_SYNC_REGS=$(KVM)/conformance-nosync" "x86 here, thread sanitizer=$(KVM)/conformance-tsan 'pair*'" \
   'examples here=$(LOCAL_EXAMPLES)' \
-  $(foreach t,$(KVM_X86) budget,"$t here=$(KVM)/x86/$t") \
+  $(foreach t,$(KVM_X86_HERE),"$t here=$(KVM)/x86/$t") \
   $(foreach t,$(KVM_X86_ASAN),"$t here$(comma) address sanitizer=$(KVM)/x86-asan/$t") \
   $(foreach t,$(KVM_X86_TSAN),"$t here$(comma) thread sanitizer=$(KVM)/x86-tsan/$t")
 NEEDS_kvm += build/run-examples/fake $(RUN_EXAMPLES)

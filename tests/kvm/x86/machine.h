@@ -11,6 +11,8 @@
 #include "tests/conformance/substrate.h"
 #include "tests/kvm/os.h"
 
+#include "axvcpu.h"
+
 enum {
     RAM = 0x20000,
     CODE = 0x1000,
