@@ -3315,7 +3315,6 @@ static bool axvcpu_i_x86_event_type(const struct axvcpu_x86_vmx_state *s)
     AXVCPU_I_X86_VMX_SELECTOR(R, HOST_TR)                                                                  \
     R(HOST_CS_NULL, HOST_CS, "26.2.3: not 0", AXVCPU_I_X86_V(HOST_CS) != 0)                                \
     R(HOST_TR_NULL, HOST_TR, "26.2.3: not 0", AXVCPU_I_X86_V(HOST_TR) != 0)                                \
-    R(HOST_SS_NULL, HOST_SS, "26.2.3: not 0 for a 32-bit host", AXVCPU_I_X86_EXI(9) || AXVCPU_I_X86_V(HOST_SS) != 0) \
     AXVCPU_I_X86_VMX_CANONICAL(R, HOST_FS_BASE, "26.2.3", HOST_CR4)                                        \
     AXVCPU_I_X86_VMX_CANONICAL(R, HOST_GS_BASE, "26.2.3", HOST_CR4)                                        \
     AXVCPU_I_X86_VMX_CANONICAL(R, HOST_TR_BASE, "26.2.3", HOST_CR4)                                        \
