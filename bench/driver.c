@@ -3,11 +3,11 @@
 // Runs the benchmark programs, counts and times them, and writes what came out: one JSON line per row to
 // build/bench/results.jsonl, tables for people, and the table of README.md.
 //
-//     driver GUESTS             everything
-//     driver --check GUESTS     counts twice; the two must be the same
+//     driver GUEST...           everything
+//     driver --check GUEST...   counts twice; the two must be the same
 //     driver --only NAME        counts and times of one program, as a table; nothing is written
 //
-// GUESTS is a file with the lines "name: ELF: command" of the programs that count in a guest.
+// A GUEST is a file with a line "name: ELF: command" for a program that counts in a guest (rules.mk).
 #define _GNU_SOURCE
 #include <limits.h>
 #include <time.h>
@@ -232,31 +232,29 @@ static void split_guest(const struct guest *g, int first)
         fprintf(stderr, "\nbench: no split of %s\n", g->name);
 }
 
-static bool next_guest(FILE *in, struct guest *g)
+static void read_guest(const char *path, struct guest *g)
 {
-    return in != NULL && fscanf(in, " %31[^:]: %255[^:]: %1023[^\n]", g->name, g->elf, g->command) == 3;
+    FILE *in = fopen(path, "r");
+    if (in == NULL || fscanf(in, " %31[^:]: %255[^:]: %1023[^\n]", g->name, g->elf, g->command) != 3)
+        die("cannot read ", path);
+    fclose(in);
 }
 
-static void measure_guests(const char *list, bool split)
+static void measure_guests(char **files, bool split)
 {
     struct guest g;
-    FILE *in = fopen(list, "r");
-    while (next_guest(in, &g)) {
+    for (; *files != NULL; files++) {
         int first = bench.results.n;
+        read_guest(*files, &g);
         progress("counting", g.name);
         if (count_guest(g.command, &bench.results) < 0)
             die("failed: ", g.command);
-        if (bench.results.n == first)
-            continue;
         describe_guest(&g, first);
-        if (split && strstr(g.command, "qemu") != NULL) {
+        if (split && bench.results.n > first) {
             progress("tracing", g.name);
             split_guest(&g, first);
         }
     }
-    if (in == NULL)
-        die("cannot read ", list);
-    fclose(in);
 }
 
 // ---- two runs are the same
@@ -275,7 +273,7 @@ static int compare(const struct results *before)
     return differ;
 }
 
-static int check(const char *guests)
+static int check(char **guests)
 {
     static struct results before;
     int differ;
@@ -499,7 +497,7 @@ static void find_rev(void)
         pclose(in);
 }
 
-static void everything(const char *guests)
+static void everything(char **guests)
 {
     measure_programs(NULL, true);
     measure_guests(guests, true);
@@ -522,8 +520,8 @@ int main(int argc, char **argv)
     if (bench.ceilings_n < 0)
         die("no ", "bench/ceilings");
     find_rev();
-    if (argc == 3 && strcmp(argv[1], "--check") == 0)
-        return check(argv[2]);
+    if (argc > 2 && strcmp(argv[1], "--check") == 0)
+        return check(argv + 2);
     if (argc == 3 && strcmp(argv[1], "--only") == 0) {
         measure_programs(argv[2], true);
         print_host();
@@ -531,8 +529,8 @@ int main(int argc, char **argv)
         print_guests();
         return 0;
     }
-    if (argc != 2)
-        die("usage: driver [--check] GUESTS | --only PROGRAM", "");
-    everything(argv[1]);
+    if (argc < 2)
+        die("usage: driver [--check] GUEST... | --only PROGRAM", "");
+    everything(argv + 1);
     return 0;
 }

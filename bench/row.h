@@ -5,7 +5,8 @@
 //     PROGRAM            under callgrind: dumps the instructions of N and of 2N rounds of every row
 //     PROGRAM -t         times every row in batches: bench, impl, n, then min, median and p90 in ns per round
 //     PROGRAM -v         compiler and flags
-//     PROGRAM ROW N      N rounds of one row, and the checksum; a row that scales is called ROW@SIZE
+//     PROGRAM ROW N      N rounds of one row, and the checksum; one that scales is called ROW@SIZE;
+//                        where a program has several of the name, ROW/IMPL
 #ifndef BENCH_ROW_H
 #define BENCH_ROW_H
 
@@ -138,11 +139,13 @@ static inline void row_time(const struct row *r)
     fflush(stdout);
 }
 
+// By its name alone, or with who does it: "ROW/IMPL".
 static inline int row_is(const struct row *r, const char *name)
 {
-    char full[64];
+    char full[96], whose[128];
     snprintf(full, sizeof full, r->n != 0 ? "%s@%u" : "%s", r->name, r->n);
-    return strcmp(full, name) == 0;
+    snprintf(whose, sizeof whose, "%s/%s", full, r->impl);
+    return strcmp(full, name) == 0 || strcmp(whose, name) == 0;
 }
 
 // One argument form for all: what two builds are compared with as processes.
