@@ -2831,8 +2831,12 @@ AXVCPU_API bool axvcpu_leaf_wakes(const struct axvcpu *v, bool queued)
 AXVCPU_API void axvcpu_leaf_kick(struct axvcpu *v, void *owner)
 {
     (void)v;
-    if (owner != AXVCPU_CPU_TOKEN())
-        AXVCPU_SEND_KICK(owner);
+    if (owner == AXVCPU_CPU_TOKEN())
+        return;
+    /* The flag must have arrived where the interrupt goes before that does. An SGI is a write of a system register
+       or of a device, which no acquire or release orders behind memory (DDI 0487, B2: Data Synchronization Barrier). */
+    __asm__ volatile("dsb ishst" ::: "memory");
+    AXVCPU_SEND_KICK(owner);
 }
 
 /* ---------------------------------------------------------------------------------------------------- */

@@ -2096,8 +2096,12 @@ AXVCPU_API bool axvcpu_leaf_wakes(const struct axvcpu *v, bool queued)
 AXVCPU_API void axvcpu_leaf_kick(struct axvcpu *v, void *owner)
 {
     (void)v;
-    if (owner != AXVCPU_CPU_TOKEN()) /* this CPU is not in a guest */
-        AXVCPU_SEND_KICK(owner);
+    if (owner == AXVCPU_CPU_TOKEN()) /* this CPU is not in a guest */
+        return;
+    /* The flag before the interrupt: one that is sent by a write to a device (CLINT, IMSIC) is ordered behind
+       memory by nothing else (unprivileged spec, 2.7: the I/O domain is ordered by `o`). */
+    __asm__ volatile("fence w, o" ::: "memory");
+    AXVCPU_SEND_KICK(owner);
 }
 
 /* >>percpu */

@@ -18,6 +18,7 @@ bench    gcc                                              gcc
 bench    valgrind                                         valgrind
 bench    hyperfine                                        hyperfine
 vm       gcc                                              gcc
+vm       valgrind                                         valgrind
 headers  gcc                                              gcc
 headers  g++                                              g++
 headers  nm                                               binutils
@@ -31,6 +32,7 @@ headers  /usr/aarch64-linux-gnu/include/stdio.h           libc6-dev-arm64-cross
 headers  riscv64-linux-gnu-gcc                            gcc-riscv64-linux-gnu
 headers  /usr/riscv64-linux-gnu/include/stdio.h           libc6-dev-riscv64-cross
 model    spin                                             spin
+model    cc                                               gcc
 kvm      gcc                                              gcc
 kvm      qemu-system-x86_64                               qemu-system-x86
 kvm      busybox                                          busybox-static

@@ -56,6 +56,7 @@ static const struct verification {
     {"CPU_UP", "UP_HANDED_RELEASE"},
     {"CPU_UP", "UP_FORGETS"},
     {"PAUSE", "INSIDE"},
+    {"PAUSE", "LEAVE_LAST"},
     {"PAUSE", "STATUS_BEFORE_STOP"},
     {"PAUSE", "RESUME_CLEAR_FIRST"},
     {"PAUSE", "RESUME_STOPS_AGAIN"},

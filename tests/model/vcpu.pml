@@ -26,11 +26,10 @@
 #define PENDING 4
 #define UP      5
 #define REGS    6 /* the guest's registers */
-#define STATUS  7
-#define INSIDE  8
-#define TID     9 /* the thread to signal (KVM) */
-#define ENTRY   10 /* what axvm_cpu_up leaves to the owner */
-#define WORDS   11
+#define STATUS  7 /* and whether somebody is inside */
+#define TID     8 /* the thread to signal (KVM) */
+#define ENTRY   9 /* what axvm_cpu_up leaves to the owner */
+#define WORDS   10
 #define NONE    WORDS
 
 typedef buffer { byte at = NONE; byte keep; byte bits } /* the word becomes (word & keep) | bits */
@@ -923,18 +922,44 @@ init {
 #endif
 
 #ifdef SCENARIO_PAUSE
-/* One vCPU whose guest never leaves by itself; its VM is paused, resumed and perhaps shut down. */
+/* One vCPU whose guest never leaves by itself; its VM is paused, resumed and perhaps shut down, and then,
+   when nobody is inside, taken apart. */
 #define AXVM_STATUS_RUNNING   0
 #define AXVM_STATUS_SUSPENDED 1
 #define AXVM_STATUS_STOPPING  2
 #define AXVM_STATUS_STOPPED   3
+#define AXVM_I_STATUS         3
+#define AXVM_I_INSIDE         4 /* one is inside; the code counts */
 
-inline axvm_i_stopped()
+#define status(word)     ((word) & AXVM_I_STATUS)
+#define settled(word)    ((word) == AXVM_STATUS_STOPPING -> AXVM_STATUS_STOPPED : (word))
+#define axvm_get_status() status(SEES(STATUS))
+
+bool calling; /* axvm_run_vcpu has been called; that nobody does when it is gone is up to the host */
+bool gone;    /* the VM has been taken apart */
+
+/* A compare-and-swap that is tried until it succeeds is one step. */
+inline axvm_i_move(from, to)
 {
-    if
-    :: SEES(INSIDE) == 0 -> CAS(STATUS, AXVM_STATUS_STOPPING, AXVM_STATUS_STOPPED, won); won = false
-    :: else
-    fi
+    d_step {
+        drain(me);
+        won = (status(mem[STATUS]) == from);
+        if
+        :: won -> mem[STATUS] = settled((mem[STATUS] & NOT(AXVM_I_STATUS)) | to)
+        :: else
+        fi
+    }
+}
+
+inline axvm_i_leave()
+{
+#ifdef NO_BARRIER_LEAVE_LAST
+    FETCH_AND(STATUS, NOT(AXVM_I_INSIDE));
+    assert(!gone);
+    d_step { mem[STATUS] = settled(mem[STATUS]) }
+#else
+    d_step { drain(me); assert(!gone); mem[STATUS] = settled(mem[STATUS] & NOT(AXVM_I_INSIDE)) }
+#endif
 }
 
 inline axvm_i_stop_all() { axvcpu_i_alert(STOP_BIT) }
@@ -943,9 +968,9 @@ inline axvm_pause()
 {
 #ifdef NO_BARRIER_STATUS_BEFORE_STOP
     axvm_i_stop_all();
-    CAS(STATUS, AXVM_STATUS_RUNNING, AXVM_STATUS_SUSPENDED, won);
+    axvm_i_move(AXVM_STATUS_RUNNING, AXVM_STATUS_SUSPENDED);
 #else
-    CAS(STATUS, AXVM_STATUS_RUNNING, AXVM_STATUS_SUSPENDED, won);
+    axvm_i_move(AXVM_STATUS_RUNNING, AXVM_STATUS_SUSPENDED);
     if
     :: won -> axvm_i_stop_all()
     :: else
@@ -957,12 +982,12 @@ inline axvm_resume()
 {
 #ifndef NO_BARRIER_RESUME_CLEAR_FIRST
     if
-    :: SEES(STATUS) == AXVM_STATUS_SUSPENDED -> FETCH_AND(ATTN, NOT(STOP_BIT))
+    :: axvm_get_status() == AXVM_STATUS_SUSPENDED -> FETCH_AND(ATTN, NOT(STOP_BIT))
     :: else
     fi;
 #endif
     atomic {
-        CAS(STATUS, AXVM_STATUS_SUSPENDED, AXVM_STATUS_RUNNING, won);
+        axvm_i_move(AXVM_STATUS_SUSPENDED, AXVM_STATUS_RUNNING);
         idle = idle && !won
     }
 #ifdef NO_BARRIER_RESUME_CLEAR_FIRST
@@ -973,7 +998,7 @@ inline axvm_resume()
 #endif
 #ifndef NO_BARRIER_RESUME_STOPS_AGAIN
     if
-    :: SEES(STATUS) == AXVM_STATUS_STOPPING -> axvm_i_stop_all()
+    :: axvm_get_status() == AXVM_STATUS_STOPPING -> axvm_i_stop_all()
     :: else
     fi
 #endif
@@ -981,30 +1006,44 @@ inline axvm_resume()
 
 inline axvm_shutdown()
 {
-    d_step { drain(me); mem[STATUS] = AXVM_STATUS_STOPPING; idle = false };
-    axvm_i_stop_all();
-    axvm_i_stopped()
+    atomic {
+        mem[STATUS] = settled((mem[STATUS] & NOT(AXVM_I_STATUS)) | AXVM_STATUS_STOPPING); /* from any of the others */
+        idle = false
+    }
+    axvm_i_stop_all()
+}
+
+/* Once it may not run it is run all the same, but stopped, if an answer is to be committed. */
+inline axvm_i_run()
+{
+    do
+    :: axvm_get_status() == AXVM_STATUS_RUNNING -> axvcpu_run()
+    :: else ->
+       if
+       :: due -> FETCH_OR(ATTN, STOP_BIT); axvcpu_run()
+       :: !due -> break
+       fi
+    od
 }
 
 inline axvm_run_vcpu()
 {
+    atomic {
 #ifdef NO_BARRIER_INSIDE
-    STORE_RELAXED(INSIDE, 1);
+        RELAXED(STATUS, 255, AXVM_I_INSIDE);
 #else
-    XCHG(INSIDE, 1); /* the only one: a FETCH_ADD to the code */
+        FETCH_OR(STATUS, AXVM_I_INSIDE);
 #endif
+        calling = false
+    }
     if
-    :: SEES(STATUS) == AXVM_STATUS_RUNNING -> /* axvm_i_visit */
+    :: axvm_get_status() == AXVM_STATUS_RUNNING -> /* axvm_i_visit */
        axvcpu_bind();
-       do
-       :: SEES(STATUS) == AXVM_STATUS_RUNNING -> axvcpu_run()
-       :: else -> break
-       od;
+       axvm_i_run();
        axvcpu_unbind()
     :: else
     fi;
-    XCHG(INSIDE, 0);
-    axvm_i_stopped()
+    axvm_i_leave()
 }
 
 proctype cpu(byte me)
@@ -1012,8 +1051,8 @@ proctype cpu(byte me)
     LOCALS;
 
     do
-    :: mem[STATUS] == AXVM_STATUS_RUNNING -> axvm_run_vcpu()
-    :: mem[STATUS] >= AXVM_STATUS_STOPPING -> break
+    :: atomic { !gone && status(mem[STATUS]) == AXVM_STATUS_RUNNING -> calling = true } axvm_run_vcpu()
+    :: gone || status(mem[STATUS]) >= AXVM_STATUS_STOPPING -> break
     od
 }
 
@@ -1026,7 +1065,7 @@ proctype pauser(byte me, most)
        rounds++;
        axvm_pause();
        if
-       :: atomic { mem[INSIDE] == 0 -> idle = (mem[STATUS] == AXVM_STATUS_SUSPENDED) } /* axvm_wait_idle */
+       :: atomic { !(mem[STATUS] & AXVM_I_INSIDE) -> idle = (status(mem[STATUS]) == AXVM_STATUS_SUSPENDED) } /* axvm_wait_idle */
        :: true
        fi
     :: else -> break
@@ -1047,14 +1086,17 @@ proctype stopper(byte me)
 {
     LOCALS;
 
-    axvm_shutdown()
+    axvm_shutdown();
+    atomic { !calling && mem[STATUS] < AXVM_I_INSIDE -> gone = true; assert(mem[STATUS] == AXVM_STATUS_STOPPED) } /* axvm_wait_idle, axvm_deinit */
 }
 
 proctype quiet()
 {
     timeout;
-    assert(mem[STATUS] != AXVM_STATUS_STOPPING);
-    assert(in_guest == (mem[STATUS] == AXVM_STATUS_RUNNING) && mem[INSIDE] == in_guest);
+    assert(status(mem[STATUS]) != AXVM_STATUS_STOPPING);
+    assert(in_guest == (status(mem[STATUS]) == AXVM_STATUS_RUNNING));
+    assert(in_guest == ((mem[STATUS] & AXVM_I_INSIDE) != 0));
+    assert(gone == (mem[STATUS] == AXVM_STATUS_STOPPED));
     assert(!in_guest || !(mem[ATTN] & STOP_BIT))
 }
 
@@ -1063,6 +1105,8 @@ init {
         if
         :: run pauser(2, 1); run resumer(3, 1); run stopper(4)
         :: run pauser(2, 2); run resumer(3, 2)
+        :: exits = 2; accesses = true; run pauser(2, 1); run resumer(3, 1)
+        :: exits = 2; accesses = true; run pauser(2, 1); run stopper(4)
         fi;
         run cpu(1); run quiet()
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A handler blocks its vCPU and the VM's loop sleeps in PARK, with condition variables and with semaphores
-// (park.h): inject, kick, unblock, pause and shutdown wake it, none is lost, and nobody sleeps who should not.
+// (examples/park.h): inject, kick, unblock, pause and shutdown wake it, none is lost, and nobody sleeps who should not.
 struct axvcpu;
 static void park_sleep(struct axvcpu *v);
 static void park_wake(struct axvcpu *v);
@@ -9,7 +9,7 @@ static void park_wake(struct axvcpu *v);
 #define AXVCPU_WAKE(v) park_wake(v)
 #define VM_CHAOS 256
 #include "vm.h"
-#include "park.h"
+#include "examples/park.h"
 
 static struct machine mc;
 static struct park parks[VM_VCPUS];

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// AXVCPU_PARK and AXVCPU_WAKE for a host with threads, in two forms. Ready to be copied.
+// AXVCPU_PARK and AXVCPU_WAKE for a host with threads, in two forms. Ready to be copied; park.c uses it.
 //
-//     static struct park parks[2];
+//     static struct park parks[2];                          // park_init each
 //     struct axvcpu_desc vcpus[2] = { { .user = &parks[0] }, { .user = &parks[1] } };
-//     #define AXVCPU_PARK(v) park_sleep(v)
-//     #define AXVCPU_WAKE(v) park_wake(v)
+//     #define AXVCPU_PARK(v) park_sleep_cond(v)
+//     #define AXVCPU_WAKE(v) park_wake_cond(v)
 //
-// Define the two macros, include "axvcpu.h" with AXVCPU_IMPLEMENTATION, then this file. park_sleep may come
-// back early; the library asks for the state again. park_wake comes after the state has changed and takes
-// the lock, so the sleeper either finds the new state or is already waiting: no wake-up is lost.
+// Declare the two functions, define the two macros, include "axvcpu.h" with AXVCPU_IMPLEMENTATION, then this
+// file. A sleeper may come back early; the library asks for the state again. A wake-up comes after the state has
+// changed and takes the lock, so the sleeper either finds the new state or is already waiting: none is lost.
 //
 // A mutex is nothing for a signal handler. Where kick, inject or unblock are called in one, take the
 // semaphore: sem_post may be called there. A post that nobody waited for costs one round of the loop.
-#ifndef PARK_H
-#define PARK_H
+#ifndef AXVCPU_EXAMPLES_PARK_H
+#define AXVCPU_EXAMPLES_PARK_H
 
 #include <errno.h>
 #include <pthread.h>
