@@ -51,6 +51,10 @@ test: $(RUN) ## all tests
 	@$(RUN) -s $(TESTS)
 model: test-model ## the protocols of owner, kick, sleep, interrupts and start-up, model-checked
 
+.PHONY: tested
+tested: ## the last run's table into tests/README.md
+	@tests/tested.sh
+
 # ---- examples: each examples/X.c is one program, and so is each of these directories
 
 EXAMPLE_DIRS := $(patsubst %/.,%,$(wildcard examples/custom_backend/.))

@@ -7,7 +7,8 @@
 //
 // A program fails its run by a failed case, and also by a crash, by running out of time, by
 // stopping before its plan line or by having no case at all: each is counted as one failure more.
-// Logs go to build/logs/TARGET/, counts to build/results/TARGET.
+// Logs go to build/logs/TARGET/, counts to build/results/TARGET: the sum, then a line for each program. -s also
+// writes them as a table, build/tested.md.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -45,6 +46,7 @@ struct program {
     char line[MAX_LINE];
     size_t used;
     struct counts counts;
+    char skipped_for[80]; // the reason of the last skip
     unsigned planned, shown;
     bool has_plan, explains; // explains: the lines after a failed case belong to it
 };
@@ -114,6 +116,7 @@ static void count_ok(struct program *p, const char *line)
     }
     reason += strspn(reason, " ");
     if (skip_is_allowed(reason)) {
+        snprintf(p->skipped_for, sizeof p->skipped_for, "%s", reason);
         p->counts.skipped++;
         return;
     }
@@ -367,7 +370,7 @@ static void make_directories(void)
     mkdir(path, 0777);
 }
 
-static void save(void)
+static void save(const struct program *programs, int count)
 {
     char path[256];
     FILE *out;
@@ -376,6 +379,9 @@ static void save(void)
     if (!out)
         die(path);
     fprintf(out, "%u %u %u\n", run.counts.passed, run.counts.failed, run.counts.skipped);
+    for (const struct program *p = programs; p < programs + count; p++)
+        fprintf(out, "%u %u %u %s%s%s\n", p->counts.passed, p->counts.failed, p->counts.skipped, p->name,
+                *p->skipped_for ? "|" : "", p->skipped_for);
     if (fclose(out) != 0)
         die(path);
 }
@@ -397,17 +403,47 @@ static int test_target(char **names, int count)
     for (int i = 0; i < count; i++)
         programs[i].what = names[i];
     run_all(programs, count);
-    free(programs);
     check_minimum();
-    save();
+    save(programs, count);
+    free(programs);
     snprintf(before, sizeof before, "test-%s: ", run.target);
     return closing_line(before);
 }
 
 // ---- the sum
 
+// "core/o2/exits": the program's name alone, for those of a target that are built several times over.
+static const char *without_target(const char *name, const char *target)
+{
+    return starts(name, target) && name[strlen(target)] == '/' ? name + strlen(target) + 1 : name;
+}
+
+// The rest of a target's results, as lines of the table.
+static void tabulate(FILE *table, const char *target, FILE *results)
+{
+    char line[256];
+    while (fgets(line, sizeof line, results)) {
+        struct counts c;
+        int at = 0;
+        char *name, *reason;
+        if (sscanf(line, "%u %u %u %n", &c.passed, &c.failed, &c.skipped, &at) != 3 || at == 0)
+            continue;
+        line[strcspn(line, "\n")] = '\0';
+        name = line + at;
+        reason = strchr(name, '|');
+        if (reason)
+            *reason++ = '\0';
+        fprintf(table, "| %s | %s | %u | %u | %u %s |\n", target, without_target(name, target), c.passed, c.failed,
+                c.skipped, reason ? reason : "");
+    }
+}
+
 static int sum_targets(char **targets, int count)
 {
+    FILE *table = fopen("build/tested.md", "w");
+    if (!table)
+        die("build/tested.md");
+    fputs("| target | program | passed | failed | skipped |\n|---|---|---|---|---|\n", table);
     for (int i = 0; i < count; i++) {
         char path[256];
         struct counts c = { 0, 0, 0 };
@@ -420,12 +456,16 @@ static int sum_targets(char **targets, int count)
         } else if (c.failed) {
             printf("test-%s failed\n", targets[i]);
         }
-        if (in)
+        if (in) {
+            tabulate(table, targets[i], in);
             fclose(in);
+        }
         run.counts.passed += c.passed;
         run.counts.failed += c.failed;
         run.counts.skipped += c.skipped;
     }
+    if (fclose(table) != 0)
+        die("build/tested.md");
     return closing_line("") != 0 || run.counts.passed == 0;
 }
 
