@@ -1863,6 +1863,8 @@ static void axvcpu_i_arm64_load(struct axvcpu *v, struct axvcpu_arch_percpu *c)
     a->loaded = true;
     if (a->fp != AXVCPU_ARM64_FP_LAZY)
         axvcpu_i_arm64_fp_in(a);
+    if (!a->timer_due && axvcpu_i_arm64_timer_fires(a)) /* while it was away: before the guest goes on */
+        (void)axvcpu_i_arm64_timer_fired(v);
 }
 
 /* What an abandoned vCPU had in its dead CPU's registers is lost. */
@@ -2480,7 +2482,8 @@ static bool axvcpu_i_arm64_translate(struct axvcpu_arm64_trap *t)
    or none after all (1023: the CPU interface asked, and asks no more). */
 static int axvcpu_i_arm64_interrupted(struct axvcpu *v, struct axvcpu_exit *x, bool *again)
 {
-    bool done = false, ours = axvcpu_i_arm64_gic_wants(axvcpu_i_arm64_here()) && axvcpu_arm64_irq(AXVCPU_MAINTENANCE_VECTOR);
+    const struct axvcpu_arch_percpu *c = axvcpu_i_arm64_here();
+    bool done = false, ours = c != NULL && axvcpu_i_arm64_gic_wants(c) && axvcpu_arm64_irq(AXVCPU_MAINTENANCE_VECTOR);
     int err;
 
 #ifdef AXVCPU_IRQ_FETCH

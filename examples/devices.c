@@ -2,11 +2,12 @@
  *
  * devices.c: a serial port, a timer and a block of registers as devices of a VM
  *
- *   cc -I.. devices.c -o devices && ./devices
+ *   cc -I.. -pthread devices.c -o devices && ./devices
  *
  * Nothing in this file knows an architecture or a backend: host.h brings the guest and the printing.
  *
  * backends: all
+ * flags: -pthread
  * test: expect regs[2] = 0x1235
  */
 #include "host.h"

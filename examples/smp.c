@@ -1,96 +1,78 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * smp.c: two vCPUs, a thread each. The first one boots and starts the second by a start-up IPI, as on real
- * hardware; that is a CPU_UP exit, and axvm_cpu_up brings the second one up. Both talk to the same port.
+ * smp.c: two vCPUs, a CPU (or thread) of the host's for each. The first one boots and starts the second in the
+ * architecture's own way; that is a CPU_UP exit, and axvm_cpu_up brings the second one up. Both talk to the
+ * same device.
  *
- *   cc -I. -pthread -o smp examples/smp.c && ./smp
+ *   cc -I.. -pthread smp.c -o smp && ./smp
+ *
+ * Nothing in this file knows an architecture or a backend: host.h brings the guest, the printing and the
+ * second CPU.
+ *
+ * backends: all
+ * flags: -pthread
+ * test: expect vCPU 0x0 says B
+ * test: expect vCPU 0x1 says A
+ * test: expect vCPU 0x0 says D
  */
-// flags: -pthread
-// test: expect vCPU 0 says B
-// test: expect vCPU 1 says A
-// test: expect vCPU 0 says D
-#define _GNU_SOURCE
-#define AXVCPU_IMPLEMENTATION
-#include "axvcpu.h"
-#include <pthread.h>
-#include <stdio.h>
-#include <string.h>
+#include "host.h"
 
-__asm__(".pushsection .rodata\n"
-        ".code16\n"
-        "first:\n" /* at 0x1000 */
-        "    mov $'B', %al\n"
-        "    out %al, $0xe9\n"
-        "    mov $0x830, %ecx\n" /* the x2APIC's interrupt command register: */
-        "    mov $1, %edx\n"     /* to CPU 1, */
-        "    mov $0x602, %eax\n" /* start up, at page 2 */
-        "    wrmsr\n"
-        "1:  testb $1, 0x500\n" /* wait for the second one */
-        "    jz 1b\n"
-        "    mov $'D', %al\n"
-        "    out %al, $0xe9\n"
-        "    hlt\n"
-        "second:\n" /* at 0x2000 */
-        "    mov $'A', %al\n"
-        "    out %al, $0xe9\n"
-        "    movb $1, 0x500\n"
-        "    hlt\n"
-        "guest_end:\n"
-        ".code64\n"
-        ".popsection");
-extern const uint8_t first[], second[], guest_end[];
-
-static _Alignas(4096) uint8_t memory[0x3000];
 static struct axvcpu vcpus[2];
-static struct axvm_range port;
+static struct axvm_range serial;
 static struct axvm vm;
 
 static enum axvm_answer say(struct axvm *m, struct axvcpu *v, struct axvcpu_exit *x, void *arg)
 {
+    char text[] = " says .\n";
+
     (void)m, (void)arg;
-    printf("vCPU %u says %c\n", axvcpu_id(v), (char)x->io.data);
+    if (x->kind != AXVCPU_EXIT_MMIO_WRITE)
+        return AXVM_ERROR;
+    text[6] = (char)x->mmio.data;
+    host_say_number("vCPU ", axvcpu_id(v));
+    host_say(text);
     return AXVM_DONE;
 }
 
-static void *run_second(void *arg)
+static void run_second(void *arg)
 {
-    struct axvcpu_exit exit;
+    struct axvcpu_exit x;
 
     (void)arg;
-    (void)axvm_run_vcpu(&vm, 1, &exit);
-    return NULL;
+    HOST_MUST(axvm_run_vcpu(&vm, 1, &x));
 }
 
-/* The first vCPU's thread: it also starts the second one. */
+/* The first vCPU's CPU: it also sends the other one to work. */
 static uint32_t run_first(void)
 {
-    struct axvcpu_exit exit = { 0 };
-    pthread_t thread;
+    struct axvcpu_exit x;
     bool up = false;
 
-    while (axvm_run_vcpu(&vm, 0, &exit) == 0 && exit.kind == AXVCPU_EXIT_CPU_UP)
-        up = axvm_cpu_up(&vm, &exit) == 0 && pthread_create(&thread, NULL, run_second, NULL) == 0;
+    HOST_MUST(axvm_run_vcpu(&vm, 0, &x));
+    while (x.kind == AXVCPU_EXIT_CPU_UP) {
+        up = axvm_cpu_up(&vm, &x) == AXVCPU_OK && host_spawn(run_second, NULL);
+        HOST_MUST(axvm_run_vcpu(&vm, 0, &x));
+    }
     if (up)
-        (void)pthread_join(thread, NULL);
-    return exit.kind;
+        host_join();
+    return x.kind;
 }
 
 int main(void)
 {
-    struct axvm_desc desc = { .vcpus = vcpus, .vcpu_count = 2, .ranges = &port, .max_ranges = 1,
-                              .bsp_entry = AXVCPU_GPA_INIT(0x1000) };
+    struct axvm_desc desc = { .vcpus = vcpus, .vcpu_count = 2, .ranges = &serial, .max_ranges = 1,
+                              .bsp_entry = AXVCPU_GPA_INIT(HOST_ENTRY) };
     uint32_t last;
 
     if (!axvcpu_has_hardware_support()) {
-        fprintf(stderr, "no usable /dev/kvm: the line above says what to do\n");
+        host_say("there is no hardware support: the line above says what to do\n");
         return 77;
     }
-    memcpy(memory + 0x1000, first, (size_t)(second - first));
-    memcpy(memory + 0x2000, second, (size_t)(guest_end - second));
-    if (axvm_init(&vm, &desc) != 0 ||
-        axvm_map(&vm, axvcpu_gpa(0), axvcpu_from_ptr(memory), sizeof(memory), AXVM_MAP_RWX) != 0 ||
-        axvm_add_port(&vm, 0xe9, 1, say, NULL) != 0 || axvm_boot(&vm) != 0)
-        return 1;
+    HOST_MUST(axvm_init(&vm, &desc));
+    HOST_MUST(axvm_add_mmio(&vm, HOST_SERIAL, 0x1000, say, NULL));
+    host_load_smp_guest(&vm);
+    HOST_MUST(axvm_boot(&vm));
     last = run_first();
-    return axvm_deinit(&vm) == 0 && last == AXVCPU_EXIT_HALT ? 0 : 1;
+    HOST_MUST(axvm_deinit(&vm));
+    return last == AXVCPU_EXIT_HALT ? 0 : 1;
 }

@@ -39,6 +39,15 @@ build/tests/arm64/trace: tests/arm64/trace.c | deps-arm64
 	$(call compile,$(GCC)) -O2 -D_GNU_SOURCE
 NEEDS_arm64 += $(addprefix build/tests/arm64/,conformance.elf count.elf el2.elf el2-own.elf trace)
 
+# The examples that run on every backend, as they are. What is run is a script that starts the machine.
+EXAMPLES_arm64 := $(ANYWHERE:examples/%.c=build/tests/arm64/examples/%)
+build/tests/arm64/examples/%.elf: examples/%.c examples/host.h $(ARM64_NEEDS) | deps-arm64
+	$(ARM64_BARE)
+$(EXAMPLES_arm64): %: %.elf
+	@printf '%s\n' '#!/bin/sh' 'exec sh tests/arm64/qemu.sh 15 2 cortex-a57 $@.elf' >$@ && chmod +x $@
+NEEDS_arm64 += $(EXAMPLES_arm64)
+COMMANDS_arm64 += "examples=sh tests/examples.sh build/tests/arm64/examples $(ANYWHERE)"
+
 # a53 has 40 bits of physical addresses, a57 44, max 48 and pointer authentication.
 on_arm64 = "EL2 on $2, GICv$1=sh tests/arm64/qemu.sh 60 $1 $2 build/tests/arm64/conformance.elf"
 COMMANDS_arm64 += $(call on_arm64,2,cortex-a53) $(call on_arm64,2,cortex-a57) $(call on_arm64,3,cortex-a57) \

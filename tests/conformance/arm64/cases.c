@@ -10,7 +10,7 @@
 #define PROGRAMS(X)                                                                                        \
     X(first) X(loads) X(loads_signed) X(stores) X(undecoded) X(load) X(store) X(fetch) X(refuse) X(refuse_sysreg) X(user) X(sysreg) X(calls)  \
     X(calls_arch) \
-    X(suspend) X(pair) X(order) X(line) X(spin)
+    X(suspend) X(pair) X(order) X(line) X(spin) X(timer) X(timer_sleep) X(sgi) X(bad) X(far_away) X(serror) X(cpus) X(own)
 #define POINTS(X)                                                                                          \
     X(load_insn) X(load_end) X(store_insn) X(store_end) X(undecoded_1) X(undecoded_2) X(undecoded_3)       \
     X(undecoded_4) X(undecoded_5) X(undecoded_6) X(undecoded_7) X(undecoded_8)
@@ -147,7 +147,7 @@ static const struct row rows_suspend[] = {HALT, RESULT(K(PATTERN)), HALT};
 
 #define PAIR_ROWS(id)                                                                                      \
     RESULT(N_PLUS(id)), RESULT(N_PLUS(id)), RESULT(N_PLUS(id)), RESULT(N_PLUS(id)), RESULT(N_PLUS(id)), RESULT(K(0)), \
-    RESULT(K(3)), RESULT(K(0x80000000 | (id)))
+    RESULT(N_PLUS(id)), RESULT(K(3)), RESULT(K(0x80000000 | (id)))
 static const struct row rows_pair[] = {
     VCPU(0), NONCE, MMIO_R_UNANSWERED(DEV, 8), VCPU(1), NONCE, MMIO_R_UNANSWERED(DEV, 8),
     COMPLETE(K(5)), PAIR_ROWS(1), HALT, VCPU(0), COMPLETE(K(5)), PAIR_ROWS(0), HALT,
@@ -174,7 +174,7 @@ static void run_elsewhere(struct play *p)
 #define ELSEWHERE PLAY(run_elsewhere)
 static const struct row rows_travel[] = {
     NONCE, MMIO_R(DEV, 8, K(5)), ELSEWHERE, RESULT(N(0)), ELSEWHERE, RESULT(N(0)), RESULT(N(0)), RESULT(K(0)),
-    RESULT(K(3)), RESULT(K(0x80000000)), HALT, RESULT(N(0)), ELSEWHERE, ELSEWHERE, RESULT(N(0)),
+    RESULT(N(0)), RESULT(K(3)), RESULT(K(0x80000000)), HALT, RESULT(N(0)), ELSEWHERE, ELSEWHERE, RESULT(N(0)),
 };
 
 // ---- interrupts
@@ -217,6 +217,178 @@ static void kick_far(struct play *p)
 }
 static const struct row rows_kicks[] = {PLAY(kick_far), LOOP(10), KICK, CANCELED, AGAIN};
 
+// ---- the virtual timer
+
+enum { TIMER = 27 };
+#define TIMER_ROWS(n) TAKES(TIMER), RESULT(N(n))
+static const struct row rows_timer[] = {NONCE, TIMER_ROWS(3), TIMER_ROWS(2), TIMER_ROWS(1), HALT};
+
+// Asleep here, and away from every CPU: it is awake when the timer is due.
+static void sleep_bound(struct play *p)
+{
+    if (axvcpu_block(p->v) == 0)
+        while (axvcpu_get_state(p->v) == AXVCPU_STATE_BLOCKED)
+            port_pause(100000);
+    if (!axvcpu_pending(p->v) || axvcpu_get_state(p->v) != AXVCPU_STATE_READY)
+        play_wrong(p, "state", axvcpu_get_state(p->v), AXVCPU_STATE_READY);
+}
+static void sleep_unbound(struct play *p)
+{
+    if (axvcpu_unbind(p->v) != 0 || axvcpu_pending(p->v))
+        play_wrong(p, "unbind of one that sleeps", 1, 0);
+    while (!axvcpu_pending(p->v))
+        port_pause(100000);
+    if (axvcpu_bind(p->v) != 0)
+        play_wrong(p, "bind", 1, 0);
+}
+static const struct row rows_timer_sleep[] = {
+    NONCE, HALT, PLAY(sleep_bound), TIMER_ROWS(0), HALT, PLAY(sleep_unbound), TIMER_ROWS(0),
+};
+
+// ---- between CPUs
+
+static void check_ipi(struct play *p, uint64_t target, uint64_t list, uint32_t vector, bool all)
+{
+    const struct axvcpu_exit *x = &p->exit[0];
+    if (x->ipi.target != target || x->ipi.aux != list || x->ipi.vector != vector || x->ipi.to_all != all || x->ipi.to_self)
+        play_wrong(p, "SEND_IPI to", x->ipi.target, target);
+}
+static void check_range(struct play *p)
+{
+    check_ipi(p, 0x500070230, 0x8001, 3, false);
+}
+static void check_all(struct play *p)
+{
+    check_ipi(p, 0, 0, 2, true);
+}
+static void check_list(struct play *p)
+{
+    check_ipi(p, 0, 0x8001, 15, false);
+}
+
+// The next exit that the VM does not serve by itself.
+static bool step_to(struct play *p, uint32_t id, uint32_t kind)
+{
+    struct axvcpu_exit *x = &p->exit[id];
+    int err;
+    p->v = axvm_vcpu(&p->vm, id);
+    do
+        err = axvm_step(&p->vm, id, x);
+    while (err == 0 && (x->flags & AXVCPU_EXIT_HANDLED) != 0);
+    if (err != 0 || x->kind != kind)
+        play_wrong(p, "step: exit", err != 0 ? (uint64_t)err << 32 : x->kind, kind);
+    return err == 0 && x->kind == kind;
+}
+static void step_says(struct play *p, uint32_t id, uint64_t value)
+{
+    if (step_to(p, id, AXVCPU_EXIT_MMIO_WRITE) && (p->exit[id].mmio.addr != REPORT || p->exit[id].mmio.data != value))
+        play_wrong(p, "reports", p->exit[id].mmio.data, value);
+}
+static void step_nonce(struct play *p)
+{
+    if (step_to(p, 0, AXVCPU_EXIT_MMIO_READ) && axvcpu_complete(p->v, p->nonce) != 0)
+        play_wrong(p, "complete", 1, 0);
+}
+static const struct row rows_trap_29_sgi[] = {
+    EXIT_(SEND_IPI, 0, 0, K(0)), PLAY(check_range), EXIT_(SEND_IPI, 0, 0, K(0)), PLAY(check_all),
+    EXIT_(SEND_IPI, 0, 0, K(0)), PLAY(check_list), EXIT_(SEND_IPI, 0, 0, K(0)), PLAY(check_list),
+    PLAY(step_nonce), VCPU(1), TAKES(4), VCPU(0), RESULT(N(0)), HALT,
+};
+
+static void step_up(struct play *p, uint64_t target, uint64_t arg, int wanted)
+{
+    const struct axvcpu_exit *x = &p->exit[0];
+    if (!step_to(p, 0, AXVCPU_EXIT_CPU_UP))
+        return;
+    if (x->cpu_up.target != target || x->cpu_up.entry != LOAD || (arg != 0 && x->cpu_up.arg != arg))
+        play_wrong(p, "CPU_UP with", x->cpu_up.arg, arg);
+    int err = axvm_cpu_up(&p->vm, &p->exit[0]);
+    if (err != wanted)
+        play_wrong(p, "axvm_cpu_up", (uint64_t)err, (uint64_t)wanted);
+}
+
+// CPU_ON, told twice; off; on again. AFFINITY_INFO in between says what is true.
+static void on_and_off(struct play *p)
+{
+    step_nonce(p);
+    for (uint64_t turn = 2; turn > 0 && !p->wrong; turn--) {
+        uint64_t arg = (p->nonce + turn) | 1;
+        step_up(p, 1, arg, AXVCPU_OK);
+        step_says(p, 0, (uint64_t)AXVCPU_ARM64_PSCI_SUCCESS);
+        step_says(p, 0, 0); // on
+        step_up(p, 1, 1, AXVCPU_EBUSY);
+        step_says(p, 0, (uint64_t)AXVCPU_ARM64_PSCI_ALREADY_ON);
+        step_says(p, 1, arg);
+        step_says(p, 1, 1);
+        step_to(p, 1, AXVCPU_EXIT_CPU_DOWN);
+        step_nonce(p);
+        step_says(p, 0, 1); // off
+    }
+    step_up(p, 0x100, 0, AXVCPU_EINVAL);
+    step_says(p, 0, (uint64_t)AXVCPU_ARM64_PSCI_INVALID_PARAMETERS);
+}
+static const struct row rows_trap_27_cpus[] = {PLAY(on_and_off), HALT};
+
+// Two VMs in turns on this CPU, each with its own memory at one address.
+static void play_own(struct play *p, struct axvcpu *v, uint64_t value)
+{
+    struct axvcpu_exit *x = &p->exit[0];
+    if (axvcpu_run(v, x) != 0 || x->kind != AXVCPU_EXIT_MMIO_WRITE || x->mmio.data != value)
+        play_wrong(p, "a VM's own memory", x->mmio.data, value);
+}
+static void two_vms(struct play *p)
+{
+    static struct axvm other;
+    static struct axvcpu v;
+    struct axvm_desc d = {.vcpus = &v, .vcpu_count = 1, .bsp_entry = axvcpu_gpa(LOAD), .arch = {.gicc = axvcpu_gpa(GICC)}};
+    uint64_t mine = p->nonce, its = ~p->nonce;
+    uint8_t *ram;
+    axvcpu_backing_t memory = port_memory(RAM_SIZE, &ram);
+    AXVCPU_MEMCPY(ram + (LOAD - RAM_BASE), p->test->program, (size_t)(p->test->end - p->test->program));
+    if (axvm_init(&other, &d) != 0 || axvm_map(&other, axvcpu_gpa(RAM_BASE), memory, RAM_SIZE, AXVM_MAP_RWX) != 0 ||
+        axvm_boot(&other) != 0 || axvcpu_bind(&v) != 0 || axvm_write(&other, axvcpu_gpa(DATA), &its, 8) != 0 ||
+        axvm_write(&p->vm, axvcpu_gpa(DATA), &mine, 8) != 0)
+        play_wrong(p, "the other VM", 1, 0);
+    for (uint32_t i = 0; i < 10 && !p->wrong; i++) {
+        play_own(p, p->v, mine + i);
+        play_own(p, &v, its + i);
+    }
+    if (axvcpu_unbind(&v) != 0 || axvm_deinit(&other) != 0)
+        play_wrong(p, "the other VM's end", 1, 0);
+}
+static const struct row rows_trap_28_vmid[] = {PLAY(two_vms)};
+
+// ---- what no guest should do: it is its own exception, or an exit, and everybody goes on
+
+#define TELLS(esr, far) RESULT(K(esr)), RESULT(K(far))
+static const struct row rows_trap_26_bad[] = {
+    NONCE, TELLS(0x02000000, 0), TELLS(0x02000000, 0), TELLS(0xf2001234, 0), TELLS(0x56000005, 0), TELLS(0x02000000, 0),
+    TELLS(0x96000021, DEV + 3), TELLS(0x96000061, DEV + 1), RESULT(N(0)), HALT,
+};
+static const struct row rows_far_away[] = {
+    NONCE, MMIO_R(0xf000000008, 8, N(5)), MMIO_W(0xf000000ff8, 8, N(5)), RESULT(N(5)), HALT,
+};
+
+static void inject_serror(struct play *p)
+{
+    int err = axvcpu_inject_exception(p->v, AXVCPU_ARM64_EC_SERROR, 0, 0);
+    if (err != 0)
+        play_wrong(p, "inject_exception", (uint64_t)err, 0);
+}
+static const struct row rows_serror[] = {NONCE, SETTLE, PLAY(inject_serror), TELLS(0xbe000000, 0), RESULT(N(0)), HALT};
+
+// Given to the guest from outside, instead of its next instruction; it is looked at as one.
+static void inject_undefined(struct play *p)
+{
+    int err = axvcpu_inject_exception(p->v, AXVCPU_ARM64_EC_UNKNOWN, 0, 0);
+    if (err != 0)
+        play_wrong(p, "inject_exception", (uint64_t)err, 0);
+}
+static const struct row rows_injected[] = {
+    NONCE, SETTLE, PLAY(inject_undefined), TELLS(0x02000000, 0), TELLS(0x02000000, 0), TELLS(0x02000000, 0),
+    TELLS(0xf2001234, 0), TELLS(0x56000005, 0), TELLS(0x02000000, 0), TELLS(0x96000021, DEV + 3), TELLS(0x96000061, DEV + 1), RESULT(N(0)), HALT,
+};
+
 void conformance_prepare(const struct test_case *test, struct axvm_arch_desc *vm, struct axvcpu_arch_setup *setup)
 {
     (void)test, (void)setup;
@@ -249,5 +421,14 @@ const struct test_case conformance_cases[] = {
     CASE_ONCE(last_vector, order, 0),
     CASE_ONCE(line, line, 0),
     CASE_ONCE(kicks, spin, 0),
+    CASE(timer, timer, 0),
+    CASE_ONCE(timer_sleep, timer_sleep, 0),
+    CASE_ONCE(trap_29_sgi, sgi, VCPUS(2)),
+    CASE_ONCE(trap_27_cpus, cpus, VCPUS(2)),
+    CASE_ONCE(trap_28_vmid, own, 0),
+    CASE(trap_26_bad, bad, 0),
+    CASE(far_away, far_away, 0),
+    CASE(serror, serror, 0),
+    CASE(injected, bad, 0),
 };
 const uint32_t conformance_case_count = sizeof conformance_cases / sizeof conformance_cases[0];

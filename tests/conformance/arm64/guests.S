@@ -78,11 +78,13 @@ guest_\name\()_end:
     b 9f
     .balign 8
 8:  cbz x22, 1f
+    msr cntv_ctl_el0, xzr   // if it was the timer
     ldr w24, [x22, #0xc]    // IAR
     str w24, [x23]
     str w24, [x22, #0x10]   // EOIR
     eret
-1:  mrs x24, s3_0_c12_c12_0 // ICC_IAR1_EL1
+1:  msr cntv_ctl_el0, xzr
+    mrs x24, s3_0_c12_c12_0 // ICC_IAR1_EL1
     str w24, [x23]
     msr s3_0_c12_c12_1, x24 // ICC_EOIR1_EL1
     eret
@@ -195,6 +197,7 @@ point store_end
 1:  ldr x4, [x2, x3]
     add x5, x1, x3
     str x4, [x5, #0x200]
+    str x4, [x5, #0x380]    // SError
     str x4, [x5, #0x400]
     add x3, x3, #8
     cmp x3, #48
@@ -326,7 +329,13 @@ point store_end
     msr cntv_cval_el0, x19
     mov x1, #3              // enabled and masked
     msr cntv_ctl_el0, x1
-    nonce
+    mrs x1, id_aa64isar1_el1
+    mov x2, #0x0ff0         // APA, API: it has keys
+    tst x1, x2
+    cset x26, ne
+    cbz x26, 2f
+    msr s3_0_c2_c1_0, x19   // APIAKeyLo_EL1
+2:  nonce
 1:  fmov x1, d0
     result x1
     umov x1, v31.d[1]
@@ -339,6 +348,10 @@ point store_end
     result x1
     eor x1, x28, x18
     result x1
+    mov x1, x28
+    cbz x26, 2f
+    mrs x1, s3_0_c2_c1_0
+2:  result x1
     mrs x1, cntv_ctl_el0
     and x1, x1, #3
     result x1
@@ -372,3 +385,163 @@ point store_end
 1:  add x2, x2, #1
     b 1b
     done spin
+
+// ---- the virtual timer: its handler stops it
+
+    .macro start_timer ticks
+    mrs x1, cntvct_el0
+    ldr x2, =\ticks
+    add x1, x1, x2
+    msr cntv_cval_el0, x1
+    mov x2, #1
+    msr cntv_ctl_el0, x2
+    isb
+    .endm
+
+    guest timer
+    take_interrupts
+    nonce
+    mov x25, #3
+1:  start_timer 2000
+2:  mrs x2, cntv_ctl_el0
+    tbnz x2, #0, 2b
+    eor x2, x25, x19
+    result x2
+    subs x25, x25, #1
+    b.ne 1b
+    wfi
+    done timer
+
+    guest timer_sleep
+    take_interrupts
+    nonce
+1:  start_timer 2000000
+    wfi
+    isb
+    result x19
+    b 1b
+    done timer_sleep
+
+// ---- interrupts between CPUs, as a GICv3 has them: affinities, range selector, all others
+
+    guest sgi
+    cbnz x27, 8f
+    ldr x1, =0x0005300703028001     // Aff3 5, RS 3, Aff2 7, SGI 3, Aff1 2, the first and the last of 16
+    msr s3_0_c12_c11_5, x1  // ICC_SGI1R_EL1
+    ldr x1, =0x0000010002000000     // all others, SGI 2
+    msr s3_0_c12_c11_5, x1
+    ldr x1, =0x0f008001
+    msr s3_0_c12_c11_6, x1  // ICC_ASGI1R_EL1
+    msr s3_0_c12_c11_7, x1  // ICC_SGI0R_EL1
+    ldr x1, =0x04000002     // SGI 4 to CPU 1
+    msr s3_0_c12_c11_5, x1
+    nonce
+    result x19
+    wfi
+8:  take_interrupts
+1:  b 1b
+    done sgi
+
+// ---- what no guest should do
+
+    .macro here             // for FAR_EL1 after what does not write it
+    msr far_el1, xzr
+    isb
+    .endm
+
+    guest bad
+    take_exceptions
+    nonce
+    here
+    udf #0
+    .inst 0xd53c1102        // mrs x2, hcr_el2
+    brk #0x1234
+    svc #5
+    nop                     // the handler goes on behind it
+    hlt #0
+    mrs x1, sctlr_el1       // alignment checks
+    orr x1, x1, #2
+    msr sctlr_el1, x1
+    isb
+    ldur x2, [x20, #3]
+    stur w2, [x20, #1]
+    result x19
+    wfi
+    done bad
+
+    guest far_away          // where 40 bits end, nearly
+    nonce
+    ldr x1, =0xf000000000
+    ldr x2, [x1, #8]
+    str x2, [x1, #0xff8]
+    result x2
+    wfi
+    done far_away
+
+    guest serror
+    take_exceptions
+    here
+    msr daifclr, #4
+    nonce
+1:  b 1b                    // the handler goes on behind it
+    result x19
+    wfi
+    done serror
+
+// ---- CPU_ON, CPU_OFF and CPU_ON again; the second CPU tells its context and its number
+
+    guest cpus
+    cbnz x0, 3f
+    nonce
+    mov x25, #2
+1:  ldr x0, =0xc4000003     // CPU_ON
+    mov x1, #1
+    ldr x2, =LOAD
+    add x3, x19, x25
+    orr x3, x3, #1
+    hvc #0
+    result x0
+    ldr x0, =0xc4000004     // AFFINITY_INFO
+    mov x1, #1
+    mov x2, #0
+    hvc #0
+    result x0
+    ldr x0, =0xc4000003     // it is on already
+    mov x1, #1
+    ldr x2, =LOAD
+    mov x3, #1
+    hvc #0
+    result x0
+    nonce
+    ldr x0, =0xc4000004
+    mov x1, #1
+    mov x2, #0
+    hvc #0
+    result x0
+    subs x25, x25, #1
+    b.ne 1b
+    ldr x0, =0xc4000003     // there is no such CPU
+    mov x1, #0x100
+    ldr x2, =LOAD
+    hvc #0
+    result x0
+    wfi
+3:  result x0
+    mrs x1, mpidr_el1
+    and x1, x1, #0xffffff
+    result x1
+    ldr x0, =0x84000002     // CPU_OFF
+    hvc #0
+    b .
+    done cpus
+
+// ---- one address, two VMs
+
+    guest own
+    ldr x1, =DATA
+1:  ldr x2, [x1]
+    result x2
+    add x2, x2, #1
+    str x2, [x1]
+    b 1b
+    done own
