@@ -52,4 +52,13 @@ COMMANDS_riscv := "fuzz=sh tests/fuzz.sh build/tests/riscv/fuzz $(FUZZ_RUNS_risc
   "hs, no sstc=CPU=sstc=off $(RUN_riscv) 60 $(RISCV)/hs.elf" \
   "count=$(RUN_riscv) 20 $(RISCV)/count.elf -icount shift=0" \
   "count, own vectors=$(RUN_riscv) 20 $(RISCV)/count-own.elf -icount shift=0"
+
+# The examples that run on every backend, as they are. What is run is a script that starts the machine.
+EXAMPLES_riscv := $(ANYWHERE:examples/%.c=$(RISCV)/examples/%)
+$(RISCV)/examples/%.elf: examples/%.c examples/host.h $(BARE_NEEDS_riscv) | deps-riscv
+	$(BARE_riscv)
+$(EXAMPLES_riscv): %: %.elf
+	@printf '%s\n' '#!/bin/sh' 'exec sh tests/riscv/qemu.sh 15 $@.elf' >$@ && chmod +x $@
+NEEDS_riscv += $(EXAMPLES_riscv)
+COMMANDS_riscv += "examples=sh tests/examples.sh $(RISCV)/examples $(ANYWHERE)"
 LIMIT_riscv := 90

@@ -36,3 +36,12 @@ COMMANDS_x86 += "SVM in QEMU=sh tests/x86/machine.sh 280 qemu:qemu64,+svm,+npt $
   "SVM in Bochs=sh tests/x86/machine.sh 280 bochs:ryzen $(X86)/conformance.elf" \
   "VMX in Bochs=sh tests/x86/machine.sh 280 bochs:corei7_skylake_x $(X86)/conformance.elf"
 
+# The examples that run on every backend, as they are. What is run is a script that starts the machine.
+EXAMPLES_x86 := $(ANYWHERE:examples/%.c=$(X86)/examples/%)
+$(X86)/examples/%.elf: examples/%.c examples/host.h $(HOST_x86_bare) $(HEADERS) examples/bare/x86/link.ld \
+  $(wildcard examples/bare/*.h examples/bare/x86/*.h) | deps-x86
+	$(BARE_x86) $(filter %.S,$^)
+$(EXAMPLES_x86): %: %.elf
+	@printf '%s\n' '#!/bin/sh' 'exec sh tests/x86/machine.sh 18 qemu:max $@.elf' >$@ && chmod +x $@
+NEEDS_x86 += $(EXAMPLES_x86)
+COMMANDS_x86 += "examples=sh tests/examples.sh $(X86)/examples $(ANYWHERE)"
