@@ -1,22 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The decoder against this CPU: random instructions of the list, run on a piece of memory, and by the decoder on
-// a copy of it. Registers, flags and memory must come out the same.
+// a copy of it. Registers, flags and memory must come out the same, in 64-, 32- and 16-bit code. The narrow ones run in
+// segments of a local descriptor table, whose bases differ. These instructions touch no stack, so that any RSP will do.
 #define _GNU_SOURCE
 #include "decode.h"
 #include "insn.h"
 #include "tests/tap.h"
 
+#include <asm/ldt.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-enum { ROUNDS = 80000, PAGE = 4096, BUFFER = 0x20000000, SIZE = 0x4000, CODE = 0x10000000, STATE = CODE + 0x10000 };
+enum { ROUNDS = 60000, PAGE = 4096, BUFFER = 0x20000000, SIZE = 0x4000, CODE = 0x10000000, STATE = CODE + 0x10000 };
 
 // What the code at CODE loads before the instruction and stores after it. At STATE, so that it needs no register.
 struct state {
     uint64_t in[16], out[16], flags_in, flags_out, host_rsp, fs;
+    struct {
+        uint32_t offset;
+        uint16_t selector;
+    } far; // a narrow mode's code
+    uint16_t segment[6];
 };
 #define AT(field) (STATE + (uint32_t)offsetof(struct state, field))
 static struct state *const state = (struct state *)STATE;
@@ -88,6 +96,54 @@ static uint32_t build64(const uint8_t *insn, int n)
     flags_to(AT(flags_out));
     restore_host();
     return at;
+}
+
+// mov segment, [at]
+static void load_segment(unsigned segment, uint32_t at)
+{
+    byte(0x8e), byte(0x04 | segment << 3), byte(0x25), bytes(at, 4);
+}
+
+// Everything is loaded in 64-bit code, and stored there; between are two far jumps, which leave flags alone.
+static uint32_t build_narrow(unsigned bits, const uint8_t *insn, int n)
+{
+    static const uint8_t segments[] = {AXVCPU_X86_ES, AXVCPU_X86_SS, AXVCPU_X86_FS, AXVCPU_X86_GS, AXVCPU_X86_DS};
+    uint8_t *jump, *back;
+    uint32_t at;
+    out = (uint8_t *)CODE;
+    save_host();
+    flags_from(AT(flags_in));
+    for (unsigned i = 0; i < 8; i++)
+        move64(0x8b, i, AT(in) + 8 * i);
+    for (unsigned i = 0; i < sizeof segments; i++)
+        load_segment(segments[i], AT(segment) + 2u * segments[i]);
+    byte(0xff), byte(0x2c), byte(0x25), bytes(AT(far), 4); // jmp far [far]
+    at = (uint32_t)(uintptr_t)out - (bits == 16 ? CODE : 0);
+    state->far.offset = at;
+    state->far.selector = bits == 16 ? 0x0f : 0x07;
+    memcpy(out, insn, (size_t)n);
+    out += n;
+    if (bits == 16)
+        byte(0x66);
+    byte(0xea), jump = out, bytes(0, 4), bytes(0x33, 2); // jmp 33h:back
+    back = out;
+    emit(jump, (uint32_t)(uintptr_t)back, 4);
+    for (unsigned i = 0; i < 8; i++)
+        move64(0x89, i, AT(out) + 8 * i);
+    move64(0x8b, 4, AT(host_rsp));
+    flags_to(AT(flags_out));
+    byte(0x31), byte(0xc0); // xor eax, eax
+    byte(0x8e), byte(0xd8), byte(0x8e), byte(0xc0), byte(0x8e), byte(0xe0), byte(0x8e), byte(0xe8); // ds, es, fs, gs
+    byte(0xb8), bytes(0x2b, 4), byte(0x8e), byte(0xd0); // ss
+    move64(0x8b, 0, AT(fs));
+    byte(0xf3), byte(0x48), byte(0x0f), byte(0xae), byte(0xd0); // wrfsbase rax
+    restore_host();
+    return at;
+}
+
+static uint32_t build(unsigned bits, const uint8_t *insn, int n)
+{
+    return bits == 64 ? build64(insn, n) : build_narrow(bits, insn, n);
 }
 
 // ---- the model
@@ -286,33 +342,56 @@ static void fill(void)
     }
 }
 
-// ---- 64 bits
+// ---- a round
 
 static uint64_t gs_base;
 
-static uint64_t base64(const struct form *f)
+// The segment of its address: an override counts but for STOS, and in 64-bit code only FS and GS do.
+static unsigned segment_of(const struct kind *k, const struct form *f)
 {
-    return f->segment == 0x64 ? state->fs : f->segment == 0x65 ? gs_base : 0;
+    struct address a = {-1, -1, 0, false};
+    if ((k->opcode & 0xfe) == 0xaa && k->flags & STRING)
+        return AXVCPU_X86_ES;
+    switch (f->segment) {
+    case 0x64: return AXVCPU_X86_FS;
+    case 0x65: return AXVCPU_X86_GS;
+    case 0x26: return AXVCPU_X86_ES;
+    case 0x2e: return AXVCPU_X86_CS;
+    case 0x36: return AXVCPU_X86_SS;
+    case 0x3e: return AXVCPU_X86_DS;
+    default: break;
+    }
+    if (has_modrm(k))
+        parts(f, &a);
+    return a.base == 4 || a.base == 5 ? AXVCPU_X86_SS : AXVCPU_X86_DS;
 }
 
-static bool prepare64(const struct kind *k, struct form *f, struct run *m, uint8_t *insn, int *n)
+// Not in 64-bit code: a code segment cannot be written, and 16-bit code is elsewhere.
+static bool forbidden(const struct kind *k, const struct form *f)
 {
-    uint64_t target = BUFFER + 0x1000 + upto(0x2000), mask = mask_of(address_bytes(f)), at;
-    unsigned count = 1 + upto(20);
+    return f->bits != 64 && f->segment == 0x2e && (f->bits == 16 || (k->access & STORES && (k->opcode & 0xfe) != 0xa4));
+}
+
+static void prepare_string(const struct kind *k, const struct form *f, struct run *m, uint64_t target)
+{
+    uint64_t mask = mask_of(address_bytes(f)), count = 1 + upto(20);
+    target &= upto(8) ? ~UINT64_C(7) : UINT64_MAX;
+    m->r.gpr[6] = (target & mask) | (rnd() & ~mask);
+    m->r.gpr[7] = ((BUFFER + 0x1000 + upto(0x400) * 8 - m->s.base[AXVCPU_X86_ES]) & mask) | (rnd() & ~mask);
+    if (k->opcode >= 0xac)
+        m->r.gpr[7] = rnd();
+    m->r.gpr[1] = f->rep ? (count & mask) | (rnd() & ~mask) : m->r.gpr[1];
+}
+
+static bool prepare(const struct kind *k, struct form *f, struct run *m, uint8_t *insn, int *n)
+{
+    uint64_t target = BUFFER + 0x1000 + upto(0x2000) - m->s.base[segment_of(k, f)], at;
     *n = encode(k, f, insn);
-    at = build64(insn, *n);
-    if (f->segment == 0x64 && f->address)
-        return false; // the base of FS is the thread's, far above
-    target -= base64(f);
+    at = build(f->bits, insn, *n);
     if (k->flags & STRING) {
-        target &= upto(8) ? ~UINT64_C(7) : UINT64_MAX;
-        m->r.gpr[6] = (target & mask) | (rnd() & ~mask);
-        m->r.gpr[7] = ((BUFFER + 0x1000 + upto(0x400) * 8) & mask) | (rnd() & ~mask);
-        if (k->opcode >= 0xac && f->segment == 0)
-            m->r.gpr[7] = rnd();
-        m->r.gpr[1] = f->rep ? (count & mask) | (rnd() & ~mask) : m->r.gpr[1];
+        prepare_string(k, f, m, target);
     } else if (k->flags & MOFFS) {
-        f->imm = target & mask;
+        f->imm = target & mask_of(address_bytes(f));
     } else {
         if (k->flags & BIT_REG) {
             unsigned reg = (f->modrm >> 3 & 7) | (f->rex & 4) << 1;
@@ -322,7 +401,7 @@ static bool prepare64(const struct kind *k, struct form *f, struct run *m, uint8
             return false;
     }
     *n = encode(k, f, insn);
-    m->r.rip = build64(insn, *n);
+    m->r.rip = build(f->bits, insn, *n);
     return *n <= 15;
 }
 
@@ -348,9 +427,10 @@ static uint64_t address_of(const struct kind *k, const struct form *f, const str
     return at & mask_of(wide);
 }
 
-static bool inside(const struct kind *k, const struct form *f, const struct run *m, int n, uint64_t base)
+static bool inside(const struct kind *k, const struct form *f, const struct run *m, int n)
 {
-    uint64_t at = address_of(k, f, m, n) + base;
+    uint64_t at = address_of(k, f, m, n) + m->s.base[segment_of(k, f)];
+    at &= f->bits == 64 ? UINT64_MAX : UINT32_MAX;
     return at >= BUFFER + 0x100 && at < BUFFER + SIZE - 0x100 && (at & 0xfff) + (unsigned)width_of(k, f) <= 0x1000;
 }
 
@@ -363,22 +443,34 @@ static bool crosses(const struct kind *k, const struct run *m, const struct form
 
 typedef void (*code)(void);
 
-static void round64(const struct kind *k)
+static void bases(struct run *m)
 {
-    struct run m = {.s = {.bits = 64, .physical_mask = UINT64_MAX, .ptr = model_ptr}};
+    if (m->s.bits == 64) {
+        m->s.base[AXVCPU_X86_FS] = state->fs;
+        m->s.base[AXVCPU_X86_GS] = gs_base;
+        return;
+    }
+    for (unsigned i = 0; i < 6; i++)
+        m->s.base[i] = BUFFER - 0x100u * (i + 1);
+    m->s.base[AXVCPU_X86_CS] = m->s.bits == 16 ? CODE : 0;
+    m->s.base[AXVCPU_X86_GS] = BUFFER + SIZE; // by addresses that wrap
+}
+
+static void one(const struct kind *k, uint8_t bits)
+{
+    struct run m = {.s = {.bits = bits, .physical_mask = UINT64_MAX, .ptr = model_ptr}};
     struct form f;
     uint8_t insn[32];
     int n;
     m.s.arg = &m;
     m.ram = upto(3);
-    m.s.base[AXVCPU_X86_FS] = state->fs;
-    m.s.base[AXVCPU_X86_GS] = gs_base;
-    random_form(k, &f, 64);
+    bases(&m);
+    random_form(k, &f, bits);
     for (unsigned i = 0; i < 16; i++)
         m.r.gpr[i] = upto(4) ? rnd() : (uint64_t)(int64_t)(int)(upto(9) - 4);
     m.r.rflags = 0x202 | (rnd() & STATUS) | (upto(2) ? DF : 0);
-    if (!exists(k, &f) || !prepare64(k, &f, &m, insn, &n) || crosses(k, &m, &f) || !inside(k, &f, &m, n, k->flags & STRING && (k->opcode & 0xfe) == 0xaa ? 0 : base64(&f))) {
-        tally[2].skipped++;
+    if (!exists(k, &f) || forbidden(k, &f) || !prepare(k, &f, &m, insn, &n) || crosses(k, &m, &f) || !inside(k, &f, &m, n)) {
+        tally[bits / 32].skipped++;
         return;
     }
     memcpy(state->in, m.r.gpr, sizeof state->in);
@@ -387,13 +479,28 @@ static void round64(const struct kind *k)
     memcpy(model, before, SIZE);
     ((code)(uintptr_t)CODE)();
     memcpy(native, buffer, SIZE);
-    tally[2].run++;
-    tally[2].lock += f.lock;
-    tally[2].rep += f.rep != 0;
+    tally[bits / 32].run++;
+    tally[bits / 32].lock += f.lock;
+    tally[bits / 32].rep += f.rep != 0;
     if (!model_run(&m, insn, n))
-        complain(k, insn, n, "it", 0, 1), tally[2].different++;
+        complain(k, insn, n, "it", 0, 1), tally[bits / 32].different++;
     else
-        tally[2].different += !compare(k, &m, insn, n, 16);
+        tally[bits / 32].different += !compare(k, &m, insn, n, bits == 64 ? 16 : 8);
+}
+
+static void all(uint8_t bits)
+{
+    unsigned long *run = &tally[bits / 32].run, *different = &tally[bits / 32].different;
+    for (const struct kind *k = kinds; k < kinds + KINDS; k++) {
+        unsigned long had = *run, were = *different;
+        if (k->flags & (bits == 64 ? NOT64 : ONLY64))
+            continue;
+        for (unsigned i = 0; i < ROUNDS / KINDS; i++)
+            one(k, bits);
+        ok(*different == were && *run > had, "%u bits: %s: %lu runs", bits, k->name, *run - had);
+    }
+    note("%u bits: %lu run, %lu with lock, %lu with rep, %lu skipped; wrong decodes = %lu", bits, *run, tally[bits / 32].lock,
+         tally[bits / 32].rep, tally[bits / 32].skipped, *different);
 }
 
 static void map(uint32_t at, size_t size, int prot)
@@ -405,6 +512,26 @@ static void map(uint32_t at, size_t size, int prot)
     }
 }
 
+static bool describe(unsigned entry, uint32_t base, uint32_t limit, unsigned contents, bool wide)
+{
+    struct user_desc d = {.entry_number = entry, .base_addr = base, .limit = limit, .seg_32bit = wide, .contents = contents & 3u,
+                          .limit_in_pages = limit > 0xffff, .useable = 1};
+    return syscall(SYS_modify_ldt, 1, &d, sizeof d) == 0;
+}
+
+// Code of 32 and of 16 bits, and data; false: this kernel has no such table.
+static bool narrow_segments(void)
+{
+    struct run m = {.s = {.bits = 32}};
+    bool good = describe(0, 0, 0xfffff, 2, true) && describe(1, CODE, 0xffff, 2, false);
+    bases(&m);
+    for (unsigned i = 0; i < 6; i++) {
+        good = good && describe(2 + i, (uint32_t)m.s.base[i], 0xfffff, 0, true);
+        state->segment[i] = (uint16_t)((2 + i) << 3 | 7);
+    }
+    return good;
+}
+
 int main(void)
 {
     tap_begin(110);
@@ -414,14 +541,12 @@ int main(void)
     gs_base = 0x12340;
     syscall(SYS_arch_prctl, 0x1001, gs_base); // ARCH_SET_GS
     fill();
-    for (const struct kind *k = kinds; k < kinds + KINDS; k++) {
-        unsigned long different = tally[2].different, run = tally[2].run;
-        for (unsigned i = 0; i < ROUNDS / KINDS; i++)
-            round64(k);
-        if (!(k->flags & NOT64))
-            ok(tally[2].different == different && tally[2].run > run, "64 bits: %s: %lu runs", k->name, tally[2].run - run);
+    all(64);
+    if (getauxval(AT_HWCAP2) & 2 && narrow_segments()) { // FSGSBASE, to put FS back
+        all(32);
+        all(16);
+    } else {
+        skip("this kernel has no modify_ldt or no FSGSBASE", "32 bits and 16 bits");
     }
-    note("64 bits: %lu run, %lu with lock, %lu with rep, %lu skipped; wrong decodes = %lu", tally[2].run, tally[2].lock,
-         tally[2].rep, tally[2].skipped, tally[2].different);
     return tap_done();
 }

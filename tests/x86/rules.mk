@@ -2,7 +2,7 @@
 #
 # What is pure C, on the host: the decoder, exits, rules. The fuzzer has a fixed seed and number of executions.
 HOST_x86 := decode native lengths
-ASAN_x86 := exits rules explain
+ASAN_x86 := exits rules explain mmio
 PROGRAMS_x86 := $(HOST_x86:%=build/tests/x86/%) $(ASAN_x86:%=build/tests/x86/%)
 $(HOST_x86:%=build/tests/x86/%): build/tests/x86/%: tests/x86/%.c | deps-x86
 	$(call compile,$(GCC)) -O2 $(FAKE)
