@@ -1282,6 +1282,8 @@ AXVCPU_I_INLINE int axvcpu_i_enter(struct axvcpu *v, struct axvcpu_exit *x)
     AXVCPU_TRACE(v, AXVCPU_TRACE_RUN_LEFT, x->kind, 0);
     if (AXVCPU_LEAF_RUN_COMMITS && AXVCPU_I_LIKELY(axvcpu_i_word(v) == (AXVCPU_I_WORD(RUNNING) | AXVCPU_I_ASKED | AXVCPU_I_DUE)))
         axvcpu_i_change(v, AXVCPU_I_WORD(RUNNING), AXVCPU_I_WORD(READY) | AXVCPU_I_ASKED | AXVCPU_I_DUE);
+    else if (AXVCPU_LEAF_RUN_COMMITS && axvcpu_i_word(v) == (AXVCPU_I_WORD(RUNNING) | AXVCPU_I_DUE))
+        axvcpu_i_change(v, AXVCPU_I_WORD(RUNNING), AXVCPU_I_WORD(READY) | AXVCPU_I_DUE);
     else if (AXVCPU_I_LIKELY(axvcpu_i_word(v) == AXVCPU_I_WORD(RUNNING)))
         axvcpu_i_change(v, AXVCPU_I_WORD(RUNNING), AXVCPU_I_WORD(READY));
     else if ((axvcpu_i_word(v) & AXVCPU_I_STATE) == AXVCPU_STATE_RUNNING) /* with an access to be committed */

@@ -108,9 +108,9 @@ static void test_wanted(void)
     if (!start("wanted", wanted, 2))
         return;
     answered("SYSENTER_EIP, wanted", 0x176);
-    answered("LSTAR, at the end of a range", 0xc0000082);
-    kept("SYSENTER_ESP, before it", 0x175);
-    kept("CSTAR, behind it", 0xc0000083);
+    answered("trap_20: LSTAR, at the end of a range", 0xc0000082);
+    kept("trap_20: SYSENTER_ESP, before one", 0x175);
+    kept("trap_20: CSTAR, behind one", 0xc0000083);
     ok_int(machine_stop(), 0, "wanted: the end");
 
     for (uint32_t i = 0; i < 16; i++)

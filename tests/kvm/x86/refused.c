@@ -7,7 +7,10 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <grp.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "tests/tap.h"
 
@@ -78,6 +81,26 @@ static void test_device(void)
     begin();
     ok(axvcpu_has_hardware_support(), "with it there is");
     nothing_left("hardware support");
+}
+
+// A user who may not, for real: as root, where the device is not everybody's.
+static void test_permission(void)
+{
+    struct stat device;
+    int status = -1;
+    if (geteuid() != 0 || stat("/dev/kvm", &device) != 0 || (device.st_mode & 2) != 0) {
+        note("not root, or everybody may: nobody to be refused");
+        return;
+    }
+    fflush(stdout);
+    if (fork() == 0) {
+        begin();
+        if (setgroups(0, NULL) != 0 || setgid(65534) != 0 || setuid(65534) != 0)
+            _exit(2);
+        _exit(axvcpu_has_hardware_support() || !os_said("open(/dev/kvm): Permission denied (errno 13); no permission: join the group"));
+    }
+    wait(&status);
+    ok_int(status, 0, "a real EACCES: the log names the call and the group");
 }
 
 // ---- what the machine lacks
@@ -367,6 +390,42 @@ static void test_descriptors(void)
     close(fd);
 }
 
+// ---- what cannot be taken back (DESIGN 5, point 3)
+
+GUEST(accesses, 16,
+      "    mov $0xd000, %ax\n"
+      "    mov %ax, %es\n"
+      "    out %al, $0x30\n"
+      "    mov %ax, %es:0\n"
+      "    in $0x30, %al\n"
+      "    out %al, $0x30\n"
+      "    hlt\n");
+
+static void test_retry(void)
+{
+    static const struct machine m = {PROGRAM(accesses)};
+    uint64_t value = 0;
+    begin();
+    if (!ok_int(machine_start(&m), 0, "retry: a guest"))
+        return;
+    ok(machine_run(AXVCPU_EXIT_IO_WRITE), "retry: OUT");
+    ok_int(axvcpu_retry(v), AXVCPU_ENOSUPPORT, "retry: an OUT is beyond recall");
+    ok(machine_run(AXVCPU_EXIT_MMIO_WRITE), "retry: a store");
+    ok_int(axvcpu_retry(v), AXVCPU_EFAULT, "retry: still nothing is mapped there");
+    ok(os_said("axvm_write"), "retry: and the log says so");
+    ok(machine_run(AXVCPU_EXIT_IO_READ), "retry: IN");
+    ok_int(axvcpu_set_gpr(v, AXVCPU_X86_RBX, 1), AXVCPU_EPENDING, "registers wait until the read is answered");
+    ok_int(axvcpu_get_gpr(v, AXVCPU_X86_RBX, &value), 0, "but may be read");
+    ok_int(axvcpu_complete(v, 0x44), 0, "answered");
+    ok_int(axvcpu_set_gpr(v, AXVCPU_X86_RBX, 1), AXVCPU_EPENDING, "... and settled");
+    ok_int(axvcpu_settle(v, &x), 0, "settle");
+    ok_int(axvcpu_set_gpr(v, AXVCPU_X86_RBX, 1), 0, "then they are set");
+    ok(machine_says(0x44), "and the answer is where it belongs");
+    ok(machine_run(AXVCPU_EXIT_HALT), "retry: HLT");
+    ok_int(axvcpu_retry(v), AXVCPU_EBADSTATE, "retry: nothing waits");
+    ok_int(machine_stop(), 0, "retry: the end");
+}
+
 // ---- the signal of a kick
 
 static void foreign(int number)
@@ -624,6 +683,7 @@ int main(int argc, char **argv)
         return tap_done();
     }
     test_device();
+    test_permission();
     test_capabilities();
     test_memory();
     if (strcmp(find_substrate(), "kvm") == 0)
@@ -632,6 +692,7 @@ int main(int argc, char **argv)
     test_order();
     test_setup();
     test_descriptors();
+    test_retry();
     test_signal();
     test_reset();
     for (size_t i = 0; i < sizeof lives / sizeof lives[0]; i++) {
