@@ -514,6 +514,55 @@ static void test_init_running(void)
     ok_int(machine_stop(), 0, "INIT while it runs: the end");
 }
 
+// Down and up again 200 times, whatever the second one's thread does at the moment.
+GUEST(again, 64, "    mov $0xfee00000, %esi\n1:\n" SEND(0xc500) SEND(0x4609) SAY(1) "    jmp 1b\n");
+
+static uint32_t ap_starts, ap_stop;
+static void *run_ap_on(void *arg)
+{
+    while (__atomic_load_n(&ap_stop, __ATOMIC_SEQ_CST) == 0) {
+        (void)run_ap(arg);
+        if (ap_err == 0 && ap_exit.kind == AXVCPU_EXIT_IO_WRITE)
+            __atomic_fetch_add(&ap_starts, 1, __ATOMIC_SEQ_CST);
+        else if (ap_err == AXVCPU_EAGAIN)
+            nanosleep(&(struct timespec){0, 20000}, NULL);
+    }
+    return NULL;
+}
+
+// Until it has started so often; false: it does not.
+static bool ap_has_started(uint32_t times)
+{
+    for (int i = 0; i < 5000; i++) {
+        if (__atomic_load_n(&ap_starts, __ATOMIC_SEQ_CST) == times)
+            return true;
+        nanosleep(&(struct timespec){0, i < 100 ? 20000 : 1000000}, NULL);
+    }
+    return false;
+}
+
+static void test_again(void)
+{
+    static const struct machine m = {PROGRAM(again), AP_PROGRAM(spin), .mode = AXVCPU_X86_LONG, .vcpus = 2};
+    pthread_t thread;
+    uint32_t starts = 0;
+    bool good = true;
+    os_begin();
+    if (!ok_int(machine_create(&m), 0, "down and up: two vCPUs") || !ok_int(axvm_boot(&vm), 0, "down and up: booted"))
+        return;
+    pthread_create(&thread, NULL, run_ap_on, NULL);
+    while (good && starts < 200) {
+        good = axvm_run_vcpu(&vm, 0, &bsp_exit) == 0 && bsp_exit.kind == AXVCPU_EXIT_CPU_UP &&
+               axvm_cpu_up(&vm, &bsp_exit) == 0 && bsp_says(1) && ap_has_started(starts + 1);
+        starts += good;
+    }
+    ok_int(starts, 200, "down and up: INIT and a start-up IPI, each time it starts once");
+    __atomic_store_n(&ap_stop, 1, __ATOMIC_SEQ_CST);
+    (void)axvcpu_kick(&vcpus[1]);
+    pthread_join(thread, NULL);
+    ok_int(machine_stop(), 0, "down and up: the end");
+}
+
 // Whose local APIC it is: the user's devices see all of it.
 static void test_own_apic(void)
 {
@@ -609,6 +658,7 @@ int main(void)
     test_io_fd();
     test_startup_ours();
     test_init_running();
+    test_again();
     test_own_apic();
     test_exceptions();
     return tap_done();
