@@ -119,6 +119,7 @@ enum axvcpu_x86_part { AXVCPU_X86_SELECTOR, AXVCPU_X86_BASE, AXVCPU_X86_LIMIT, A
 
 /* MSRs (SDM 4, chapter 2) */
 #define AXVCPU_X86_MSR_EFER 0xc0000080u
+#define AXVCPU_X86_MSR_TSC 0x10u
 #define AXVCPU_X86_MSR_TSC_AUX 0xc0000103u
 #define AXVCPU_X86_MSR_X2APIC_ICR 0x830u
 
@@ -3905,25 +3906,22 @@ static int axvcpu_i_x86_set_cpuid(struct axvcpu *v, const struct axvcpu_arch_cre
 
 /* >>kvm creation state: what reset goes back to. Captured, because only the kernel knows all of it. */
 
-/* MSRs with a state that outlives a guest, the paravirtual ones because the host writes to guest memory for
-   as long as they are on. Not the TSC: it goes on (SDM 3, table 10-1). */
-static const uint32_t axvcpu_i_x86_msrs[] = {
-    0x174, 0x175, 0x176,                                                /* SYSENTER_CS, _ESP, _EIP */
-    0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000102,         /* STAR, LSTAR, CSTAR, FMASK, KERNEL_GS_BASE */
-    AXVCPU_X86_MSR_TSC_AUX,
-    0x277, 0x2ff, 0x250, 0x258, 0x259,                                  /* PAT, MTRR default and fixed */
-    0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f,
-    0x200, 0x201, 0x202, 0x203, 0x204, 0x205, 0x206, 0x207,             /* MTRR variable */
-    0x208, 0x209, 0x20a, 0x20b, 0x20c, 0x20d, 0x20e, 0x20f,
-    0x048, 0x1a0, 0x1d9, 0xda0, 0x6e0, /* SPEC_CTRL, MISC_ENABLE, DEBUGCTL, XSS, TSC_DEADLINE */
-    0x11, 0x12, 0x4b564d00, 0x4b564d01, 0x4b564d02, 0x4b564d03, 0x4b564d04, /* KVM's clock, faults, steal time, EOI */
-};
-#define AXVCPU_I_X86_MSRS (sizeof(axvcpu_i_x86_msr_rows) / sizeof(axvcpu_i_x86_msr_rows[0]))
+/* All MSRs that the kernel saves, the paravirtual ones because the host writes to guest memory for as long as
+   they are on. Not the TSC: it goes on (SDM 3, table 10-1). */
+#define AXVCPU_I_KVM_MSRS 1024
+#define AXVCPU_I_KVM_MSRS_AT_ONCE 64
 
-/* struct kvm_msrs with its entries. */
-struct axvcpu_i_x86_msr_list {
+/* struct kvm_msr_list, struct kvm_msrs and what is captured, with their entries. */
+struct axvcpu_i_x86_msr_index {
+    uint32_t count, index[AXVCPU_I_KVM_MSRS];
+};
+struct axvcpu_i_x86_some_msrs {
     uint32_t count, padding;
-    struct kvm_msr_entry entry[AXVCPU_I_X86_MSRS];
+    struct kvm_msr_entry entry[AXVCPU_I_KVM_MSRS_AT_ONCE];
+};
+struct axvcpu_i_x86_msr_list {
+    uint32_t count;
+    struct kvm_msr_entry entry[AXVCPU_I_KVM_MSRS];
 };
 
 struct axvcpu_i_x86_origin {
@@ -3961,42 +3959,70 @@ static const struct axvcpu_i_x86_part axvcpu_i_x86_parts[] = {
 };
 
 /* KVM_GET_MSRS stops at the first that it does not have; such a one is left out. */
-static int axvcpu_i_x86_read_msrs(int fd, struct axvcpu_i_x86_msr_list *list)
+static int axvcpu_i_x86_capture_msrs(struct axvcpu *v, struct axvcpu_i_x86_msr_list *list)
 {
-    struct axvcpu_i_x86_msr_list some;
-    size_t next = 0;
+    struct axvcpu_i_x86_msr_index all;
+    struct axvcpu_i_x86_some_msrs some;
+    uint32_t next = 0, i;
     int n;
 
-    list->count = list->padding = 0;
-    while (next < AXVCPU_I_X86_MSRS) {
+    all.count = AXVCPU_I_KVM_MSRS;
+    if (axvcpu_i_kvm_ioctl(v->arch.kvm.vm->kvm.sys, KVM_GET_MSR_INDEX_LIST, &all) < 0)
+        return axvcpu_i_kvm_refused("KVM_GET_MSR_INDEX_LIST", NULL);
+    while (next < all.count) {
         AXVCPU_MEMSET(&some, 0, sizeof(some));
-        for (some.count = 0; next + some.count < AXVCPU_I_X86_MSRS; some.count++)
-            some.entry[some.count].index = axvcpu_i_x86_msrs[next + some.count];
-        n = axvcpu_i_kvm_ioctl(fd, KVM_GET_MSRS, &some);
+        for (i = next; i < all.count && some.count < AXVCPU_I_KVM_MSRS_AT_ONCE; i++)
+            some.entry[some.count++].index = all.index[i];
+        n = axvcpu_i_kvm_ioctl(v->arch.kvm.fd, KVM_GET_MSRS, &some);
         if (n < 0)
             return axvcpu_i_kvm_refused("KVM_GET_MSRS", NULL);
         AXVCPU_MEMCPY(&list->entry[list->count], some.entry, (size_t)n * sizeof(some.entry[0]));
         list->count += (uint32_t)n;
-        next += (size_t)n + 1;
+        next += (uint32_t)n + ((uint32_t)n < some.count);
     }
     return AXVCPU_OK;
 }
 
-/* Only what has changed: some may be read, but not written. */
+/* As many as go at once from `first` on, to what they were, if they are not that. KVM_SET_MSRS stops at the
+   first that it does not take: some may be read, but not written. */
+static int axvcpu_i_x86_restore_some(int fd, const struct kvm_msr_entry *first, uint32_t count)
+{
+    struct axvcpu_i_x86_some_msrs some;
+    uint32_t i, changed = 0, done = 0;
+    int n;
+
+    some.count = count;
+    some.padding = 0;
+    AXVCPU_MEMCPY(some.entry, first, count * sizeof(some.entry[0]));
+    if (axvcpu_i_kvm_ioctl(fd, KVM_GET_MSRS, &some) < 0)
+        return axvcpu_i_kvm_refused("KVM_GET_MSRS", NULL);
+    for (i = 0; i < count; i++) {
+        if (some.entry[i].data != first[i].data && first[i].index != AXVCPU_X86_MSR_TSC)
+            some.entry[changed++] = first[i];
+    }
+    while (done < changed) {
+        some.count = changed - done;
+        n = axvcpu_i_kvm_ioctl(fd, KVM_SET_MSRS, &some);
+        if (n < 0)
+            return axvcpu_i_kvm_refused("KVM_SET_MSRS", NULL);
+        done += (uint32_t)n + 1;
+        for (i = 0; done + i < changed; i++)
+            some.entry[i] = some.entry[(uint32_t)n + 1 + i];
+    }
+    return AXVCPU_OK;
+}
+
 static int axvcpu_i_x86_restore_msrs(int fd, const struct axvcpu_i_x86_msr_list *origin)
 {
-    struct axvcpu_i_x86_msr_list now, changed;
-    uint32_t i;
-    int err = axvcpu_i_x86_read_msrs(fd, &now);
+    uint32_t next, count;
+    int err = AXVCPU_OK;
 
-    changed.count = changed.padding = 0;
-    for (i = 0; err == 0 && i < origin->count; i++) {
-        if (now.entry[i].data != origin->entry[i].data)
-            changed.entry[changed.count++] = origin->entry[i];
+    for (next = 0; err == 0 && next < origin->count; next += count) {
+        count = origin->count - next;
+        count = count < AXVCPU_I_KVM_MSRS_AT_ONCE ? count : AXVCPU_I_KVM_MSRS_AT_ONCE;
+        err = axvcpu_i_x86_restore_some(fd, &origin->entry[next], count);
     }
-    if (err != 0 || changed.count == 0)
-        return err;
-    return AXVCPU_I_KVM(fd, KVM_SET_MSRS, &changed, NULL);
+    return err;
 }
 
 static bool axvcpu_i_x86_has_part(const struct axvcpu *v, const struct axvcpu_i_x86_part *part)
@@ -4033,7 +4059,7 @@ static int axvcpu_i_x86_capture(struct axvcpu *v)
         return axvcpu_i_kvm_refused("mmap", NULL);
     v->arch.origin = memory;
     err = axvcpu_i_x86_move_state(v, false);
-    return err != 0 ? err : axvcpu_i_x86_read_msrs(v->arch.kvm.fd, &((struct axvcpu_i_x86_origin *)memory)->msrs);
+    return err != 0 ? err : axvcpu_i_x86_capture_msrs(v, &((struct axvcpu_i_x86_origin *)memory)->msrs);
 }
 
 static struct kvm_regs *axvcpu_i_x86_regs(struct axvcpu *v)

@@ -32,12 +32,12 @@ $(KVM)/$1/%: tests/kvm/x86/%.c $(KVM)/$1/os.o $$(KVM_X86_HEADERS) | deps-kvm
 	$$(call compile_one,$$(GCC)) $$(KVM_FLAGS_$1) $(KVM)/$1/os.o
 endef
 $(foreach f,x86 x86-asan x86-tsan,$(eval $(call kvm_x86,$f)))
-KVM_X86 := calls exits refused rounds irqchip cpuid msr
+KVM_X86 := calls exits refused rounds irqchip cpuid msr reset
 KVM_X86_HERE := calls rounds budget
-KVM_X86_ASAN := exits refused irqchip cpuid msr
+KVM_X86_ASAN := exits refused irqchip cpuid msr reset
 KVM_X86_TSAN := irqchip
 KVM_X86_LIST := 'tap 60 /x86/calls' 'tap 60 /x86/exits' 'tap 100 /x86/refused 20' 'tap 60 /x86/rounds 60' 'tap 100 /x86/irqchip' \
-  'tap 60 /x86/cpuid' 'tap 60 /x86/msr'
+  'tap 60 /x86/cpuid' 'tap 60 /x86/msr' 'tap 60 /x86/reset'
 $(KVM)/init: tests/kvm/init.c | deps-kvm
 	$(call compile,$(GCC)) -O1 -static
 $(KVM)/examples/%: examples/%.c | deps-kvm
