@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # axvcpu.h needs no build; this runs its examples, tests and benchmarks. `make help` lists the targets.
-# Everything that is written lands in build/.
+# Everything that is written lands in build/; but `make bench` writes its table in README.md and plots in bench/.
 #
 # Tests: each tests/NAME/*.c is one TAP program (tests/tap.h). A comment line `// flags: -DX -lY` (or
 # ` * flags:`) in a source adds compiler flags for that file. To add a test target: one `suite` line

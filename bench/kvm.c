@@ -3,8 +3,18 @@
 // What an exit costs in user space on x86-64 KVM: a guest that does nothing but exit, served by axvcpu.h
 // ("axvcpu") and by a loop that looks at nothing but what it needs: around ioctl(2), as everybody writes it
 // ("ioctl"), and around the library's own system call ("syscall"). The difference is the library. bench/row.h
-// has the options; without a usable /dev/kvm it fails.
+// has the options; without a usable /dev/kvm it fails. With BENCH_CALLS it counts ioctls instead, in the lines
+// that guest programs print.
 #define _GNU_SOURCE
+#ifdef BENCH_CALLS
+#include <errno.h>
+#include <stdint.h>
+#include <linux/kvm.h>
+#include <sys/ioctl.h>
+static uint64_t bench_calls;
+#define ioctl(fd, request, argument) (bench_calls++, (ioctl)(fd, request, argument))
+#define AXVCPU_KVM_ENTER(fd) (ioctl(fd, KVM_RUN, 0) == 0 ? 0 : -(long)errno)
+#endif
 #define AXVCPU_IMPLEMENTATION
 #include "axvcpu.h"
 
@@ -110,9 +120,27 @@ enum { BATCH = 200 }; // an exit takes microseconds
                          {name, "syscall", 0, NULL, syscall_##play, BATCH}
 static const struct row rows[] = {ROWS("pio_out", out), ROWS("pio_in", in), ROWS("mmio_read", mmio), {0}};
 
+#ifdef BENCH_CALLS
+static int count_calls(void)
+{
+    enum { N = 1000 };
+    for (const struct row *r = rows; r->name != NULL; r++) {
+        bench_calls = 0;
+        (void)r->play(N);
+        printf("# cost {\"bench\":\"%s.ioctls\",\"impl\":\"%s\",\"arch\":\"x86-kvm\",\"n\":1,\"ir\":%.3f}\n", r->name,
+               r->impl, (double)bench_calls / N);
+    }
+    return 0;
+}
+#endif
+
 int main(int argc, char **argv)
 {
     for (int i = 0; i < 2 * GUESTS; i++)
         create(&machines[i / GUESTS][i % GUESTS], memory[i / GUESTS][i % GUESTS], &guests[i % GUESTS]);
+#ifdef BENCH_CALLS
+    if (argc == 1)
+        return count_calls();
+#endif
     return rows_main(rows, argc, argv);
 }

@@ -2,7 +2,10 @@
 #
 # The benchmark programs. They are always built like this, whatever else is: the counts depend on it.
 BENCH_FLAGS := -O2
-BENCH := $(addprefix build/bench/,host-same host-other vm hand scale threads kvm driver split plot ab held)
+BENCH := $(addprefix build/bench/,host-same host-other vm hand scale threads driver split plot ab held)
+ifeq ($(shell uname -m),x86_64)
+BENCH += build/bench/kvm build/bench/kvm-calls
+endif
 bench_compile = $(call compile,$(GCC)) $(BENCH_FLAGS) -DBENCH_FLAGS='"$(BENCH_FLAGS)"'
 
 build/bench/host-same: bench/host.c bench/row.h | deps-core
@@ -13,6 +16,8 @@ build/bench/host-other: bench/host.c bench/impl.c bench/row.h | deps-core
 	$(bench_compile)
 build/bench/vm: bench/vm.c bench/impl.c bench/row.h | deps-core
 	$(bench_compile)
+build/bench/kvm-calls: bench/kvm.c bench/row.h | deps-core
+	$(bench_compile) -DBENCH_CALLS
 build/bench/%: bench/%.c | deps-core
 	$(bench_compile) $(own_flags)
 
@@ -30,6 +35,12 @@ $(eval $(call guest,arm64,arm64-el2,build/tests/arm64/count.elf,$(ARM64_CC),\
   sh tests/arm64/qemu.sh 300 3 cortex-a57 build/tests/arm64/count.elf -icount shift=0))
 $(eval $(call guest,riscv,riscv-hs,build/tests/riscv/count.elf,riscv64-linux-gnu-gcc,\
   sh tests/riscv/qemu.sh 300 build/tests/riscv/count.elf -icount shift=0))
+ifneq ($(wildcard tests/x86/count.c),)
+$(eval $(call guest,x86,x86-svm,build/tests/x86/count.elf,$(GCC),\
+  sh tests/x86/machine.sh 300 qemu:qemu64$(comma)+svm$(comma)+npt build/tests/x86/count.elf -icount shift=0))
+$(eval $(call guest,x86,x86-vmx,build/tests/x86/count.elf,$(GCC),\
+  sh tests/x86/machine.sh 300 bochs:corei7_skylake_x build/tests/x86/count.elf))
+endif
 
 .PHONY: bench-programs
 bench-programs: $(BENCH) $(BENCH_GUESTS)
