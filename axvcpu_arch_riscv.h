@@ -2007,11 +2007,6 @@ AXVCPU_API int axvcpu_leaf_refuse(struct axvcpu *v)
     return AXVCPU_OK;
 }
 
-/* >>switch: interrupts. Software interrupts the guest clears itself, and a timer one its next set_timer, so
-   they may stand in hvip. Nothing clears an edge of the others: if the guest can take it now it takes it here
-   and now; else it stands in hvip until vscause shows that it was taken. It is not put there as long as
-   vscause already says so. */
-
 static uint64_t axvcpu_i_riscv_sticky(const struct axvcpu_arch *a)
 {
     return UINT64_C(1) << (AXVCPU_RISCV_IRQ_EXT + 1) |
@@ -2019,6 +2014,13 @@ static uint64_t axvcpu_i_riscv_sticky(const struct axvcpu_arch *a)
 }
 
 #endif /* bare metal */
+
+/* >>switch: interrupts. Software interrupts the guest clears itself, and a timer one its next set_timer, so
+   they may stand in hvip. Nothing clears an edge of the others: if the guest can take it now it takes it here
+   and now; else it stands in hvip until vscause shows that it was taken. If vscause says so already, from the
+   last one, vstval gets a mark, which the hart clears when it takes an interrupt (priv 4.1.9). What this
+   cannot see is an edge whose handler has trapped in its turn before the next exit: that one comes again. */
+#define AXVCPU_I_RISCV_NOT_TAKEN UINT64_C(0x6178766370752121)
 
 static bool axvcpu_i_riscv_open(const struct axvcpu_arch *a, uint64_t bit)
 {
@@ -2032,15 +2034,16 @@ static void axvcpu_i_riscv_edge(struct axvcpu_arch *a, uint32_t irq, uint64_t fr
 
     if ((a->edges & bit) == 0)
         return;
-    if ((fresh & bit) == 0 && (a->hvip & bit) != 0 && a->vscause == cause) { /* taken */
+    if ((fresh & bit) == 0 && (a->hvip & bit) != 0 && a->vscause == cause && a->vstval != AXVCPU_I_RISCV_NOT_TAKEN) {
         a->edges &= ~bit;
         a->hvip &= ~bit;
     } else if (axvcpu_i_riscv_open(a, bit)) {
         a->edges &= ~bit;
         a->hvip &= ~bit;
         axvcpu_i_riscv_take(a, cause, 0);
-    } else if (a->vscause != cause) {
+    } else {
         a->hvip |= bit;
+        a->vstval = a->vscause == cause ? AXVCPU_I_RISCV_NOT_TAKEN : a->vstval;
     }
 }
 

@@ -11,7 +11,7 @@
 // kernel that runs guests without it, by interpreting their ring 0;
 // "arm64-kvm" and "riscv-kvm" kernels of these machines, "arm64-kvm-old" one that keeps all calls (before 6.4);
 // "x86-qemu-svm", "x86-bochs-svm", "x86-bochs-vmx", "arm64-gicv2", "arm64-gicv3" bare metal there.
-#define ABSENT_COUNT 37 // pinned: change it together with the lines
+#define ABSENT_COUNT 46 // pinned: change it together with the lines
 ABSENT("retry_out", "kvm*", FAILS, "the kernel is past an OUT when it exits", "DESIGN 5, point 3")
 ABSENT("retry_store", "kvm*", FAILS, "the kernel is past a store when it exits", "DESIGN 5, point 3")
 ABSENT("fetch", "kvm*", FAILS, "the kernel says only that it could not emulate", "api.rst, KVM_EXIT_INTERNAL_ERROR")
@@ -49,6 +49,15 @@ ABSENT("csr", "riscv-kvm", FAILS, "the kernel makes them illegal instructions", 
 ABSENT("user_wfi", "riscv-kvm", HANGS, "the kernel lets a user sleep", "arch/riscv/kvm/vcpu_insn.c, wfi_insn")
 ABSENT("sbi", "riscv-kvm", FAILS, "the kernel has the SBI", "arch/riscv/kvm/vcpu_sbi.c")
 ABSENT("hart", "riscv-kvm", FAILS, "the kernel has the SBI, and starts harts", "arch/riscv/kvm/vcpu_sbi_hsm.c")
+ABSENT("no_exec", "riscv-kvm", HANGS, "all memory is executable", "api.rst, KVM_SET_USER_MEMORY_REGION")
+ABSENT("trap_30_down", "riscv-kvm", HANGS, "the kernel has the SBI, and stops the vCPU", "arch/riscv/kvm/vcpu_sbi_replace.c")
+ABSENT("trap_30_suspend", "riscv-kvm", FAILS, "the kernel has the SBI", "arch/riscv/kvm/vcpu_sbi_hsm.c")
+ABSENT("trap_30_legacy", "riscv-kvm", FAILS, "the kernel has the SBI", "arch/riscv/kvm/vcpu_sbi_v01.c")
+ABSENT("trap_31_unmaps", "riscv-kvm", FAILS, "the WFI behind it becomes an illegal instruction", "measured: Linux of trixie in QEMU 7.2")
+ABSENT("hart_status", "riscv-kvm", FAILS, "the kernel has the SBI, and starts harts", "arch/riscv/kvm/vcpu_sbi_hsm.c")
+ABSENT("ipi", "riscv-kvm", FAILS, "the kernel sends them", "arch/riscv/kvm/vcpu_sbi_replace.c")
+ABSENT("remote_fence", "riscv-kvm", FAILS, "the kernel makes them", "arch/riscv/kvm/vcpu_sbi_replace.c")
+ABSENT("masked", "riscv-kvm", FAILS, "a WFI waits in the kernel, which alone knows what ends it", "arch/riscv/kvm/vcpu_insn.c, wfi_insn")
 
 #define KEPT_COUNT 2
 KEPT(HALT, "arm64-kvm*", "a WFI waits in the kernel", "arch/arm64/kvm/handle_exit.c, kvm_handle_wfx")

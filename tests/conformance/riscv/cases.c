@@ -7,10 +7,11 @@
 
 #define PROGRAMS(X)                                                                                        \
     X(first) X(firmware) X(load_all) X(store_all) X(zero) X(load) X(undecoded) X(straddle) X(fetch) X(walk) X(paging) X(csr)   \
-    X(virtual) X(user) X(user_wfi) X(sbi) X(hart) X(order) X(timer) X(line) X(spin) X(float) X(same)
+    X(virtual) X(user) X(user_wfi) X(sbi) X(hart) X(order) X(timer) X(line) X(spin) X(float) X(same) \
+    X(ipi) X(masked) X(vectored) X(store) X(rights) X(no_exec) X(unmaps) X(remote)
 #define POINTS(X)                                                                                          \
     X(load_insn) X(load_end) X(undecoded_amo) X(undecoded_lr) X(undecoded_float) X(undecoded_c_float)      \
-    X(straddle_insn)
+    X(straddle_insn) X(store_insn) X(store_end)
 #define PROGRAM(name) extern const uint8_t guest_##name[], guest_##name##_end[];
 #define POINT(name) extern const uint8_t name[];
 PROGRAMS(PROGRAM)
@@ -67,6 +68,13 @@ static const struct row rows_set_pc[] = {
     MMIO_R_UNANSWERED(DEV, 8), RETRY, SET_REG(GPR(9), N(5)), GO_TO(load_end), RESULT(N(5)), HALT,
 };
 
+static const struct row rows_refuse_store[] = {
+    NONCE, MMIO_W(DEV, 8, N(0)), REFUSE, RESULT(K(7)), RESULT(K(DEV)), RESULT(K(0)), HALT,
+};
+static const struct row rows_retry_store[] = {
+    NONCE, MMIO_W(DEV, 8, N(0)), RETRY, PC_IS(store_insn), MMIO_W(DEV, 8, N(0)), PC_IS(store_end), RESULT(N(0)), HALT,
+};
+
 static const struct row rows_undecoded[] = {
     UNDECODED(DEV, undecoded_amo), GO_TO(undecoded_lr),
     UNDECODED(DEV, undecoded_lr), GO_TO(undecoded_float),
@@ -81,6 +89,26 @@ static const struct row rows_fetch[] = {PAGE_FAULT(MMIO, AXVCPU_ACCESS_EXEC)};
 static const struct row rows_walk[] = {PAGE_FAULT(MMIO + 0x10, AXVCPU_ACCESS_READ | AXVCPU_ACCESS_WALK)};
 static const struct row rows_paging[] = {
     NONCE, RESULT(N(0)), RESULT(K(13)), RESULT(K(0x40000000)), NONCE, RESULT(N(0)), HALT,
+};
+
+// A store to what may only be read is MMIO, as it is where nothing is; a fetch is neither.
+static void play_readable(struct play *p)
+{
+    uint8_t *ptr;
+    axvcpu_backing_t backing = port_memory(AXVM_LEAF_PAGE, &ptr);
+    AXVCPU_MEMCPY(ptr, &p->nonce, sizeof p->nonce);
+    int err = axvm_map(&p->vm, axvcpu_gpa(SPARE), backing, AXVM_LEAF_PAGE, AXVM_MAP_READ);
+    if (err != AXVCPU_OK)
+        play_wrong(p, "axvm_map", (uint64_t)err, 0);
+}
+static const struct row rows_rights[] = {
+    PLAY(play_readable), NONCE, RESULT(N(0)), MMIO_W(SPARE, 8, N(0)), MMIO_W(SPARE + 4, 4, ZX(4, 0)), MEM_IS(SPARE, 8, N(0)),
+    HALT,
+};
+static const struct row rows_no_exec[] = {PLAY(play_readable), NONCE, PAGE_FAULT(SPARE, AXVCPU_ACCESS_EXEC)};
+// The store of the PTE is done; what comes behind it is what cannot be fetched.
+static const struct row rows_trap_31_unmaps[] = {
+    NONCE, RESULT(K(12)), RESULT(K(4)), NONCE, RESULT(N(0)), HALT,
 };
 
 // ---- CSRs and instructions
@@ -122,6 +150,7 @@ static const struct row rows_user[] = {
 #define INVALID_ADDRESS ((uint64_t)-5)
 #define ALREADY ((uint64_t)-6)
 #define ALL (~0ull)
+#define VERSION (AXVCPU_VERSION_MAJOR << 16 | AXVCPU_VERSION_MINOR << 8 | AXVCPU_VERSION_PATCH)
 #define CALL(ext, function, a, b, c, d, e) \
     GIVES(K(ext)), GIVES(K(function)), GIVES(K(a)), GIVES(K(b)), GIVES(K(c)), GIVES(K(d)), GIVES(K(e))
 #define ANSWER(error, value) RESULT(N(error)), RESULT(N(value))
@@ -196,6 +225,74 @@ static const struct row rows_sbi[] = {
     REG_IS(GPR(10), K(0)), REG_IS(GPR(11), K(0xabc)), NONCE, GIVES(K(BASE)),
 };
 
+// A console call never names more bytes than we look at, whatever the guest asks for.
+static const uint64_t dbcn_args[] = {AXVCPU_RISCV_DBCN_MAX, DATA, 0};
+static const uint64_t dbcn_byte[] = {'x'};
+static const struct row rows_trap_31_console[] = {
+    NONCE,
+    CALL(DBCN, 0, UINT64_C(1) << 40, DATA, 0, 0, 0), HYPERCALL(dbcn_args, K(AXVCPU_RISCV_SBI_NR(DBCN, 0))), RETURN(K(0)),
+    SET_REG(GPR(11), K(256)), ANSWER(0, 256),
+    CALL(DBCN, 1, UINT64_C(1) << 40, DATA, 0, 0, 0), HYPERCALL(dbcn_args, K(AXVCPU_RISCV_SBI_NR(DBCN, 1))), ANSWER(NOT_SUPPORTED, 0),
+    CALL(DBCN, 2, 0x1200 | 'x', 0, 0, 0, 0), HYPERCALL(dbcn_byte, K(AXVCPU_RISCV_SBI_NR(DBCN, 2))), RETURN(K(0)), ANSWER(0, 0),
+    SBI(DBCN, 0, ALL, DATA, 0, 0, 0, INVALID_PARAM, 0), SBI(DBCN, 1, 2, ALL, 0, 0, 0, INVALID_PARAM, 0),
+};
+
+// Stop, suspend and reset are over when they are answered: the guest goes on behind its call.
+static void play_down(struct play *p, uint32_t reason)
+{
+    if (play_run(p) && (p->exit[0].kind != AXVCPU_EXIT_SYSTEM_DOWN || p->exit[0].system.reason != reason))
+        play_wrong(p, "SYSTEM_DOWN", p->exit[0].kind << 8 | p->exit[0].system.reason, AXVCPU_EXIT_SYSTEM_DOWN << 8 | reason);
+}
+static void play_off(struct play *p)
+{
+    play_down(p, AXVCPU_SYSTEM_OFF);
+}
+static void play_reset(struct play *p)
+{
+    play_down(p, AXVCPU_SYSTEM_RESET);
+}
+static void play_crash(struct play *p)
+{
+    play_down(p, AXVCPU_SYSTEM_CRASH);
+}
+static const struct row rows_trap_30_down[] = {
+    NONCE,
+    CALL(SRST, 0, 0, 0, 0, 0, 0), PLAY(play_off), ANSWER(0, 0), CALL(SRST, 0, 0, 1, 0, 0, 0), PLAY(play_crash), ANSWER(0, 0),
+    CALL(SRST, 0, 1, 0, 0, 0, 0), PLAY(play_reset), ANSWER(0, 0), CALL(SRST, 0, 2, 1, 0, 0, 0), PLAY(play_reset), ANSWER(0, 0),
+    CALL(8, 0, 0, 9, 0, 0, 0), PLAY(play_off), ANSWER(0, 9),
+    SBI(SRST, 1, 0, 0, 0, 0, 0, NOT_SUPPORTED, 0), SBI(SRST, 0, 0x80000000, 0, 0, 0, 0, INVALID_PARAM, 0),
+};
+static const struct row rows_trap_30_suspend[] = {
+    NONCE, CALL(HSM, 3, 0, 0, 0, 0, 0), HALT, ANSWER(0, 0), CALL(HSM, 3, 0, 0, 0, 0, 0), HALT, ANSWER(0, 0),
+    SBI(HSM, 3, 0x80000000, LOAD + 1, 0, 0, 0, INVALID_ADDRESS, 0), SBI(HSM, 3, 0x80000001, LOAD, 0, 0, 0, INVALID_PARAM, 0),
+    SBI(HSM, 3, 0x10000000, LOAD, 0, 0, 0, INVALID_PARAM, 0),
+    CALL(HSM, 3, 0x80000000, LOAD, 0xabc, 0, 0), HALT, REG_IS(GPR(10), K(0)), REG_IS(GPR(11), K(0xabc)), NONCE, GIVES(K(BASE)),
+};
+static const struct row rows_trap_30_legacy[] = {
+    NONCE, POKE(DATA, 8, K(1)),
+    CALL(4, 0, DATA, 9, 0, 0, 0), SERVED, ANSWER(0, 9), SBI(3, 0, 7, 9, 0, 0, 0, 1, 9), SBI(3, 0, 7, 9, 0, 0, 0, 0, 9),
+    CALL(5, 0, DATA, 9, 0, 0, 0), SERVED, ANSWER(0, 9), CALL(6, 0, DATA, 9, 0x1000, 0, 0), SERVED, ANSWER(0, 9),
+    CALL(7, 0, DATA, 9, 0x1000, 3, 0), SERVED, ANSWER(0, 9), SBI(6, 0, 0, 0x2000, ALL - 1, 0, 0, INVALID_ADDRESS, 0x2000),
+    CALL(4, 0, MMIO, 9, 0, 0, 0), RESULT(K(5)), RESULT(K(MMIO)),
+};
+
+// Two harts, seen by the first one.
+static const struct row rows_hart_status[] = {
+    NONCE,
+    CALL(HSM, 2, 0, 0, 0, 0, 0), SERVED, ANSWER(0, AXVCPU_RISCV_HART_STARTED),
+    CALL(HSM, 2, 1, 0, 0, 0, 0), SERVED, ANSWER(0, AXVCPU_RISCV_HART_STOPPED),
+    CALL(HSM, 2, 2, 0, 0, 0, 0), SERVED, ANSWER(INVALID_PARAM, 0),
+    CALL(HSM, 0, 1, LOAD, 0xabc, 0, 0), PLAY(play_cpu_up), ANSWER(0, 0),
+    CALL(HSM, 2, 1, 0, 0, 0, 0), SERVED, ANSWER(0, AXVCPU_RISCV_HART_STARTED),
+    CALL(HSM, 0, 1, LOAD, 0, 0, 0), PLAY(play_cpu_up), ANSWER(ALREADY, 0),
+    CALL(HSM, 0, 2, LOAD, 0, 0, 0), PLAY(play_cpu_up), ANSWER(INVALID_PARAM, 0),
+    CALL(IPI, 0, 3, 0, 0, 0, 0), SERVED, ANSWER(0, 0), CALL(IPI, 0, 1, 1, 0, 0, 0), SERVED, ANSWER(0, 0),
+    CALL(IPI, 0, 2, 1, 0, 0, 0), SERVED, ANSWER(INVALID_PARAM, 0), SBI(IPI, 1, 1, 0, 0, 0, 0, NOT_SUPPORTED, 0),
+    CALL(RFENCE, 0, 3, 0, 0, 0, 0), SERVED, ANSWER(0, 0), CALL(RFENCE, 2, 1, 1, 0x1000, 0x1000, 5), SERVED, ANSWER(0, 0),
+    CALL(RFENCE, 2, 4, 0, 0, ALL, 5), SERVED, ANSWER(INVALID_PARAM, 0),
+    SBI(RFENCE, 6, 1, 0, 0, 0, 0, NOT_SUPPORTED, 0), SBI(BASE, 2, 0, 0, 0, 0, 0, 0, VERSION), SBI(TIME, 0, ALL, 0, 0, 0, 0, 0, 0),
+};
+
 // Two harts: one starts the other, twice, and sees it started.
 #define START_1 PLAY(play_cpu_up), RESULT(K(0)), SERVED, RESULT(K(0)), HALT
 #define RUN_1 RESULT(K(1)), RESULT(N(0)), PLAY(play_stop)
@@ -214,6 +311,30 @@ static const struct row rows_order[] = {
 static const struct row rows_timer[] = {NONCE, TAKES(5), RESULT(N(0)), HALT};
 static const struct row rows_line[] = {
     NONCE, RESULT(N(0)), LINE(9, 1), TAKES(9), TAKES(9), LINE(9, 0), HALT, LINE(1, 1), TAKES(1), TAKES(1),
+};
+
+// An IPI there and one back, twice. The VM answers, so for it the second hart has to be up.
+static void play_up(struct play *p)
+{
+    struct axvcpu_exit x = {.kind = AXVCPU_EXIT_CPU_UP, .cpu_up = {.target = 1, .entry = LOAD}};
+    if (axvm_cpu_up(&p->vm, &x) != AXVCPU_OK)
+        play_wrong(p, "axvm_cpu_up", 0, 1);
+}
+#define THERE VCPU(0), SERVED, RESULT(K(0)), VCPU(1), TAKES(1), SERVED, RESULT(K(0))
+static const struct row rows_ipi[] = {
+    PLAY(play_up), VCPU(1), NONCE, HALT, VCPU(0), NONCE, THERE, VCPU(0), TAKES(1), HALT, RESULT(N(0)), VCPU(1), HALT,
+    THERE, VCPU(0), TAKES(1), HALT, RESULT(N(0)),
+};
+static const struct row rows_masked[] = {
+    NONCE, HALT, INJECT(1), BLOCK, STATE_IS(BLOCKED), INJECT(9), STATE_IS(READY), RESULT(K(0)), TAKES(9), RESULT(K(1)),
+    HALT, INJECT(9), BLOCK_FAILS(EAGAIN), RESULT(K(0)), TAKES(9), RESULT(K(1)), HALT, BLOCK, UNBLOCK, RESULT(K(0)), RESULT(K(0)), HALT,
+};
+static const struct row rows_vectored[] = {
+    NONCE, INJECT(1), INJECT(5), INJECT(9), RESULT(K(1)), RESULT(K(5)), RESULT(K(9)), RESULT(N(0)), RESULT(K(0)), RESULT(N(0)), HALT,
+    INJECT(9), RESULT(K(9)),
+};
+static const struct row rows_remote_fence[] = {
+    VCPU(0), NONCE, RESULT(N(0)), VCPU(1), NONCE, RESULT(N(0)), RESULT(N(0)), VCPU(0), SERVED, RESULT(K(0)), VCPU(1), RESULT(N(~0ull)),
 };
 
 // Another hart kicks, or injects, while the guest works. Each is waited for.
@@ -326,6 +447,30 @@ static void play_second(struct play *p)
 }
 static const struct row rows_vmid[] = {NONCE, RESULT(N(0)), PLAY(play_second), RESULT(N(0))};
 
+// ... and one vCPU that goes to another CPU and comes back.
+static void run_elsewhere(void *arg)
+{
+    struct play *p = arg;
+    struct axvcpu_exit *x = &p->exit[0];
+    if (axvcpu_bind(p->v) != AXVCPU_OK || axvcpu_run(p->v, x) != AXVCPU_OK || axvcpu_unbind(p->v) != AXVCPU_OK)
+        play_wrong(p, "elsewhere", 0, 1);
+    else if (x->kind != AXVCPU_EXIT_MMIO_WRITE || x->mmio.data != p->nonce)
+        play_wrong(p, "what it has elsewhere", x->mmio.data, p->nonce);
+}
+static void play_elsewhere(struct play *p)
+{
+    if (axvcpu_unbind(p->v) != AXVCPU_OK || !port_start(run_elsewhere, p)) {
+        play_wrong(p, "another CPU", 0, 1);
+        return;
+    }
+    port_join();
+    if (axvcpu_bind(p->v) != AXVCPU_OK)
+        play_wrong(p, "bind", 0, 1);
+}
+static const struct row rows_elsewhere[] = {
+    NONCE, RESULT(N(0)), PLAY(play_elsewhere), RESULT(N(0)), PLAY(play_elsewhere), PLAY(play_elsewhere), RESULT(N(0)),
+};
+
 void conformance_prepare(const struct test_case *test, struct axvm_arch_desc *vm, struct axvcpu_arch_setup *setup)
 {
     vm->mode = test->mode & 0xff; // hgatp's
@@ -366,5 +511,20 @@ const struct test_case conformance_cases[] = {
     CASE(float, float, VCPUS(2)),
     CASE_ONCE(vmid, same, 0),
     CASE(sv48x4, paging, AXVCPU_RISCV_HGATP_SV48X4),
+    CASE(refuse_store, store, 0),
+    CASE(retry_store, store, 0),
+    CASE(rights, rights, 0),
+    CASE(no_exec, no_exec, 0),
+    CASE(trap_30_down, sbi, 0),
+    CASE(trap_30_suspend, sbi, 0),
+    CASE(trap_30_legacy, sbi, 0),
+    CASE(trap_31_console, sbi, 0),
+    CASE(trap_31_unmaps, unmaps, 0),
+    CASE_ONCE(hart_status, sbi, VCPUS(2)),
+    CASE_ONCE(ipi, ipi, VCPUS(2)),
+    CASE(masked, masked, 0),
+    CASE(vectored, vectored, 0),
+    CASE_ONCE(remote_fence, remote, VCPUS(2)),
+    CASE_ONCE(elsewhere, same, 0),
 };
 const uint32_t conformance_case_count = sizeof conformance_cases / sizeof conformance_cases[0];

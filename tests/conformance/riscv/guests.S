@@ -458,3 +458,225 @@ guest_\name\()_end:
     report t1
     j 1b
     done same
+
+// The second hart waits for the first one's IPI, takes it and sends one back.
+    guest ipi
+    mv s2, a0
+    la t0, 8f
+    csrw stvec, t0
+    li t0, 2
+    csrw sie, t0
+    li s0, DEV
+    ld s1, (s0)
+    csrsi sstatus, 2
+    bnez s2, 2f
+1:  li a7, 0x735049
+    li a6, 0
+    li a0, 2 // the second one
+    li a1, 0
+    ecall
+    report a0
+    wfi
+    report s1
+    j 1b
+2:  wfi
+    li a7, 0x735049
+    li a6, 0
+    li a0, 1
+    li a1, 0
+    ecall
+    report a0
+    j 2b
+    handler
+    done ipi
+
+// Interrupts that are enabled in sie end a WFI, taken or not.
+    guest masked
+    la t0, 8f
+    csrw stvec, t0
+    li t0, 0x200
+    csrw sie, t0
+    li s0, DEV
+    ld s1, (s0)
+    li s4, 0
+1:  wfi
+    report s4
+    csrsi sstatus, 2
+    nop
+    csrci sstatus, 2
+    report s4
+    li s4, 0
+    j 1b
+    handler
+    done masked
+
+// stvec with its lowest bit set: an interrupt goes to its own entry, an exception to the first one.
+    guest vectored
+    la t0, 8f
+    ori t0, t0, 1
+    csrw stvec, t0
+    li t0, 0x222
+    csrw sie, t0
+    li s0, DEV
+    ld s1, (s0)
+    csrsi sstatus, 2
+    report s1
+    ebreak
+    report s1
+    wfi
+    .balign 256
+    .option push
+    .option norvc
+8:
+    .irp n, 0,1,2,3,4,5,6,7,8,9
+    j 7f + 8 * \n
+    .endr
+7:
+    .irp n, 0,1,2,3,4,5,6,7,8,9
+    li s4, \n
+    j 6f
+    .endr
+6:  report s4
+    csrci sip, 2
+    csrr t0, sepc
+    bnez s4, 5f
+    addi t0, t0, 2 // c.ebreak
+    csrw sepc, t0
+5:  li t1, 5
+    bne s4, t1, 4f
+    li a7, 0x54494d45
+    li a6, 0
+    li a0, -1
+    ecall
+4:  sret
+    .option pop
+    done vectored
+
+// One store.
+    guest store
+    la t0, 1f
+    csrw stvec, t0
+    li s0, DEV
+    ld s1, (s0)
+    point store_insn
+    sd s1, (s0)
+    point store_end
+    report s1
+    wfi
+    .balign 4
+1:  csrr t0, scause // refused: a fault
+    report t0
+    csrr t0, stval
+    report t0
+    csrr t0, sepc
+    la t1, store_insn
+    sub t0, t0, t1
+    report t0
+    wfi
+    done store
+
+// A page that may be read.
+    guest rights
+    li s0, DEV
+    ld s1, (s0)
+    li s2, SPARE
+    ld t0, (s2)
+    report t0
+    sd s1, (s2)
+    sw s1, 4(s2)
+    wfi
+    done rights
+
+    guest no_exec
+    li s0, DEV
+    ld s1, (s0)
+    li s2, SPARE
+    jr s2
+    done no_exec
+
+// 4 KiB pages at 0x40000000: the first is our code, the second the first of DATA. Uses t0-t3.
+    .macro small_pages
+    li t0, TABLES
+    li t1, 0x00000000 | 0xcf // MMIO
+    sd t1, (t0)
+    li t1, 0x20000000 | 0xcf // RAM
+    sd t1, 16(t0)
+    li t2, TABLES + 0x1000
+    srli t1, t2, 2
+    ori t1, t1, 1
+    sd t1, 8(t0)
+    li t3, TABLES + 0x2000
+    srli t1, t3, 2
+    ori t1, t1, 1
+    sd t1, (t2)
+    li t1, LOAD >> 2 | 0xcf
+    sd t1, (t3)
+    li t1, DATA >> 2 | 0xcf
+    sd t1, 8(t3)
+    li t1, 8 << 60 | TABLES >> 12
+    csrw satp, t1
+    sfence.vma
+    .endm
+
+// Takes its code away from under itself and goes on from the translation that the hart remembers. Whoever wants
+// to read the instruction finds nothing there; the guest is told.
+    guest unmaps
+    small_pages
+    la t0, 8f
+    csrw stvec, t0
+    li s0, DEV
+    ld s1, (s0)
+    la t0, 1f
+    li t1, LOAD
+    sub t0, t0, t1
+    li t1, 0x40000000
+    add s2, t0, t1
+    li s3, LOAD >> 2 | 0xcf
+    jr s2
+    .balign 4
+1:  sd zero, (t3)
+    ld s4, (s0)
+    report s4
+    wfi
+    .balign 4
+8:  csrr t0, scause
+    report t0
+    csrr t0, sepc
+    sub t0, t0, s2 // how far it came: the store
+    report t0
+    li t3, TABLES + 0x2000
+    sd s3, (t3)
+    sfence.vma
+    sret
+    done unmaps
+
+// The first hart changes a page that the second one uses, and has the others told.
+    guest remote
+    mv s2, a0
+    li s0, DEV
+    ld s1, (s0)
+    small_pages
+    bnez s2, 2f
+    li t0, DATA
+    sd s1, (t0)
+    li t0, DATA + 0x1000
+    not t1, s1
+    sd t1, (t0)
+    report s1
+    li t3, TABLES + 0x2000
+    li t1, (DATA + 0x1000) >> 2 | 0xcf
+    sd t1, 8(t3)
+    li a7, 0x52464e43
+    li a6, 1
+    li a0, 2 // the second one
+    li a1, 0
+    li a2, 0x40001000
+    li a3, 0x1000
+    ecall
+    report a0
+1:  j 1b
+2:  li t0, 0x40001000
+3:  ld t1, (t0)
+    report t1
+    j 3b
+    done remote

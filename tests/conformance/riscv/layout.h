@@ -11,6 +11,7 @@
 #define STACK 0x80008000 // ... and theirs grows down from here; vCPU n: n pages lower
 #define DATA 0x80010000  // scratch, 64 KiB
 #define TABLES 0x80070000
+#define SPARE 0x90000000 // a page that a case may put there
 #define MMIO 0x10000000 // nobody's
 #define DEV (MMIO + 0x10)
 #define REPORT (MMIO + 0xf00) // where programs store a result
