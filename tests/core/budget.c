@@ -4,7 +4,7 @@
 //
 // What the operations cost, in instructions, against bench/ceilings: the benchmark programs under callgrind, rows
 // and forms as listed there. No ceiling is above the design, and a program that was made slower on purpose
-// fails, by the name of the row that became slower.
+// fails, by the name of the row that became slower. A second count gives the same.
 #define _GNU_SOURCE
 #include <math.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@ enum { SLOWER = 3 }; // instructions that BENCH_SLOW adds to the backend's run, 
 
 static struct ceiling ceilings[CEILING_MAX];
 static int ceilings_n;
-static struct results found, slow;
+static struct results found, again, slow;
 
 // The ceilings were measured with this compiler; another one is held to the design alone.
 static bool same_compiler(void)
@@ -87,6 +87,16 @@ static void test_held(bool exact)
             held_check(&ceilings[i], &found, exact);
 }
 
+// Counts are exact, or they are no counts.
+static void test_repeats(void)
+{
+    for (int i = 0; i < again.n; i++) {
+        const struct result *r = &again.row[i];
+        double before = results_ir(&found, r->bench, r->impl, r->arch, r->n);
+        ok(r->ir >= before && r->ir <= before, "%s@%u (%s): the same count twice", r->bench, r->n, r->impl);
+    }
+}
+
 // The same judge, the same ceilings, a slower backend: the rows that run are the ones that fail.
 static void test_regression(bool exact)
 {
@@ -119,8 +129,10 @@ int main(void)
     count("build/bench/host-other", &found);
     count("build/bench/vm", &found);
     count("build/bench/scale", &found);
+    count("build/bench/host-same", &again);
     count("build/bench/host-slow", &slow);
     test_held(exact);
+    test_repeats();
     test_regression(exact);
     return tap_done();
 }
