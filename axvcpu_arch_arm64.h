@@ -268,7 +268,8 @@ struct axvcpu_arch_setup {
 };
 
 struct axvm_arch_desc {
-    axvcpu_gpa_t gicc; /* GICv2: where the guests find their CPU interface; 0: nowhere */
+    axvcpu_gpa_t gicc; /* GICv2: where the guests find their CPU interface; 0: nowhere. Of a GICv3 they have it
+                          in system registers, and this is not looked at */
 #ifdef AXVCPU_KVM
     axvcpu_gpa_t gicd; /* the distributor. 0: yours; the kernel's is out of sight, lets every interrupt through,
                           and axvcpu_inject_interrupt(v, n) is for v, as on bare metal */
@@ -1650,11 +1651,17 @@ AXVCPU_API void axvcpu_leaf_percpu_deinit(struct axvcpu_percpu *p)
     (void)p;
 }
 
-/* ID_AA64PFR0_EL1.GIC, ICC_SRE_EL2.SRE; ICH_VTR_EL2: ListRegs, and PREbits for the active priorities. */
+/* ID_AA64PFR0_EL1.GIC, ICC_SRE_EL2.SRE */
+static bool axvcpu_i_arm64_has_gicv3(void)
+{
+    return (AXVCPU_I_ARM64_READ(id_aa64pfr0_el1) >> 24 & 0xfu) != 0 &&
+           (AXVCPU_I_ARM64_READ_(AXVCPU_I_ARM64_ICC_SRE) & 1u) != 0;
+}
+
+/* ICH_VTR_EL2: ListRegs, and PREbits for the active priorities. */
 static void axvcpu_i_arm64_find_gic(struct axvcpu_arch_percpu *c)
 {
-    bool v3 = (AXVCPU_I_ARM64_READ(id_aa64pfr0_el1) >> 24 & 0xfu) != 0 &&
-              (AXVCPU_I_ARM64_READ_(AXVCPU_I_ARM64_ICC_SRE) & 1u) != 0;
+    bool v3 = axvcpu_i_arm64_has_gicv3();
     uint32_t vtr = v3 ? (uint32_t)AXVCPU_I_ARM64_READ_(AXVCPU_I_ARM64_ICH_VTR) : 0;
 
     c->gich = (char *)AXVCPU_GICH();
@@ -2248,6 +2255,8 @@ AXVCPU_API int axvm_leaf_init(struct axvm *vm, const struct axvm_arch_desc *desc
 
     if (desc->gicc.addr % AXVM_LEAF_PAGE != 0)
         return AXVCPU_EINVAL;
+    if (desc->gicc.addr != 0 && AXVCPU_GICH() == NULL && !axvcpu_i_arm64_has_gicv3())
+        return AXVCPU_ENOSUPPORT;
     m->levels = 4 - axvcpu_i_arm64_start_level(bits);
     m->vtcr = axvcpu_i_arm64_vtcr(bits);
     m->root = AXVCPU_ALLOC_FRAME(pages, (size_t)pages * AXVM_LEAF_PAGE).addr; /* side by side they are aligned as one */

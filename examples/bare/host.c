@@ -283,9 +283,14 @@ void axvcpu_host_timer_arm(struct axvcpu *v, uint64_t deadline)
 
 // ---- CPUs
 
+struct axvcpu_percpu *host_percpu(void)
+{
+    return &percpu[HOST_CPU()->id];
+}
+
 static void enable(void)
 {
-    struct axvcpu_percpu *p = &percpu[HOST_CPU()->id];
+    struct axvcpu_percpu *p = host_percpu();
     machine_enable();
     if (axvcpu_percpu_init(p, HOST_CPU()->id) != AXVCPU_OK || axvcpu_percpu_enable(p) != AXVCPU_OK)
         host_panic("this CPU cannot run guests");

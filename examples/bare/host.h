@@ -27,6 +27,7 @@
 #include <stdint.h>
 
 struct axvcpu;
+struct axvcpu_percpu;
 struct host_thread;
 // A CPU's job. Whoever is woken for a change of it first lets the interrupt happen that did it, so that this
 // does not end a guest's run later.
@@ -106,6 +107,7 @@ uint64_t host_random(void);                   // from the clock, or from the arg
 void *host_alloc(size_t pages);               // zeroed; NULL: none
 void host_free(void *, size_t pages);
 size_t host_free_pages(void);
+struct axvcpu_percpu *host_percpu(void);      // this CPU's
 bool host_start_job(uint32_t cpu, void (*job)(void *), void *arg); // false: it is not there
 void host_wait_job(uint32_t cpu);
 void host_pause(uint64_t ns);

@@ -221,6 +221,37 @@ vectors:
     b 2b
     .ltorg
 
+    // An instruction of SVE, where there is one: the next report is of the exception that it is.
+    program vectors_long
+    adr x1, vectors
+    msr vbar_el1, x1
+    mov x1, #0x33 << 16     // CPACR_EL1: ZEN, FPEN
+    msr cpacr_el1, x1
+    isb
+    .inst 0x04e0e3e0        // cntd x0
+    report x0
+    b .
+    .ltorg
+
+    // The virtual timer in x0 ticks; then it is stopped and told.
+    program timer
+    mov x20, x0
+    mov x19, #0
+    take_interrupts 7f
+    mrs x1, cntvct_el0
+    add x1, x1, x20
+    msr cntv_cval_el0, x1
+    mov x1, #1
+    msr cntv_ctl_el0, x1
+3:  cbz x19, 3b
+    report x19
+    b .
+7:  acknowledge w19
+    msr cntv_ctl_el0, xzr
+    end_of w19
+    eret
+    .ltorg
+
     program spin
 1:  b 1b
 

@@ -30,14 +30,16 @@ build/tests/arm64/conformance.elf: $(ARM64_SUITE) $(ARM64_NEEDS) \
 	$(ARM64_BARE) -DAXVCPU_CHECKED -Itests/conformance -Itests/conformance/arm64
 build/tests/arm64/count.elf: tests/arm64/count.c tests/arm64/count_guest.S $(ARM64_NEEDS) | deps-arm64
 	$(ARM64_BARE)
-# With the library's vectors, and with the host's.
+# With the library's vectors, with the host's (own), and where interrupts wait for the host (pending).
 build/tests/arm64/el2.elf: tests/arm64/el2.c tests/arm64/el2_guest.S $(ARM64_NEEDS) | deps-arm64
 	$(ARM64_BARE) -DAXVCPU_CHECKED -DHOST_THREADS
+build/tests/arm64/el2-pending.elf: tests/arm64/el2.c tests/arm64/el2_guest.S $(ARM64_NEEDS) | deps-arm64
+	$(ARM64_BARE) -DAXVCPU_CHECKED -DHOST_THREADS -DHOST_NO_FETCH
 build/tests/arm64/el2-own.elf: tests/arm64/el2.c tests/arm64/el2_guest.S $(ARM64_NEEDS) | deps-arm64
 	$(ARM64_BARE) -DAXVCPU_CHECKED -DHOST_THREADS -DAXVCPU_OWN_VECTORS
 build/tests/arm64/trace: tests/arm64/trace.c | deps-arm64
 	$(call compile,$(GCC)) -O2 -D_GNU_SOURCE
-NEEDS_arm64 += $(addprefix build/tests/arm64/,conformance.elf count.elf el2.elf el2-own.elf trace)
+NEEDS_arm64 += $(addprefix build/tests/arm64/,conformance.elf count.elf el2.elf el2-own.elf el2-pending.elf trace)
 
 # The examples that run on every backend, as they are. What is run is a script that starts the machine.
 EXAMPLES_arm64 := $(ANYWHERE:examples/%.c=build/tests/arm64/examples/%)
@@ -53,9 +55,11 @@ on_arm64 = "EL2 on $2, GICv$1=sh tests/arm64/qemu.sh 60 $1 $2 build/tests/arm64/
 COMMANDS_arm64 += $(call on_arm64,2,cortex-a53) $(call on_arm64,2,cortex-a57) $(call on_arm64,3,cortex-a57) \
   $(call on_arm64,2,max) $(call on_arm64,3,max)
 
-el2_arm64 = "only on EL2: $2, GICv$1, $(if $3,its own,our) vectors=sh tests/arm64/qemu.sh 60 $1 $2 build/tests/arm64/el2$3.elf"
+el2_arm64 = "only on EL2: $2, GICv$1$(if $3,$(comma) $3)=sh tests/arm64/qemu.sh 60 $1 $2 build/tests/arm64/el2$(if $3,-$3).elf"
 COMMANDS_arm64 += $(call el2_arm64,2,cortex-a53,) $(call el2_arm64,3,cortex-a57,) $(call el2_arm64,3,max,) \
-  $(call el2_arm64,2,cortex-a57,-own) $(call el2_arm64,3,max,-own)
+  $(call el2_arm64,2,cortex-a57,own) $(call el2_arm64,3,max,own) $(call el2_arm64,2,max,pending) $(call el2_arm64,3,cortex-a57,pending)
+
+COMMANDS_arm64 += "without EL2=sh tests/arm64/refuse.sh build/tests/arm64/el2.elf"
 
 # What a round trip costs in instructions, guest and host, and where they go.
 COMMANDS_arm64 += "count=sh tests/arm64/qemu.sh 60 3 cortex-a57 build/tests/arm64/count.elf -icount shift=0" \

@@ -21,13 +21,15 @@ const char *machine_arguments(void)
     return host_find_arguments((const uint8_t *)HOST_TREE);
 }
 
-// ---- firmware: PSCI by SMC (DEN 0022D)
+// ---- firmware: PSCI by SMC (DEN 0022D); by HVC, if we are not at EL2, which ends soon
 
 static uint64_t psci(uint64_t function, uint64_t a, uint64_t b, uint64_t c)
 {
     register uint64_t x0 __asm__("x0") = function, x1 __asm__("x1") = a, x2 __asm__("x2") = b, x3 __asm__("x3") = c;
-    __asm__ volatile("smc #0" : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3) : : "memory", "x4", "x5", "x6", "x7", "x8", "x9",
-                     "x10", "x11", "x12", "x13", "x14", "x15", "x16", "x17");
+    __asm__ volatile("mrs x4, CurrentEL\ntbz x4, #3, 1f\nsmc #0\nb 2f\n1: hvc #0\n2:"
+                     : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3)
+                     :
+                     : "memory", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15", "x16", "x17");
     return x0;
 }
 

@@ -36,7 +36,9 @@ extern bool (*machine_trapped)(struct axvcpu_arm64_frame *); // an exception at 
 uint32_t machine_fetch(void);
 void machine_vtimer(bool on);
 #define AXVCPU_VTIMER_ENABLE(on) machine_vtimer(on)
+#ifndef HOST_NO_FETCH // then an interrupt waits until the host takes it itself
 #define AXVCPU_IRQ_FETCH() machine_fetch()
 #define AXVCPU_KICK_VECTOR MACHINE_KICK
+#endif
 
 #endif

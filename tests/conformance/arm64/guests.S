@@ -283,6 +283,13 @@ point store_end
     call smc, 0x8400000a, 0xc4000003, 0, 0
     call smc, 0x84000050, 0, 0, 0
     call hvc, 0xc400ffff, 0, 0, 0
+    call hvc, 0x84000006, 0, 0, 0       // MIGRATE_INFO_TYPE
+    call hvc, 0xc4000005, 1, 0, 0       // MIGRATE
+    call hvc, 0xc400000e, LOAD, 0, 0    // SYSTEM_SUSPEND
+    call hvc, 0x84000010, 0, 0, 0       // PSCI_STAT_RESIDENCY
+    call hvc, 0xc4000012, 1, 0, 0       // SYSTEM_RESET2, of a type that is reserved
+    call hvc, 0xc4000003, 1, LOAD + 1, 0 // CPU_ON at an odd address
+    call hvc, 0xc4000012, 0, 0, 0       // SYSTEM_RESET2
     call smc, 0xc4000003, 1, LOAD, 0xfedcba9876543210
     call smc, 0xc2000001, 0x11, 0x22, 0x33
     call smc, 0x84000002, 0, 0, 0
@@ -545,3 +552,11 @@ point store_end
     str x2, [x1]
     b 1b
     done own
+
+    guest wfe
+    nonce
+    sevl
+    wfe
+    result x19
+    wfi
+    done wfe
