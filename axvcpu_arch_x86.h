@@ -2058,17 +2058,35 @@ static bool axvcpu_i_x86_svm_cr(const struct axvcpu_x86_svm_raw *v, struct axvcp
     return true;
 }
 
+/* Without decode assists a string's segment is in its prefixes (APM 2, 15.10.2), and QEMU gives no address
+   size either. */
+static bool axvcpu_i_x86_svm_string(const struct axvcpu_x86_svm_raw *v, struct axvcpu_x86_left *l)
+{
+    struct axvcpu_i_x86_reader r = axvcpu_i_x86_reader(v->bytes, v->size, v->bits);
+
+    if (v->size == 0)
+        return false;
+    (void)axvcpu_i_x86_prefixes(&r);
+    if (l->io.address_width == 0)
+        l->io.address_width = axvcpu_i_x86_address_width(&r);
+    if ((v->info1 & 1u) == 0 && !v->assists)
+        l->io.segment = r.segment == AXVCPU_X86_NO_REG ? (uint8_t)AXVCPU_X86_DS : r.segment;
+    return true;
+}
+
 /* APM 2, 15.10.2 */
-static void axvcpu_i_x86_svm_io(const struct axvcpu_x86_svm_raw *v, struct axvcpu_x86_left *l)
+static bool axvcpu_i_x86_svm_io(const struct axvcpu_x86_svm_raw *v, struct axvcpu_x86_left *l)
 {
     uint32_t i = (uint32_t)v->info1;
+    bool in = (i & 1u) != 0, told = (v->assists || in) && (i >> 7 & 7u) != 0;
 
     l->io.port = (uint16_t)(i >> 16);
     l->io.width = (uint8_t)(i >> 4 & 7u);
     l->io.flags = (uint8_t)((i & 1u) | ((i & 4u) != 0 ? AXVCPU_X86_IO_STRING : 0) | ((i & 8u) != 0 ? AXVCPU_X86_IO_REP : 0));
     l->io.address_width = (uint8_t)((i >> 7 & 7u) * 2);
-    l->io.segment = (i & 1u) != 0 ? (uint8_t)AXVCPU_X86_ES : (uint8_t)(v->assists ? i >> 10 & 7u : (uint32_t)AXVCPU_X86_DS);
+    l->io.segment = in ? (uint8_t)AXVCPU_X86_ES : (uint8_t)(v->assists ? i >> 10 & 7u : (uint32_t)AXVCPU_X86_DS);
     l->length = (uint32_t)(v->info2 - v->rip);
+    return told || (i & 4u) == 0 || axvcpu_i_x86_svm_string(v, l);
 }
 
 /* APM 2, 15.25.6: the error code is a page fault's, of a user access; bit 32: the final address, 33: a table. */
@@ -2111,7 +2129,7 @@ static bool axvcpu_i_x86_svm_details(const struct axvcpu_x86_svm_raw *v, struct 
     switch (l->cause) {
     case AXVCPU_X86_CAUSE_CR:
     case AXVCPU_X86_CAUSE_DR: return axvcpu_i_x86_svm_cr(v, l);
-    case AXVCPU_X86_CAUSE_IO: axvcpu_i_x86_svm_io(v, l); break;
+    case AXVCPU_X86_CAUSE_IO: return axvcpu_i_x86_svm_io(v, l);
     case AXVCPU_X86_CAUSE_RDMSR: l->cause = (v->info1 & 1u) != 0 ? AXVCPU_X86_CAUSE_WRMSR : AXVCPU_X86_CAUSE_RDMSR; break;
     case AXVCPU_X86_CAUSE_MEMORY: axvcpu_i_x86_svm_memory(v, l); break;
     case AXVCPU_X86_CAUSE_EXCEPTION: axvcpu_i_x86_svm_exception(v, l); break;

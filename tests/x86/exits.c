@@ -93,7 +93,12 @@ static const struct svm svm_rows[] = {
     {"IN EAX, DX", 0x7b, 0x0cf80241, RIP + 1, 0, NO, C64, 0, {0}, C(IO), 1, IO(0xcf8, 4, IN, 8, ES)},
     {"REP INSB", 0x7b, 0x0060021d, RIP + 2, 0, NO, C64, 0, {0}, C(IO), 2, IO(0x60, 1, IN | STR | REP, 8, ES)},
     {"OUTSW of 16 bits, by GS", 0x7b, 0x006014a4, RIP + 3, 0, ASSISTS, C16, 0, {0}, C(IO), 3, IO(0x60, 2, STR, 2, GS)},
-    {"OUTSD of 32 bits", 0x7b, 0x00600d44, RIP + 1, 0, NO, C32, 0, {0}, C(IO), 1, IO(0x60, 4, STR, 4, DS)},
+    {"OUTSD of 32 bits", 0x7b, 0x00600d44, RIP + 1, 0, NO, C32, 1, {0x6f}, C(IO), 1, IO(0x60, 4, STR, 4, DS)},
+    {"OUTSB by FS, without assists", 0x7b, 0x00600214, RIP + 2, 0, NO, C64, 2, {0x64, 0x6e}, C(IO), 2, IO(0x60, 1, STR, 8, 4)},
+    {"OUTSB by ES in 64 bits is by DS", 0x7b, 0x00600214, RIP + 2, 0, NO, C64, 2, {0x26, 0x6e}, C(IO), 2, IO(0x60, 1, STR, 8, DS)},
+    {"OUTSB by SS, as QEMU has it", 0x7b, 0x00600014, RIP + 3, 0, NO, C32, 3, {0x36, 0x67, 0x6e}, C(IO), 3, IO(0x60, 1, STR, 2, SS)},
+    {"REP INSB, as QEMU has it", 0x7b, 0x0060001d, RIP + 3, 0, NO, C64, 3, {0x67, 0xf3, 0x6c}, C(IO), 3, IO(0x60, 1, IN | STR | REP, 4, ES)},
+    {"an address size that is missing, with assists", 0x7b, 0x00600814, RIP + 2, 0, ASSISTS, C16, 2, {0x36, 0x6e}, C(IO), 2, IO(0x60, 1, STR, 2, SS)},
     // control registers
     {"MOV CR0, RBX with assists", 0x10, UINT64_C(1) << 63 | 3, 0, RIP + 3, BOTH, C64, 0, {0}, C(CR), 3, CR(0, 3, TO, 0, 0)},
     {"MOV R9, CR4 with assists", 0x04, UINT64_C(1) << 63 | 9, 0, RIP + 4, BOTH, C64, 0, {0}, C(CR), 4, CR(4, 9, FROM, 0, 0)},
@@ -295,7 +300,8 @@ static void trap18_and_22(void)
     }
     for (unsigned q = 0; q < 64; q++) {
         struct axvcpu_x86_vmx_raw v = {.reason = 30, .qualification = q};
-        struct axvcpu_x86_svm_raw s = {.code = 0x7b, .info1 = q << 2 | 0x10};
+        static const uint8_t byte = 0x6e;
+        struct axvcpu_x86_svm_raw s = {.code = 0x7b, .info1 = q << 2 | 0x10, .bytes = &byte, .size = 1, .bits = 32};
         axvcpu_x86_vmx_left(&v, &l);
         if (l.cause != C(IO) || l.io.width == 0)
             ok(false, "trap 18: VMX: qualification %x", q);

@@ -162,13 +162,33 @@ static void decide(const struct input *in)
     must(d.put_back.info == 0 || d.taken == AXVCPU_X86_TOOK_EXCEPTION);
 }
 
+// Any state is explained, and the text ends where the buffer does.
+static void explain(const uint8_t *data, size_t size)
+{
+    struct axvcpu_x86_vmx_state v = {.physical_mask = (UINT64_C(1) << 40) - 1};
+    struct axvcpu_x86_svm_state s = {.physical_mask = (UINT64_C(1) << 40) - 1, .asids = 16};
+    struct axvcpu_x86_broken b[4];
+    char text[100];
+    uint32_t n;
+    memcpy(v.field, data, size < sizeof v.field ? size : sizeof v.field);
+    memcpy(&v.pin, data, size < 11 * sizeof v.pin ? size : 11 * sizeof v.pin);
+    memcpy(s.field, data, size < sizeof s.field ? size : sizeof s.field);
+    n = axvcpu_x86_vmx_explain(&v, b, 4);
+    (void)axvcpu_x86_explain_print(text, data[0] % sizeof text, b, n < 4 ? n : 4);
+    n = axvcpu_x86_svm_explain(&s, b, 4);
+    must(n <= AXVCPU_I_X86_SVM_RULE_COUNT && n >= (uint32_t)(s.field[AXVCPU_X86_VMCB_ASID] == 0));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct input in = {0};
     if (size < 2)
         return 0;
     if (data[0] % 4 == 0) {
-        write_registers(data + 1, size - 1);
+        if (data[0] & 0x40)
+            explain(data + 1, size - 1);
+        else
+            write_registers(data + 1, size - 1);
         return 0;
     }
     memset(memory, 0, sizeof memory);
