@@ -93,6 +93,23 @@
  *   - axvcpu_block sleeps unless there is a reason not to (EAGAIN); axvcpu_unblock before a block is
  *     remembered. The loop that parks should ask axvcpu_get_state again: wake-ups may be spurious.
  *
+ * A VM
+ *   axvm_init, axvm_map, axvm_add_mmio and the like, axvm_boot; then a thread (a CPU) for each vCPU calls
+ *   axvm_run_vcpu again and again. It says:
+ *     OK and an exit             nobody serves it: the caller's; a read is to be answered before the next call
+ *     OK and CANCELED            a kick; with AXVCPU_EXIT_PAUSED: the VM is Suspended until axvm_resume
+ *     OK and SYSTEM_DOWN         axvm_shutdown has been called; or the guest's own exit
+ *     EAGAIN                     not now: it sleeps, is not up, or some CPU (this one, too) has it
+ *     EIO                        a handler has failed: *exit is the access, unanswered, and the vCPU usable
+ *     EBADSTATE                  not booted, or the vCPU is Invalid
+ *   A handler runs without any lock of the library's, on the vCPU's CPU, and may call everything, but that
+ *   axvm_wait_idle and axvm_deinit tell it EBUSY: add, remove and move devices (its own, too), pause, shut
+ *   down, run another vCPU, block this one. What it has answered is committed before a pause or a shutdown
+ *   lets the caller go; what the caller has answered is by the next run, or by axvcpu_settle.
+ *   axvm_pause and axvm_shutdown return at once. When axvm_wait_idle is back everybody is out, and after a
+ *   shutdown the VM may be taken apart, if the host lets nobody in any more. A default handler that has been
+ *   replaced may still be running elsewhere; a device that has been removed is not.
+ *
  * THREADING
  *   A vCPU belongs to at most one CPU: bind takes it, unbind gives it back, and any other call on an
  *   unowned vCPU takes it for as long as it lasts. Who comes second gets EBUSY and has changed nothing.
@@ -3192,7 +3209,7 @@ static void axvm_i_index_store(struct axvm_i_index *index, const struct axvm_ran
 }
 
 /* The table of this side is complete: from now on it is in use. The index comes before the version: who knows
-   the version knows it. */
+   the version knows it. The version is out before a remover looks who is inside (barrier VERSION_FIRST). */
 static void axvm_i_publish(struct axvm *vm, uint32_t side)
 {
     const uint32_t *starts = vm->starts[side];
@@ -3409,7 +3426,8 @@ AXVCPU_API int axvm_set_default(struct axvm *vm, uint32_t exit_kind, axvm_handle
 struct axvm_i_turn { uint64_t id; bool gone; };
 
 /* The device's own answer. Its id stands in the vCPU while it runs, written before the table is looked at
-   again: a remover finds the id, or we find that the range is gone. */
+   again (barrier DEVICE_FIRST): a remover finds the id, or we find that the range is gone. What the handler has
+   done is out before the id goes (barrier DEVICE_RELEASE). */
 static enum axvm_answer axvm_i_call(struct axvm *vm, struct axvcpu *v, const struct axvm_i_hit *hit,
                                     struct axvcpu_exit *x, struct axvm_i_turn *turn)
 {

@@ -24,6 +24,7 @@ static const struct verification {
     {"PAUSE", NULL},
     {"CPU_UP", NULL},
     {"OWNER", NULL},
+    {"REMOVE", NULL},
     {"OWNER", "BIND_CAS"},
     {"OWNER", "CLAIM_FIRST"},
     {"OWNER", "UNBIND_RELEASE"},
@@ -60,6 +61,9 @@ static const struct verification {
     {"PAUSE", "STATUS_BEFORE_STOP"},
     {"PAUSE", "RESUME_CLEAR_FIRST"},
     {"PAUSE", "RESUME_STOPS_AGAIN"},
+    {"REMOVE", "DEVICE_FIRST"},
+    {"REMOVE", "DEVICE_RELEASE"},
+    {"REMOVE", "VERSION_FIRST"},
 };
 
 enum { COUNT = sizeof list / sizeof list[0] };
@@ -192,7 +196,7 @@ static void compare(const char *path, const char *prefix)
 int main(void)
 {
     pid_t pid[COUNT];
-    tap_begin(590);
+    tap_begin(1190); // a minute on two idle CPUs
     if (system("command -v spin >/dev/null") != 0) {
         skip("spin is not installed", "the protocols");
         return tap_done();

@@ -4,4 +4,4 @@
 PROGRAMS_model := build/tests/model/model
 build/tests/model/model: tests/model/model.c | deps-model
 	$(call compile,$(CC)) -O1
-LIMIT_model := 600
+LIMIT_model := 1200

@@ -10,7 +10,7 @@
  * and is done at once. So a store can pass a later load (all machines) and a later store (arm64,
  * riscv). Loads stay in order: in the code they are acquire or seq_cst.
  *
- * Scenarios, one per verification: -DSCENARIO_KICK, _BLOCK, _INJECT, _OWNER, _CPU_UP, _PAUSE.
+ * Scenarios, one per verification: -DSCENARIO_KICK, _BLOCK, _INJECT, _OWNER, _CPU_UP, _PAUSE, _REMOVE.
  *
  * Barriers. The name B of a barrier stands in axvcpu.h where the barrier is, as "barrier B". With
  * -DNO_BARRIER_B it is not there, and spin must find out what it was good for. model.c has the list.
@@ -28,8 +28,10 @@
 #define REGS    6 /* the guest's registers */
 #define STATUS  7 /* and whether somebody is inside */
 #define TID     8 /* the thread to signal (KVM) */
-#define ENTRY   9 /* what axvm_cpu_up leaves to the owner */
-#define WORDS   10
+#define DEVICE  9 /* whose handler runs */
+#define VERSION 10 /* of the table of devices */
+#define ENTRY   11 /* what axvm_cpu_up leaves to the owner */
+#define WORDS   12
 #define NONE    WORDS
 
 typedef buffer { byte at = NONE; byte keep; byte bits } /* the word becomes (word & keep) | bits */
@@ -1111,4 +1113,75 @@ init {
         run cpu(1); run quiet()
     }
 }
+#endif
+
+#ifdef SCENARIO_REMOVE
+/* A vCPU accesses a device again and again; it is removed, and then its memory is freed. */
+#define ID 1 /* the device's; it is in the table of version 0, and no more in that of version 1 */
+
+bool freed;
+byte handled; /* calls that have ended */
+
+inline handler()
+{
+    assert(!freed);
+    STORE_RELAXED(REGS, handled + 1); /* what the device does */
+    assert(!freed);
+    handled++
+}
+
+/* `what` is the version in which axvm_lookup has found the device. */
+inline axvm_i_call()
+{
+#ifdef NO_BARRIER_DEVICE_FIRST
+    STORE_RELAXED(DEVICE, ID);
+#else
+    XCHG(DEVICE, ID);
+#endif
+    if
+    :: SEES(VERSION) == what -> handler()
+    :: else
+    fi;
+#ifdef NO_BARRIER_DEVICE_RELEASE
+    STORE_RELAXED(DEVICE, 0)
+#else
+    STORE_RELEASE(DEVICE, 0)
+#endif
+}
+
+inline axvm_remove()
+{
+#ifdef NO_BARRIER_VERSION_FIRST
+    STORE_RELAXED(VERSION, 1);
+#else
+    XCHG(VERSION, 1); /* axvm_i_publish */
+#endif
+    SEES(DEVICE) != ID; /* axvm_i_quiesce */
+    atomic { freed = true; assert(mem[REGS] == handled) } /* it sees all that the device has done */
+}
+
+proctype cpu(byte me)
+{
+    LOCALS;
+
+    do
+    :: rounds < 2 ->
+       LOAD(VERSION, what);
+       if
+       :: what == 0 -> axvm_i_call()
+       :: else
+       fi;
+       rounds++
+    :: else -> break
+    od
+}
+
+proctype remover(byte me)
+{
+    LOCALS;
+
+    axvm_remove()
+}
+
+init { atomic { run cpu(1); run remover(2) } }
 #endif

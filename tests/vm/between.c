@@ -403,7 +403,7 @@ int main(void)
     pthread_t t;
     size_t s, i, k;
 
-    tap_begin(110);
+    tap_begin(290);
     t = thread(helper_main, NULL);
     for (s = 0; s < COUNT(settings); s++) {
         for (i = 0; i < settings[s].as; i++) {

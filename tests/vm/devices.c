@@ -339,6 +339,32 @@ static void test_full(void)
     }
 }
 
+// Removing one device keeps all others, whichever it is (trap 8); unaligned ranges keep their last byte.
+static void test_remove_one(void)
+{
+    enum { MANY = 5 };
+    uint32_t gone, i;
+
+    for (gone = 0; gone < MANY; gone++) {
+        bool good = true;
+
+        vm_loading(&mc, 1);
+        for (i = 0; i < MANY; i++)
+            must(axvm_add_mmio(&mc.vm, 0x1003 + i * 0x1000u, 0xffd, device, &devices[i]) == AXVCPU_OK);
+        must(axvm_remove(&mc.vm, AXVM_MMIO, 0x1003 + gone * 0x1000u) == AXVCPU_OK);
+        for (i = 0; i < MANY; i++) {
+            const struct axvm_i_hit *low = axvm_lookup(&mc.vm, &mc.vcpu[0], 0, 0x1003 + i * 0x1000u, 0x1003 + i * 0x1000u);
+            void *first = low != NULL ? low->slot->arg : NULL;
+            const struct axvm_i_hit *high = axvm_lookup(&mc.vm, &mc.vcpu[0], 0, 0x1fff + i * 0x1000u, 0x1fff + i * 0x1000u);
+            void *want = i == gone ? NULL : &devices[i];
+
+            good = good && first == want && (high != NULL ? high->slot->arg : NULL) == want;
+        }
+        ok(good, "trap 8: device %u of %d goes: the others stay, to their last byte", gone, (int)MANY);
+        vm_gone(&mc);
+    }
+}
+
 // ---- random tables
 
 struct world { // where random ranges lie: crowded, so that most calls meet another range
@@ -1031,7 +1057,7 @@ static void test_inside(const struct inside_row *r)
     if (r->act == in_replace_own)
         good = good && other.calls == 2 && other.base == 0x1800;
     good = good && x.kind == (r->calls == 3 || r->act == in_replace_own ? AXVCPU_EXIT_RAW : AXVCPU_EXIT_MMIO_READ);
-    ok(good && vm_leftover(&mc, 0)[0] == '\0', "inside its own handler a device %s: %s", r->name, error_name(r->err));
+    ok(good && vm_leftover(&mc, 0)[0] == '\0', "trap 44: inside its own handler a device %s: %s", r->name, error_name(r->err));
     vm_gone(&mc);
 }
 
@@ -1127,7 +1153,7 @@ static void test_failing_handlers(void)
             good = good && axvm_run_vcpu(&mc.vm, 0, &x) == AXVCPU_EPENDING && x.kind == AXVCPU_EXIT_NOTHING &&
                    vm_leftover(&mc, 0)[0] == '\0' && complete(&mc.vcpu[0], kind) == AXVCPU_OK;
         good = good && axvm_run_vcpu(&mc.vm, 0, &x) == AXVCPU_OK && x.kind == AXVCPU_EXIT_RAW && f.calls == MIXED;
-        ok(good && vm_leftover(&mc, 0)[0] == '\0', "a handler fails at exit %u, %s: kept, unbound, answerable, each exit served once",
+        ok(good && vm_leftover(&mc, 0)[0] == '\0', "trap 5: a handler fails at exit %u, %s: kept, unbound, answerable, each exit served once",
            nth, axvcpu_exit_name(kind));
         vm_gone(&mc);
     }
@@ -1201,11 +1227,12 @@ int main(void)
     uint32_t kind;
     size_t i;
 
-    tap_begin(110);
+    tap_begin(290);
     c.state = chance_seed();
     test_bad_input();
     test_null();
     test_full();
+    test_remove_one();
     test_random(&c);
     test_many(&c);
     for (i = 0; i < COUNT(accesses); i++) {

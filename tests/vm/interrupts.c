@@ -383,9 +383,9 @@ static void test_masked(void)
     PLAY(&mc, 0, script);
     must(axvm_run_vcpu(&mc.vm, 0, &x) == AXVCPU_OK && axvm_inject(&mc.vm, 1, 99) == AXVCPU_OK);
     must(axvcpu_bind(v) == AXVCPU_OK);
-    ok_err(axvcpu_block(v), AXVCPU_OK, "masked, with an interrupt queued: it sleeps");
+    ok_err(axvcpu_block(v), AXVCPU_OK, "trap 43: masked, with an interrupt queued: it sleeps");
     must(axvm_inject(&mc.vm, 1, 98) == AXVCPU_OK && axvm_irq_line(&mc.vm, 97, true) == AXVCPU_OK);
-    ok(axvcpu_get_state(v) == AXVCPU_STATE_BLOCKED, "and another interrupt, or a line, does not wake it");
+    ok(axvcpu_get_state(v) == AXVCPU_STATE_BLOCKED, "trap 43: and another interrupt, or a line, does not wake it");
     must(axvcpu_inject_nmi(v) == AXVCPU_OK);
     ok(axvcpu_get_state(v) == AXVCPU_STATE_READY, "an NMI does");
     must(axvcpu_run(v, &x) == AXVCPU_OK);
@@ -402,7 +402,7 @@ int main(void)
     uint64_t seed;
     size_t i;
 
-    tap_begin(110);
+    tap_begin(290);
     seed = chance_seed();
     test_masks();
     test_vectors();

@@ -373,7 +373,7 @@ int main(void)
 {
     size_t i, k;
 
-    tap_begin(110);
+    tap_begin(290);
     for (i = 0; i < COUNT(keeps); i++)
         test_keep(&keeps[i]);
     for (i = 0; i < COUNT(guests); i++) {

@@ -754,7 +754,7 @@ int main(void)
     uint32_t which, status;
     size_t i;
 
-    tap_begin(110);
+    tap_begin(290);
     for (which = 0; which < CALL_COUNT; which++) {
         for (status = 0; status < AXVM_STATUS_COUNT; status++)
             test_cell((enum call)which, (enum axvm_status)status);

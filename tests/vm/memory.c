@@ -355,7 +355,7 @@ int main(void)
     struct chance c;
     size_t i;
 
-    tap_begin(110);
+    tap_begin(290);
     c.state = chance_seed();
     vm_loading(&mc, 1);
     test_rows();

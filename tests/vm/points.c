@@ -405,7 +405,7 @@ int main(void)
     struct sigaction sa = { .sa_handler = on_signal };
     uint32_t point, what, way, past;
 
-    tap_begin(110);
+    tap_begin(290);
     must(sigaction(SIGUSR1, &sa, NULL) == 0);
     for (point = 0; point < AXVCPU_TRACE_COUNT; point++) {
         for (what = 0; what < ACTION_COUNT; what++) {

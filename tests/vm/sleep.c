@@ -547,7 +547,7 @@ int main(void)
     uint32_t f;
     size_t i;
 
-    tap_begin(110);
+    tap_begin(290);
     seed = chance_seed();
     for (f = 0; f < FORMS; f++) {
         form = (enum form)f;

@@ -170,7 +170,7 @@ static void test_down_and_up(uint32_t who)
         good = good && axvm_run_vcpu(&mc.vm, who, &x) == AXVCPU_OK && x.kind == AXVCPU_EXIT_CPU_DOWN;
         good = good && axvm_run_vcpu(&mc.vm, who, &x) == AXVCPU_EAGAIN && x.kind == AXVCPU_EXIT_NOTHING;
         good = good && axvcpu_get_state(v) == AXVCPU_STATE_FREE && v->owner == NULL;
-        ok(good, "vCPU %u, time %u: runs from the entry, goes down, does not run on", who, i + 1);
+        ok(good, "trap 27: vCPU %u, time %u: runs from the entry, goes down, does not run on", who, i + 1);
         must(axvcpu_inject_interrupt(v, 50) == AXVCPU_OK && axvcpu_set_irq(v, 60, true) == AXVCPU_OK);
         must(axvcpu_unblock(v) == AXVCPU_OK);
     }
@@ -336,7 +336,7 @@ static void test_race(uint64_t seed)
         join(t[k]);
     note("vCPU 0 won %" PRIu64 ", vCPU 1 won %" PRIu64, askers[0].won, askers[1].won);
     ok_u64(askers[0].bad + askers[1].bad, 0, "results and registers are those of a winner or a loser; the target is the winner's");
-    ok_u64(askers[0].won + askers[1].won, race_rounds, "one winner in each round");
+    ok_u64(askers[0].won + askers[1].won, race_rounds, "trap 27: one winner in each round");
     ok_u64(askers[0].lost + askers[1].lost, race_rounds, "and one who is told ALREADY_ON");
     vm_gone(&mc);
 }
@@ -439,7 +439,7 @@ int main(void)
     uint32_t who;
     size_t i, w;
 
-    tap_begin(110);
+    tap_begin(290);
     seed = chance_seed();
     for (i = 0; i < COUNT(ups); i++) {
         for (w = 0; w < COUNT(ways); w++)

@@ -100,7 +100,7 @@ static void test_pause_stops(void)
         must(axvm_resume(&mc.vm) == AXVCPU_OK);
         UNTIL(GET(&work) != before || ++stuck > 10000000);
     }
-    ok(moved == 0 && stuck < 10000000, "%" PRIu64 " times paused: no handler runs when wait_idle is back, and it goes on after resume", n);
+    ok(moved == 0 && stuck < 10000000, "trap 15: %" PRIu64 " times paused: no handler runs when wait_idle is back, and it goes on after resume", n);
     must(axvm_shutdown(&mc.vm) == AXVCPU_OK && axvm_wait_idle(&mc.vm) == AXVCPU_OK);
     ok(axvm_get_status(&mc.vm) == AXVM_STATUS_STOPPED, "shutdown and wait_idle: Stopped");
     ok(crowd_is_gone(t, VCPUS) && strange == 0, "all are out, nothing left (%" PRIu64 " times PAUSED)", paused);
@@ -189,7 +189,7 @@ static void test_storm(uint64_t seed)
         must(axvcpu_inject_interrupt(&mc.vcpu[i], 99) == AXVCPU_OK);
         UNTIL(axvcpu_fake_delivered(&mc.vcpu[i], 99) != before);
     }
-    ok(strange == 0, "only CANCELED came back: %" PRIu64 " paused, %" PRIu64 " of at most %" PRIu64 " kicked", paused, kicked, kicks);
+    ok(strange == 0, "trap 15: only CANCELED came back: %" PRIu64 " paused, %" PRIu64 " of at most %" PRIu64 " kicked", paused, kicked, kicks);
     must(axvm_shutdown(&mc.vm) == AXVCPU_OK);
     good = crowd_is_gone(t, VCPUS);
     ok(good && kicked <= kicks, "all are out, nothing left");
@@ -418,7 +418,7 @@ static void test_bar(void)
     PUT(&over, 1u);
     for (i = 0; i < 2; i++)
         join(t[i]);
-    ok(mixed_up == 0 && strange == 0, "a BAR moves %" PRIu64 " times under two vCPUs: its handler always sees its own base", moves);
+    ok(mixed_up == 0 && strange == 0, "trap 44: a BAR moves %" PRIu64 " times under two vCPUs: its handler always sees its own base", moves);
     ok(wrong_hit == 0 && bar_hits >= own_hits, "and who moved it finds it where it is now, and nowhere else");
     before = bar_hits + bar_misses;
     must(axvm_run_vcpu(&mc.vm, 1, &x) == AXVCPU_OK && x.kind == AXVCPU_EXIT_HALT);
@@ -536,7 +536,7 @@ static void test_ring(uint32_t n)
     }
     for (i = 0; i < n; i++)
         join(t[i]);
-    ok(strange == 0, "%u handlers remove each other's device in a ring, %" PRIu64 " times: none waits for ever", n, ring_rounds);
+    ok(strange == 0, "trap 44: %u handlers remove each other's device in a ring, %" PRIu64 " times: none waits for ever", n, ring_rounds);
     vm_gone(&mc);
 }
 
@@ -741,7 +741,7 @@ int main(void)
     uint64_t seed;
     uint32_t i;
 
-    tap_begin(110);
+    tap_begin(290);
     seed = chance_seed();
     test_pauses_itself();
     test_block_without_park();
