@@ -42,13 +42,14 @@ build/tests/arm64/trace: tests/arm64/trace.c | deps-arm64
 NEEDS_arm64 += $(addprefix build/tests/arm64/,conformance.elf count.elf el2.elf el2-own.elf el2-pending.elf trace)
 
 # The examples that run on every backend, as they are. What is run is a script that starts the machine.
-EXAMPLES_arm64 := $(ANYWHERE:examples/%.c=build/tests/arm64/examples/%)
+ANYWHERE_arm64 := $(ANYWHERE) examples/bare/roundrobin.c
+EXAMPLES_arm64 := $(ANYWHERE_arm64:examples/%.c=build/tests/arm64/examples/%)
 build/tests/arm64/examples/%.elf: examples/%.c examples/host.h $(ARM64_NEEDS) | deps-arm64
 	$(ARM64_BARE)
 $(EXAMPLES_arm64): %: %.elf
 	@printf '%s\n' '#!/bin/sh' 'exec sh tests/arm64/qemu.sh 15 2 cortex-a57 $@.elf' >$@ && chmod +x $@
 NEEDS_arm64 += $(EXAMPLES_arm64)
-COMMANDS_arm64 += "examples=sh tests/examples.sh build/tests/arm64/examples $(ANYWHERE)"
+COMMANDS_arm64 += "examples=sh tests/examples.sh build/tests/arm64/examples $(ANYWHERE_arm64)"
 
 # a53 has 40 bits of physical addresses, a57 44, max 48 and pointer authentication.
 on_arm64 = "EL2 on $2, GICv$1=sh tests/arm64/qemu.sh 60 $1 $2 build/tests/arm64/conformance.elf"

@@ -39,8 +39,17 @@ $(RISCV)/hs.elf: tests/riscv/hs.c tests/riscv/hs_guest.S $(BARE_NEEDS_riscv) | d
 	$(call compile_files,riscv64-linux-gnu-gcc -O2 -DHOST_THREADS $(BARE_FLAGS_riscv),\
 	  tests/riscv/hs.c examples/bare/riscv/machine.c $(filter %.S,$^))
 
+# The examples that run on every backend, as they are, and that of a hypervisor. What is run is a script that
+# starts the machine.
+ANYWHERE_riscv := $(ANYWHERE) examples/bare/roundrobin.c
+EXAMPLES_riscv := $(ANYWHERE_riscv:examples/%.c=$(RISCV)/examples/%)
+$(RISCV)/examples/%.elf: examples/%.c examples/host.h $(BARE_NEEDS_riscv) | deps-riscv
+	$(BARE_riscv)
+$(EXAMPLES_riscv): %: %.elf
+	@printf '%s\n' '#!/bin/sh' 'exec sh tests/riscv/qemu.sh 15 $@.elf' >$@ && chmod +x $@
+
 # Also on a hart without Sstc, and on one that has vectors.
-NEEDS_riscv := $(addprefix $(RISCV)/,fuzz hs.elf conformance.elf conformance-own.elf count.elf count-own.elf)
+NEEDS_riscv := $(addprefix $(RISCV)/,fuzz hs.elf conformance.elf conformance-own.elf count.elf count-own.elf) $(EXAMPLES_riscv)
 RUN_riscv := sh tests/riscv/qemu.sh
 COMMANDS_riscv := "fuzz=sh tests/fuzz.sh build/tests/riscv/fuzz $(FUZZ_RUNS_riscv) 400" \
   "conformance=$(RUN_riscv) 80 $(RISCV)/conformance.elf" \
@@ -50,15 +59,8 @@ COMMANDS_riscv := "fuzz=sh tests/fuzz.sh build/tests/riscv/fuzz $(FUZZ_RUNS_risc
   "hs=$(RUN_riscv) 60 $(RISCV)/hs.elf" \
   "hs, vectors=CPU=v=true,vext_spec=v1.0 $(RUN_riscv) 60 $(RISCV)/hs.elf" \
   "hs, no sstc=CPU=sstc=off $(RUN_riscv) 60 $(RISCV)/hs.elf" \
+  "examples=sh tests/examples.sh $(RISCV)/examples $(ANYWHERE_riscv)" \
   "count=$(RUN_riscv) 20 $(RISCV)/count.elf -icount shift=0" \
   "count, own vectors=$(RUN_riscv) 20 $(RISCV)/count-own.elf -icount shift=0"
 
-# The examples that run on every backend, as they are. What is run is a script that starts the machine.
-EXAMPLES_riscv := $(ANYWHERE:examples/%.c=$(RISCV)/examples/%)
-$(RISCV)/examples/%.elf: examples/%.c examples/host.h $(BARE_NEEDS_riscv) | deps-riscv
-	$(BARE_riscv)
-$(EXAMPLES_riscv): %: %.elf
-	@printf '%s\n' '#!/bin/sh' 'exec sh tests/riscv/qemu.sh 15 $@.elf' >$@ && chmod +x $@
-NEEDS_riscv += $(EXAMPLES_riscv)
-COMMANDS_riscv += "examples=sh tests/examples.sh $(RISCV)/examples $(ANYWHERE)"
 LIMIT_riscv := 90
