@@ -303,6 +303,14 @@ static bool make_one(uint32_t i, uint8_t *blob)
            axvm_boot(&many[i]) == AXVCPU_OK;
 }
 
+// What the hardware tags its TLB with; QEMU forgives a wrong one.
+static uint64_t vttbr(void)
+{
+    uint64_t value;
+    __asm__ volatile("mrs %0, vttbr_el2" : "=r"(value));
+    return value;
+}
+
 static bool vmids(void)
 {
     size_t free_pages = host_free_pages();
@@ -318,7 +326,8 @@ static bool vmids(void)
             uint32_t id = axvm_vmid(&many[i]);
             used[id / 64] |= UINT64_C(1) << id % 64;
             good = good && id != 0 && id < 256 && id != 250 && axvcpu_bind(&many_vcpus[i]) == AXVCPU_OK &&
-                   reports(&many_vcpus[i], 0x1000 + i) && axvcpu_unbind(&many_vcpus[i]) == AXVCPU_OK;
+                   vttbr() == ((uint64_t)id << 48 | axvm_root(&many[i]).addr) && reports(&many_vcpus[i], 0x1000 + i) &&
+                   axvcpu_unbind(&many_vcpus[i]) == AXVCPU_OK;
             if (i % 100 == 0)
                 kept = kept && reports(&many_vcpus[0], 0x1000);
         }

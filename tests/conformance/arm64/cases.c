@@ -42,7 +42,9 @@ static const struct row rows_first[] = {
 static const struct row rows_loads[] = {
     LOADS(LOAD_ROWS) MMIO_R(DEV, 8, N(0)), MMIO_R(DEV, 1, N(0)), RESULT(K(0)), HALT,
 };
-static const struct row rows_loads_signed[] = {SIGNED_LOADS(LOAD_ROWS) HALT};
+static const struct row rows_loads_signed[] = {
+    SIGNED_LOADS(LOAD_ROWS) MMIO_R(DEV, 1, K(0x80)), RESULT(K(0xffffff80)), HALT, // whatever the nonce's signs are
+};
 
 #define STORE_ROWS(insn, reg, width, value) NONCE, MMIO_W(DEV, width, value),
 static const struct row rows_stores[] = {

@@ -131,6 +131,8 @@ guest_\name\()_end:
 #define LOAD_(insn, reg, width, value) pattern reg; insn; result reg;
     guest loads_signed
     SIGNED_LOADS(LOAD_)
+    ldrsb w2, [x20]
+    result x2
     wfi
     done loads_signed
 
