@@ -756,8 +756,11 @@ struct axvcpu_arch {
     uint64_t hw_pa;              /* the VMCB or VMCS */
     char *hw;
     uint64_t host_pa;            /* SVM: where VMSAVE leaves the host's */
-    uint64_t host_rsp;           /* VMX: what the VMCS has */
+    uint64_t host_rsp, host_rip; /* VMX: what the VMCS has */
+    uint64_t host_rbp;
     uint32_t launched;
+    uint32_t vendor;             /* enum axvcpu_i_x86_vendors */
+    uint32_t nrip_at, nrip_add;  /* SVM: where the next RIP is found behind a VMMCALL, and what is added to that */
     uint32_t inside;             /* entering or in the guest: who changes tables waits for it */
     uint64_t remote;             /* ... and wants this done first: AXVCPU_I_X86_DO_TLB */
     uint64_t valid, dirty;       /* fields by number: same as the hardware's; to be written. AXVCPU_I_X86_DO_* */
@@ -795,7 +798,278 @@ struct axvcpu_arch_percpu {
     uint32_t levels, asids;
 };
 
-AXVCPU_LEAF_DECLARE(AXVCPU_API, AXVCPU_API)
+enum axvcpu_i_x86_vendors { AXVCPU_I_X86_VENDOR_SVM, AXVCPU_I_X86_VENDOR_VMX };
+
+AXVCPU_LEAF_DECLARE(AXVCPU_API, AXVCPU_I_INLINE)
+
+/* Where the inline halves go when it is not the usual case. */
+AXVCPU_API void axvcpu_i_x86_flush(struct axvcpu_arch *);
+AXVCPU_API int axvcpu_i_x86_slowly(struct axvcpu *, struct axvcpu_exit *, uint64_t raw);
+AXVCPU_API int axvcpu_i_x86_load(struct axvcpu *);
+AXVCPU_API void axvcpu_i_x86_save(struct axvcpu *);
+AXVCPU_API int axvcpu_i_x86_commit(struct axvcpu *, struct axvcpu_exit *);
+AXVCPU_API enum axvm_answer axvcpu_i_x86_answer_exit(struct axvm *, struct axvcpu *, struct axvcpu_exit *);
+
+/* ---------------------------------------------------------------------------------------------------- */
+/* >>switch                                                                                             */
+/* ---------------------------------------------------------------------------------------------------- */
+
+/* What the switch leaves in registers of what the guest had there. */
+struct axvcpu_i_x86_left {
+    uint64_t rbx, rcx, rdx, rsi, rdi;
+    uint64_t reason; /* VMX */
+    char *hw;        /* SVM */
+};
+
+/* Into the guest and back. No symbol: the way out is behind VMRUN, or a label within. The host's registers
+   that a compiler saves around a call are clobbers, so that it saves those that it uses; RBP, which may be its
+   frame, is kept with the vCPU. The pointer to that is on the stack meanwhile, below what may be a red zone.
+
+   The saved-register table:
+     at every exit    general registers; SVM: all that VMRUN and VMLOAD switch; VMX: all that is in the VMCS, and
+                      CR2. What of that the host rarely changes it gets back as it was when the vCPU was loaded:
+                      FS, GS and their bases, TR, LDTR, SYSENTER's; VMX: CR3, CR4, GDTR, IDTR, PAT, EFER, too;
+                      SVM: STAR, LSTAR, CSTAR, SFMASK, KERNEL_GS_BASE
+     at bind, unbind  VMX: STAR, LSTAR, CSTAR, SFMASK, KERNEL_GS_BASE, DR6; XCR0
+     on demand        FPU, SSE, AVX ...; debug registers 0-3 */
+#define AXVCPU_I_X86_AT(field) [field] "i"(offsetof(struct axvcpu_arch, field))
+/* All but RAX and RSP; the last one is the pointer itself. */
+#define AXVCPU_I_X86_LOAD                                                                                  \
+    "mov 8(%%rdi), %%rcx\n\tmov 16(%%rdi), %%rdx\n\tmov 24(%%rdi), %%rbx\n\tmov 40(%%rdi), %%rbp\n\t"      \
+    "mov 48(%%rdi), %%rsi\n\tmov 64(%%rdi), %%r8\n\tmov 72(%%rdi), %%r9\n\tmov 80(%%rdi), %%r10\n\t"       \
+    "mov 88(%%rdi), %%r11\n\tmov 96(%%rdi), %%r12\n\tmov 104(%%rdi), %%r13\n\tmov 112(%%rdi), %%r14\n\t"   \
+    "mov 120(%%rdi), %%r15\n\tmov 56(%%rdi), %%rdi\n\t"
+#define AXVCPU_I_X86_STORE                                                                                 \
+    "mov %%rcx, 8(%%rax)\n\tmov %%rdx, 16(%%rax)\n\tmov %%rbx, 24(%%rax)\n\tmov %%rbp, 40(%%rax)\n\t"      \
+    "mov %%rsi, 48(%%rax)\n\tmov %%rdi, 56(%%rax)\n\tmov %%r8, 64(%%rax)\n\tmov %%r9, 72(%%rax)\n\t"       \
+    "mov %%r10, 80(%%rax)\n\tmov %%r11, 88(%%rax)\n\tmov %%r12, 96(%%rax)\n\tmov %%r13, 104(%%rax)\n\t"    \
+    "mov %%r14, 112(%%rax)\n\tmov %%r15, 120(%%rax)\n\t"                                                   \
+    "mov %c[host_rbp](%%rax), %%rbp\n\t"
+#define AXVCPU_I_X86_OUT(left)                                                                             \
+    "=b"((left)->rbx), "=c"((left)->rcx), "=d"((left)->rdx), "=S"((left)->rsi), "+D"((left)->rdi)
+#define AXVCPU_I_X86_CLOBBERS "rax", "r10", "r11", "r12", "r13", "r14", "r15", "cc", "memory"
+
+/* Interrupts are off by GIF from the host's last instruction to its first; IF must be on at VMRUN, for it is IF
+   that decides whether a host interrupt ends the run (APM 2, 15.21.1). RAX is in the VMCB. */
+AXVCPU_I_INLINE struct axvcpu_arch *axvcpu_i_x86_switch_svm(struct axvcpu_arch *arch, struct axvcpu_i_x86_left *left)
+{
+    register struct axvcpu_arch *a __asm__("r8");
+    register char *hw __asm__("r9");
+
+    left->rdi = (uint64_t)(uintptr_t)arch;
+    __asm__ volatile("clgi\n\t"
+                     "mov %%rbp, %c[host_rbp](%%rdi)\n\t"
+                     "lea -136(%%rsp), %%rsp\n\t"
+                     "mov %%rdi, (%%rsp)\n\t"
+                     "mov %c[hw](%%rdi), %%rdx\n\tmov (%%rdi), %%rcx\n\tmov %%rcx, 0x5f8(%%rdx)\n\t"
+                     "mov %c[hw_pa](%%rdi), %%rax\n\tvmload %%rax\n\t"
+                     AXVCPU_I_X86_LOAD
+                     "sti\n\t"
+                     "vmrun %%rax\n\t"
+                     "vmsave %%rax\n\t"
+                     "cli\n\t"
+                     "mov (%%rsp), %%rax\n\t"
+                     "lea 136(%%rsp), %%rsp\n\t"
+                     AXVCPU_I_X86_STORE
+                     "mov %c[hw](%%rax), %%r9\n\tmov 0x5f8(%%r9), %%r8\n\tmov %%r8, (%%rax)\n\t"
+                     "mov %%rax, %%r8\n\tmov %c[host_pa](%%rax), %%rax\n\tvmload %%rax\n\t"
+                     "stgi\n\t"
+                     : AXVCPU_I_X86_OUT(left), "=r"(a), "=r"(hw)
+                     : AXVCPU_I_X86_AT(host_rbp), AXVCPU_I_X86_AT(hw), AXVCPU_I_X86_AT(hw_pa), AXVCPU_I_X86_AT(host_pa)
+                     : AXVCPU_I_X86_CLOBBERS);
+    left->hw = hw;
+    return a;
+}
+
+/* HOST_RSP and HOST_RIP are written where they are not yet ours, the launch state is what the VMCS's was. A VM
+   exit leaves RFLAGS clear, so IF is. Reason AXVCPU_I_X86_VMFAIL: the guest was not entered (SDM 3, 31.2). */
+#define AXVCPU_I_X86_VMFAIL (UINT64_C(1) << 63)
+AXVCPU_I_INLINE struct axvcpu_arch *axvcpu_i_x86_switch_vmx(struct axvcpu_arch *arch, struct axvcpu_i_x86_left *left)
+{
+    register uint64_t reason __asm__("r8");
+    register struct axvcpu_arch *a __asm__("r9");
+
+    left->rdi = (uint64_t)(uintptr_t)arch;
+    __asm__ volatile("mov %%rbp, %c[host_rbp](%%rdi)\n\t"
+                     "lea -136(%%rsp), %%rsp\n\t"
+                     "mov %%rdi, (%%rsp)\n\t"
+                     "lea 3f(%%rip), %%rax\n\t"
+                     "cmp %%rsp, %c[host_rsp](%%rdi)\n\tjne 1f\n\t"
+                     "cmp %%rax, %c[host_rip](%%rdi)\n\tjne 1f\n\t"
+                     "2: cmpl $0, %c[launched](%%rdi)\n\tje 4f\n\t"
+                     "mov (%%rdi), %%rax\n\t"
+                     AXVCPU_I_X86_LOAD
+                     "vmresume\n\t"
+                     "jmp 5f\n\t"
+                     "1: mov %%rsp, %c[host_rsp](%%rdi)\n\tmov %%rax, %c[host_rip](%%rdi)\n\t"
+                     "mov $0x6c14, %%ecx\n\tvmwrite %%rsp, %%rcx\n\tmov $0x6c16, %%ecx\n\tvmwrite %%rax, %%rcx\n\t"
+                     "jmp 2b\n\t"
+                     "4: movl $1, %c[launched](%%rdi)\n\tmov (%%rdi), %%rax\n\t"
+                     AXVCPU_I_X86_LOAD
+                     "vmlaunch\n\t"
+                     "5: mov (%%rsp), %%rax\n\t"
+                     "lea 136(%%rsp), %%rsp\n\t"
+                     "mov %c[host_rbp](%%rax), %%rbp\n\t"
+                     "mov %[vmfail], %%r8\n\t"
+                     "jmp 6f\n\t"
+                     "3: push %%rax\n\tmov 8(%%rsp), %%rax\n\tpop (%%rax)\n\t"
+                     AXVCPU_I_X86_STORE
+                     "lea 136(%%rsp), %%rsp\n\t"
+                     "mov $0x4402, %%r8d\n\tvmread %%r8, %%r8\n\t"
+                     "6: mov %%rax, %%r9\n\t"
+                     : AXVCPU_I_X86_OUT(left), "=r"(reason), "=r"(a)
+                     : AXVCPU_I_X86_AT(host_rbp), AXVCPU_I_X86_AT(host_rsp), AXVCPU_I_X86_AT(host_rip),
+                       AXVCPU_I_X86_AT(launched), [vmfail] "i"(AXVCPU_I_X86_VMFAIL)
+                     : AXVCPU_I_X86_CLOBBERS);
+    left->reason = reason;
+    return a;
+}
+
+AXVCPU_I_INLINE uint64_t axvcpu_i_x86_vmread(uint64_t field)
+{
+    uint64_t value;
+
+    __asm__ volatile("vmread %1, %0" : "=r"(value) : "r"(field) : "cc");
+    return value;
+}
+
+AXVCPU_I_INLINE void axvcpu_i_x86_vmwrite(uint64_t field, uint64_t value)
+{
+    __asm__ volatile("vmwrite %1, %0" : : "r"(field), "r"(value) : "cc");
+}
+
+#define AXVCPU_I_X86_CR(n)                                                                                 \
+    AXVCPU_I_INLINE uint64_t axvcpu_i_x86_host_cr##n(void)                                                 \
+    {                                                                                                      \
+        uint64_t value;                                                                                    \
+        __asm__ volatile("mov %%cr" #n ", %0" : "=r"(value) : : "memory");                                 \
+        return value;                                                                                      \
+    }                                                                                                      \
+    AXVCPU_I_INLINE void axvcpu_i_x86_set_host_cr##n(uint64_t value)                                       \
+    {                                                                                                      \
+        __asm__ volatile("mov %0, %%cr" #n : : "r"(value) : "memory");                                     \
+    }
+AXVCPU_I_X86_CR(0)
+AXVCPU_I_X86_CR(2)
+AXVCPU_I_X86_CR(3)
+AXVCPU_I_X86_CR(4)
+
+#define AXVCPU_I_X86_VMCB(type, hw, offset) (*(type *)(void *)((hw) + (offset)))
+#define AXVCPU_I_X86_VMCB_ALL_CLEAN 0xfffu
+#define AXVCPU_I_X86_VMCB_VMMCALL 0x81u
+#define AXVCPU_I_X86_VMX_VMCALL 18u
+
+/* `inside` is out before `remote` is looked at: the exchange is a full barrier. */
+AXVCPU_I_INLINE void axvcpu_i_x86_before(struct axvcpu_arch *a)
+{
+    (void)AXVCPU_ATOMIC_XCHG(&a->inside, 1u);
+    if (AXVCPU_I_UNLIKELY((a->dirty | AXVCPU_ATOMIC_LOAD_RELAXED(&a->remote)) != 0))
+        axvcpu_i_x86_flush(a);
+}
+
+AXVCPU_I_INLINE void axvcpu_i_x86_after(struct axvcpu_arch *a)
+{
+    a->valid = 0;
+    AXVCPU_ATOMIC_STORE_RELEASE(&a->inside, 0u);
+}
+
+/* A hypercall, from registers to the record: as Linux has them for KVM, and a sixth. */
+AXVCPU_I_INLINE int axvcpu_i_x86_called(const struct axvcpu_arch *a, struct axvcpu_exit *x, const struct axvcpu_i_x86_left *left, uint64_t raw)
+{
+    x->kind = AXVCPU_EXIT_HYPERCALL;
+    x->flags = 0;
+    x->raw = raw;
+    x->hypercall.nr = a->regs.gpr[AXVCPU_X86_RAX];
+    x->hypercall.args[0] = left->rbx, x->hypercall.args[1] = left->rcx, x->hypercall.args[2] = left->rdx;
+    x->hypercall.args[3] = left->rsi, x->hypercall.args[4] = left->rdi;
+    x->hypercall.args[5] = a->regs.gpr[AXVCPU_X86_RBP];
+    return AXVCPU_OK;
+}
+
+/* RIP is past the hypercall by addition, unless that leaves the lower 4 GiB, or its half. */
+AXVCPU_I_INLINE bool axvcpu_i_x86_wraps(uint64_t rip)
+{
+    return (uint32_t)rip < AXVCPU_X86_INSN_MAX;
+}
+
+/* A hypercall is the common exit. */
+AXVCPU_I_INLINE int axvcpu_i_x86_run_svm(struct axvcpu *v, struct axvcpu_exit *x)
+{
+    struct axvcpu_arch *a = axvcpu_arch(v);
+    struct axvcpu_i_x86_left left;
+    uint64_t rip;
+    char *hw;
+
+    axvcpu_i_x86_before(a);
+    a = axvcpu_i_x86_switch_svm(a, &left);
+    axvcpu_i_x86_after(a);
+    hw = left.hw;
+    AXVCPU_I_X86_VMCB(uint32_t, hw, 0xc0) = AXVCPU_I_X86_VMCB_ALL_CLEAN;
+    rip = AXVCPU_I_X86_VMCB(uint64_t, hw, a->nrip_at) + a->nrip_add;
+    if (AXVCPU_I_UNLIKELY(AXVCPU_I_X86_VMCB(uint64_t, hw, 0x70) != AXVCPU_I_X86_VMCB_VMMCALL || axvcpu_i_x86_wraps(rip)))
+        return axvcpu_i_x86_slowly(v, x, AXVCPU_I_X86_VMCB(uint64_t, hw, 0x70));
+    AXVCPU_I_X86_VMCB(uint64_t, hw, 0x578) = rip;
+    AXVCPU_I_X86_VMCB(uint64_t, hw, 0x68) = 0; /* a shadow ends */
+    return axvcpu_i_x86_called(a, x, &left, AXVCPU_I_X86_VMCB_VMMCALL);
+}
+
+/* CR2 is in no VMCS, and the host's page faults are not to change the guest's. */
+AXVCPU_I_INLINE struct axvcpu_arch *axvcpu_i_x86_enter_vmx(struct axvcpu_arch *a, struct axvcpu_i_x86_left *left)
+{
+    axvcpu_i_x86_before(a);
+    if (AXVCPU_I_UNLIKELY(axvcpu_i_x86_host_cr2() != a->field[AXVCPU_I_X86_F_CR2]))
+        axvcpu_i_x86_set_host_cr2(a->field[AXVCPU_I_X86_F_CR2]);
+    a = axvcpu_i_x86_switch_vmx(a, left);
+    a->field[AXVCPU_I_X86_F_CR2] = axvcpu_i_x86_host_cr2();
+    axvcpu_i_x86_after(a);
+    return a;
+}
+
+/* Three fields are read and one written. Whether the call was in a shadow would be another: if so that lasts
+   one instruction longer. */
+AXVCPU_I_INLINE int axvcpu_i_x86_run_vmx(struct axvcpu *v, struct axvcpu_exit *x)
+{
+    struct axvcpu_i_x86_left left;
+    const struct axvcpu_arch *a = axvcpu_i_x86_enter_vmx(axvcpu_arch(v), &left);
+    uint64_t rip;
+
+    if (AXVCPU_I_UNLIKELY(left.reason != AXVCPU_I_X86_VMX_VMCALL))
+        return axvcpu_i_x86_slowly(v, x, left.reason);
+    rip = axvcpu_i_x86_vmread(0x681e) + axvcpu_i_x86_vmread(0x440c);
+    if (AXVCPU_I_UNLIKELY(axvcpu_i_x86_wraps(rip)))
+        return axvcpu_i_x86_slowly(v, x, left.reason);
+    axvcpu_i_x86_vmwrite(0x681e, rip);
+    return axvcpu_i_x86_called(a, x, &left, AXVCPU_I_X86_VMX_VMCALL);
+}
+
+AXVCPU_I_INLINE int axvcpu_leaf_run(struct axvcpu *v, struct axvcpu_exit *x)
+{
+    if (axvcpu_arch(v)->vendor == AXVCPU_I_X86_VENDOR_SVM)
+        return axvcpu_i_x86_run_svm(v, x);
+    return axvcpu_i_x86_run_vmx(v, x);
+}
+
+AXVCPU_I_INLINE int axvcpu_leaf_bind(struct axvcpu *v)
+{
+    return axvcpu_i_x86_load(v);
+}
+
+AXVCPU_I_INLINE int axvcpu_leaf_unbind(struct axvcpu *v)
+{
+    axvcpu_i_x86_save(v);
+    return AXVCPU_OK;
+}
+
+AXVCPU_I_INLINE int axvcpu_leaf_commit(struct axvcpu *v, struct axvcpu_exit *x, bool entering)
+{
+    (void)entering;
+    return axvcpu_i_x86_commit(v, x);
+}
+
+AXVCPU_I_INLINE enum axvm_answer axvm_leaf_answer(struct axvm *vm, struct axvcpu *v, struct axvcpu_exit *x)
+{
+    return axvcpu_i_x86_answer_exit(vm, v, x);
+}
 
 #endif /* AXVCPU_KVM */
 
@@ -4792,92 +5066,8 @@ AXVCPU_API uint32_t axvcpu_leaf_max_guest_page_table_levels(const struct axvcpu_
 /* >>switch                                                                                             */
 /* ---------------------------------------------------------------------------------------------------- */
 
-_Static_assert(offsetof(struct axvcpu_arch, regs) == 0 && offsetof(struct axvcpu_arch, hw_pa) == 144 &&
-               offsetof(struct axvcpu_arch, hw) == 152 && offsetof(struct axvcpu_arch, host_pa) == 160 &&
-               offsetof(struct axvcpu_arch, host_rsp) == 168 && offsetof(struct axvcpu_arch, launched) == 176,
-               "axvcpu_i_x86_enter_svm, axvcpu_i_x86_enter_vmx");
-
-/* Into the guest and back; the argument is the vCPU's struct axvcpu_arch. What the C ABI wants kept is on
-   the host's stack meanwhile, and that pointer, by which the way back finds the vCPU.
-
-   The saved-register table:
-     at every exit    general registers; SVM: all that VMRUN, VMSAVE and VMLOAD switch, of both sides; VMX: all
-                      that is in the VMCS, of the host as it was when the vCPU was loaded
-     at bind, unbind  VMX: STAR, LSTAR, CSTAR, SFMASK, KERNEL_GS_BASE, CR2, DR6; XCR0
-     on demand        FPU, SSE, AVX ... */
-#define AXVCPU_I_X86_FUNCTION(name)                                                                        \
-    ".ifndef " name "\n"                                                                                   \
-    ".pushsection .text." name ",\"axG\",@progbits," name ",comdat\n"                                      \
-    ".balign 16\n.weak " name "\n.hidden " name "\n.type " name ",@function\n" name ":\n.cfi_startproc\n"  \
-    "endbr64\n"                                                                                            \
-    "push %rbp\n.cfi_adjust_cfa_offset 8\npush %rbx\n.cfi_adjust_cfa_offset 8\n"                           \
-    "push %r12\n.cfi_adjust_cfa_offset 8\npush %r13\n.cfi_adjust_cfa_offset 8\n"                           \
-    "push %r14\n.cfi_adjust_cfa_offset 8\npush %r15\n.cfi_adjust_cfa_offset 8\n"                           \
-    "push %rdi\n.cfi_adjust_cfa_offset 8\n"                                                                \
-    ".cfi_offset %rbp, -16\n.cfi_offset %rbx, -24\n.cfi_offset %r12, -32\n.cfi_offset %r13, -40\n"         \
-    ".cfi_offset %r14, -48\n.cfi_offset %r15, -56\n"
-#define AXVCPU_I_X86_END(name)                                                                             \
-    "pop %r15\n.cfi_adjust_cfa_offset -8\npop %r14\n.cfi_adjust_cfa_offset -8\n"                           \
-    "pop %r13\n.cfi_adjust_cfa_offset -8\npop %r12\n.cfi_adjust_cfa_offset -8\n"                           \
-    "pop %rbx\n.cfi_adjust_cfa_offset -8\npop %rbp\n.cfi_adjust_cfa_offset -8\nret\n"                      \
-    ".cfi_endproc\n.size " name ",.-" name "\n.popsection\n.endif\n"
-/* All but RAX and RSP; the last one is the pointer itself. */
-#define AXVCPU_I_X86_LOAD                                                                                  \
-    "mov 8(%rdi), %rcx\nmov 16(%rdi), %rdx\nmov 24(%rdi), %rbx\nmov 40(%rdi), %rbp\nmov 48(%rdi), %rsi\n"  \
-    "mov 64(%rdi), %r8\nmov 72(%rdi), %r9\nmov 80(%rdi), %r10\nmov 88(%rdi), %r11\nmov 96(%rdi), %r12\n"   \
-    "mov 104(%rdi), %r13\nmov 112(%rdi), %r14\nmov 120(%rdi), %r15\nmov 56(%rdi), %rdi\n"
-#define AXVCPU_I_X86_STORE                                                                                 \
-    "mov %rcx, 8(%rax)\nmov %rdx, 16(%rax)\nmov %rbx, 24(%rax)\nmov %rbp, 40(%rax)\nmov %rsi, 48(%rax)\n"  \
-    "mov %rdi, 56(%rax)\nmov %r8, 64(%rax)\nmov %r9, 72(%rax)\nmov %r10, 80(%rax)\nmov %r11, 88(%rax)\n"   \
-    "mov %r12, 96(%rax)\nmov %r13, 104(%rax)\nmov %r14, 112(%rax)\nmov %r15, 120(%rax)\n"
-
-/* Returns the exit code. Interrupts are off by GIF from the host's last instruction to its first; IF must be
-   on at VMRUN, for it is IF that decides whether a host interrupt ends the run (APM 2, 15.21.1). RAX is in
-   the VMCB. */
-__asm__(AXVCPU_I_X86_FUNCTION("axvcpu_i_x86_enter_svm")
-    "clgi\n"
-    "mov 160(%rdi), %rax\nvmsave %rax\n"
-    "mov 152(%rdi), %rdx\nmov (%rdi), %rcx\nmov %rcx, 0x5f8(%rdx)\n"
-    "mov 144(%rdi), %rax\nvmload %rax\n"
-    AXVCPU_I_X86_LOAD
-    "sti\n"
-    "vmrun %rax\n"
-    "vmsave %rax\n"
-    "cli\n"
-    "pop %rax\n.cfi_adjust_cfa_offset -8\n"
-    AXVCPU_I_X86_STORE
-    "mov 152(%rax), %rdx\nmov 0x5f8(%rdx), %rcx\nmov %rcx, (%rax)\n"
-    "mov 160(%rax), %rax\nvmload %rax\n"
-    "stgi\n"
-    "mov 0x70(%rdx), %rax\n"
-    AXVCPU_I_X86_END("axvcpu_i_x86_enter_svm"));
-
-/* Returns 0: it was in the guest; 1, 2: VMfailInvalid, VMfailValid (SDM 3, 31.2). HOST_RSP and HOST_RIP are
-   written where they are not yet ours. A VM exit leaves RFLAGS clear, so IF is. */
-__asm__(AXVCPU_I_X86_FUNCTION("axvcpu_i_x86_enter_vmx")
-    "cmp %rsp, 168(%rdi)\nje 1f\n"
-    "mov %rsp, 168(%rdi)\nmov $0x6c14, %eax\nvmwrite %rsp, %rax\n"
-    "lea 3f(%rip), %rcx\nmov $0x6c16, %eax\nvmwrite %rcx, %rax\n"
-    "1: cmpl $0, 176(%rdi)\n"
-    "mov (%rdi), %rax\n"
-    AXVCPU_I_X86_LOAD
-    "je 2f\n"
-    "vmresume\n"
-    "jmp 4f\n"
-    "2: vmlaunch\n"
-    "4: mov $1, %eax\n"
-    "jc 5f\n"
-    "mov $2, %eax\n"
-    "5: pop %rdi\njmp 6f\n"
-    "3: push %rax\nmov 8(%rsp), %rax\npop (%rax)\n"
-    AXVCPU_I_X86_STORE
-    "movl $1, 176(%rax)\n"
-    "pop %rdi\n.cfi_adjust_cfa_offset -8\n"
-    "xor %eax, %eax\n"
-    "6:\n"
-    AXVCPU_I_X86_END("axvcpu_i_x86_enter_vmx"));
-extern uint64_t axvcpu_i_x86_enter_svm(struct axvcpu_arch *) __attribute__((visibility("hidden")));
-extern uint64_t axvcpu_i_x86_enter_vmx(struct axvcpu_arch *) __attribute__((visibility("hidden")));
+_Static_assert(offsetof(struct axvcpu_arch, regs) == 0 && offsetof(struct axvcpu_x86_regs, gpr) == 0 && AXVCPU_X86_RBP == 5 &&
+               AXVCPU_X86_RDI == 7, "axvcpu_i_x86_switch_svm, axvcpu_i_x86_switch_vmx");
 
 static uint64_t axvcpu_i_x86_rdmsr(uint32_t msr)
 {
@@ -4896,22 +5086,6 @@ static void axvcpu_i_x86_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t reg[4])
 {
     __asm__ volatile("cpuid" : "=a"(reg[0]), "=b"(reg[1]), "=c"(reg[2]), "=d"(reg[3]) : "a"(leaf), "c"(subleaf));
 }
-
-#define AXVCPU_I_X86_CR(n)                                                                                 \
-    AXVCPU_I_UNUSED static inline uint64_t axvcpu_i_x86_host_cr##n(void)                                   \
-    {                                                                                                      \
-        uint64_t value;                                                                                    \
-        __asm__ volatile("mov %%cr" #n ", %0" : "=r"(value) : : "memory");                                 \
-        return value;                                                                                      \
-    }                                                                                                      \
-    AXVCPU_I_UNUSED static inline void axvcpu_i_x86_set_host_cr##n(uint64_t value)                            \
-    {                                                                                                      \
-        __asm__ volatile("mov %0, %%cr" #n : : "r"(value) : "memory");                                     \
-    }
-AXVCPU_I_X86_CR(0)
-AXVCPU_I_X86_CR(2)
-AXVCPU_I_X86_CR(3)
-AXVCPU_I_X86_CR(4)
 
 /* ---- what of it is the vendor's */
 
@@ -4967,7 +5141,6 @@ struct axvcpu_i_x86_vendor {
     void (*left)(struct axvcpu *, uint64_t raw, struct axvcpu_x86_left *);
     bool (*on)(struct axvcpu_percpu *);
     void (*off)(struct axvcpu_percpu *);
-    uint64_t (*enter)(struct axvcpu_arch *);
     uint32_t (*cpl)(struct axvcpu_arch *);
     bool (*nmi_masked)(struct axvcpu_arch *);
     void (*pdptes)(struct axvcpu_arch *, const uint64_t pdptes[4]);
@@ -5008,7 +5181,7 @@ static void axvcpu_i_x86_put_field(struct axvcpu_arch *a, uint32_t f, uint64_t v
 #define AXVCPU_I_X86_SEGMENT(segment, part) (4u * (uint32_t)AXVCPU_X86_##segment + (uint32_t)AXVCPU_X86_##part)
 
 /* What is to be done before the entry. What has been injected is none the next time. */
-static void axvcpu_i_x86_flush(struct axvcpu_arch *a)
+AXVCPU_API void axvcpu_i_x86_flush(struct axvcpu_arch *a)
 {
     uint64_t todo = a->dirty | AXVCPU_ATOMIC_XCHG(&a->remote, UINT64_C(0));
     uint64_t fields = todo & (AXVCPU_I_X86_BIT(AXVCPU_I_X86_FIELDS) - 1);
@@ -5056,10 +5229,10 @@ static void axvcpu_i_x86_space(struct axvcpu *v, struct axvcpu_x86_space *);
 
 /* >>switch SVM (APM 2, 15 and appendix B). The VMCB is memory, so its fields may be touched at any time. */
 
-#define AXVCPU_I_X86_VMCB(type, a, offset) (*(type *)(void *)((a)->hw + (offset)))
-#define AXVCPU_I_X86_VMCB64(a, offset) AXVCPU_I_X86_VMCB(uint64_t, a, offset)
-#define AXVCPU_I_X86_VMCB32(a, offset) AXVCPU_I_X86_VMCB(uint32_t, a, offset)
-#define AXVCPU_I_X86_VMCB8(a, offset) AXVCPU_I_X86_VMCB(uint8_t, a, offset)
+#define AXVCPU_I_X86_VMCB64(a, offset) AXVCPU_I_X86_VMCB(uint64_t, (a)->hw, offset)
+#define AXVCPU_I_X86_VMCB32(a, offset) AXVCPU_I_X86_VMCB(uint32_t, (a)->hw, offset)
+#define AXVCPU_I_X86_VMCB8(a, offset) AXVCPU_I_X86_VMCB(uint8_t, (a)->hw, offset)
+#define AXVCPU_I_X86_VMCB16(a, offset) AXVCPU_I_X86_VMCB(uint16_t, (a)->hw, offset)
 
 /* Clean bits (APM 2, 15.15.3): what of the VMCB has not changed since the last VMRUN of this CPU. */
 #define AXVCPU_I_X86_CLEAN_I 0x001u
@@ -5071,7 +5244,6 @@ static void axvcpu_i_x86_space(struct axvcpu *v, struct axvcpu_x86_space *);
 #define AXVCPU_I_X86_CLEAN_DT 0x080u
 #define AXVCPU_I_X86_CLEAN_SEG 0x100u
 #define AXVCPU_I_X86_CLEAN_CR2 0x200u
-#define AXVCPU_I_X86_CLEAN_ALL 0xfffu
 
 /* Intercepts (APM 2, appendix B, offsets 0x0c and 0x10): all that would show the host or stop it. */
 #define AXVCPU_I_X86_SVM_INTR (1u << 0)
@@ -5114,12 +5286,12 @@ static uint64_t axvcpu_i_x86_svm_read_segment(const struct axvcpu_arch *a, uint3
     uint32_t at = axvcpu_i_x86_vmcb_segments[f / 4], attributes;
 
     switch (f % 4) {
-    case AXVCPU_X86_SELECTOR: return AXVCPU_I_X86_VMCB(uint16_t, a, at);
+    case AXVCPU_X86_SELECTOR: return AXVCPU_I_X86_VMCB16(a, at);
     case AXVCPU_X86_BASE: return AXVCPU_I_X86_VMCB64(a, at + 8);
     case AXVCPU_X86_LIMIT: return AXVCPU_I_X86_VMCB32(a, at + 4);
     default: break;
     }
-    attributes = AXVCPU_I_X86_VMCB(uint16_t, a, at + 2);
+    attributes = AXVCPU_I_X86_VMCB16(a, at + 2);
     return (attributes & 0xffu) | (attributes & 0xf00u) << 4 | ((attributes & AXVCPU_X86_AR_P) == 0 ? AXVCPU_X86_AR_UNUSABLE : 0);
 }
 
@@ -5128,13 +5300,13 @@ static void axvcpu_i_x86_svm_write_segment(struct axvcpu_arch *a, uint32_t f, ui
     uint32_t at = axvcpu_i_x86_vmcb_segments[f / 4], access = (uint32_t)value;
 
     switch (f % 4) {
-    case AXVCPU_X86_SELECTOR: AXVCPU_I_X86_VMCB(uint16_t, a, at) = (uint16_t)value; return;
+    case AXVCPU_X86_SELECTOR: AXVCPU_I_X86_VMCB16(a, at) = (uint16_t)value; return;
     case AXVCPU_X86_BASE: AXVCPU_I_X86_VMCB64(a, at + 8) = value; return;
     case AXVCPU_X86_LIMIT: AXVCPU_I_X86_VMCB32(a, at + 4) = (uint32_t)value; return;
     default: break;
     }
     access = (access & AXVCPU_X86_AR_UNUSABLE) != 0 ? 0 : access;
-    AXVCPU_I_X86_VMCB(uint16_t, a, at + 2) = (uint16_t)((access & 0xffu) | (access >> 4 & 0xf00u));
+    AXVCPU_I_X86_VMCB16(a, at + 2) = (uint16_t)((access & 0xffu) | (access >> 4 & 0xf00u));
     if (f / 4 == AXVCPU_X86_SS)
         AXVCPU_I_X86_VMCB8(a, 0x4cb) = (uint8_t)(access >> 5 & 3u); /* CPL */
 }
@@ -5211,20 +5383,13 @@ static void axvcpu_i_x86_svm_prepare(struct axvcpu *v)
 static void axvcpu_i_x86_svm_load(struct axvcpu_arch *a)
 {
     a->host_pa = axvcpu_i_x86_here()->host_pa;
+    __asm__ volatile("vmsave %%rax" : : "a"(a->host_pa) : "memory");
     AXVCPU_I_X86_VMCB32(a, 0xc0) = 0;
 }
 
 static void axvcpu_i_x86_svm_save(struct axvcpu_arch *a)
 {
     (void)a;
-}
-
-static uint64_t axvcpu_i_x86_svm_enter(struct axvcpu_arch *a)
-{
-    uint64_t code = axvcpu_i_x86_enter_svm(a);
-
-    AXVCPU_I_X86_VMCB32(a, 0xc0) = AXVCPU_I_X86_CLEAN_ALL;
-    return code;
 }
 
 static void axvcpu_i_x86_svm_left(struct axvcpu *v, uint64_t code, struct axvcpu_x86_left *l)
@@ -5298,7 +5463,7 @@ static void axvcpu_i_x86_svm_probe(void)
 static const struct axvcpu_i_x86_vendor axvcpu_i_x86_svm = {
     axvcpu_i_x86_svm_read, axvcpu_i_x86_svm_write, axvcpu_i_x86_svm_prepare, axvcpu_i_x86_svm_controls,
     axvcpu_i_x86_svm_event, axvcpu_i_x86_svm_tlb, axvcpu_i_x86_svm_load, axvcpu_i_x86_svm_save,
-    axvcpu_i_x86_svm_left, axvcpu_i_x86_svm_on, axvcpu_i_x86_svm_off, axvcpu_i_x86_svm_enter,
+    axvcpu_i_x86_svm_left, axvcpu_i_x86_svm_on, axvcpu_i_x86_svm_off,
     axvcpu_i_x86_svm_cpl, axvcpu_i_x86_svm_nmi_masked, NULL /* CRs are not intercepted */
 };
 /* >>switch VMX (SDM 3, 24 to 28 and appendices A and B). While a vCPU is loaded its fields are in the CPU, by
@@ -5337,19 +5502,6 @@ static const struct axvcpu_i_x86_vendor axvcpu_i_x86_svm = {
    FPU is not the guest's. What it reads is the shadow. */
 #define AXVCPU_I_X86_CR0_KEPT (AXVCPU_X86_CR0_NE | AXVCPU_X86_CR0_CD | AXVCPU_X86_CR0_NW)
 #define AXVCPU_I_X86_CR4_KEPT AXVCPU_X86_CR4_VMXE
-
-static uint64_t axvcpu_i_x86_vmread(uint64_t field)
-{
-    uint64_t value;
-
-    __asm__ volatile("vmread %1, %0" : "=rm"(value) : "r"(field) : "cc");
-    return value;
-}
-
-static void axvcpu_i_x86_vmwrite(uint64_t field, uint64_t value)
-{
-    __asm__ volatile("vmwrite %1, %0" : : "r"(field), "rm"(value) : "cc");
-}
 
 static const uint16_t axvcpu_i_x86_vmcs_fields[AXVCPU_I_X86_FIELDS] = {
 #define AXVCPU_I_X86_VMCS_FIELD(name, vmcb, vmcs) [AXVCPU_I_X86_F_##name] = (vmcs),
@@ -5589,23 +5741,12 @@ static void axvcpu_i_x86_vmx_save(struct axvcpu_arch *a)
     __asm__ volatile("lgdt %0\n\tlidt %1\n\tlldt %2" : : "m"(cpu->gdt), "m"(cpu->idt), "m"(cpu->ldt));
 }
 
-#define AXVCPU_I_X86_VMFAIL (UINT64_C(1) << 63) /* and the VM-instruction error */
-
-/* CR2 is nobody's but the running side's: the host's page faults leave the guest's alone. */
-static uint64_t axvcpu_i_x86_vmx_enter(struct axvcpu_arch *a)
+/* An entry that failed has left the launch state as it was (SDM 3, 27.8): clear it, so that it is known. */
+static void axvcpu_i_x86_vmx_failed(struct axvcpu_arch *a)
 {
-    uint32_t launched = a->launched;
-    uint64_t reason;
-
-    if (axvcpu_i_x86_host_cr2() != a->field[AXVCPU_I_X86_F_CR2])
-        axvcpu_i_x86_set_host_cr2(a->field[AXVCPU_I_X86_F_CR2]);
-    if (AXVCPU_I_UNLIKELY(axvcpu_i_x86_enter_vmx(a) != 0))
-        return AXVCPU_I_X86_VMFAIL | axvcpu_i_x86_vmread(0x4400);
-    a->field[AXVCPU_I_X86_F_CR2] = axvcpu_i_x86_host_cr2();
-    reason = axvcpu_i_x86_vmread(0x4402);
-    if (AXVCPU_I_UNLIKELY((reason >> 31 & 1u) != 0))
-        a->launched = launched; /* it was not (SDM 3, 27.8) */
-    return reason;
+    axvcpu_i_x86_vmclear(a);
+    __asm__ volatile("vmptrld %0" : : "m"(a->hw_pa) : "cc", "memory");
+    a->launched = 0;
 }
 
 static void axvcpu_i_x86_vmx_left(struct axvcpu *v, uint64_t reason, struct axvcpu_x86_left *l)
@@ -5613,14 +5754,16 @@ static void axvcpu_i_x86_vmx_left(struct axvcpu *v, uint64_t reason, struct axvc
     struct axvcpu_x86_vmx_raw raw = { reason, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
     uint32_t needs = axvcpu_x86_vmx_needs(reason);
 
-    (void)v;
     if ((reason & AXVCPU_I_X86_VMFAIL) != 0) {
         AXVCPU_MEMSET(l, 0, sizeof(*l));
-        l->raw = reason;
+        l->raw = axvcpu_i_x86_vmread(0x4400);
         l->cause = AXVCPU_X86_CAUSE_INVALID;
-        l->fail = AXVCPU_X86_FAIL_CONTROL | (uint32_t)reason << 8;
-        return;
+        l->fail = AXVCPU_X86_FAIL_CONTROL | (uint32_t)l->raw << 8;
     }
+    if ((reason >> 31 & 1u) != 0 || (reason & AXVCPU_I_X86_VMFAIL) != 0)
+        axvcpu_i_x86_vmx_failed(&v->arch);
+    if ((reason & AXVCPU_I_X86_VMFAIL) != 0)
+        return;
     if ((needs & AXVCPU_X86_NEEDS_QUALIFICATION) != 0)
         raw.qualification = axvcpu_i_x86_vmread(0x6400);
     if ((needs & AXVCPU_X86_NEEDS_LENGTH) != 0)
@@ -5713,7 +5856,7 @@ static bool axvcpu_i_x86_has_vmx(void)
 static const struct axvcpu_i_x86_vendor axvcpu_i_x86_vmx = {
     axvcpu_i_x86_vmx_read, axvcpu_i_x86_vmx_write, axvcpu_i_x86_vmx_prepare, axvcpu_i_x86_vmx_controls,
     axvcpu_i_x86_vmx_event, axvcpu_i_x86_vmx_tlb, axvcpu_i_x86_vmx_load, axvcpu_i_x86_vmx_save,
-    axvcpu_i_x86_vmx_left, axvcpu_i_x86_vmx_on, axvcpu_i_x86_vmx_off, axvcpu_i_x86_vmx_enter,
+    axvcpu_i_x86_vmx_left, axvcpu_i_x86_vmx_on, axvcpu_i_x86_vmx_off,
     axvcpu_i_x86_vmx_cpl, axvcpu_i_x86_vmx_nmi_masked, axvcpu_i_x86_vmx_pdptes
 };
 
@@ -6071,7 +6214,7 @@ static void axvcpu_i_x86_dr_out(struct axvcpu_arch *a)
 
 /* Also called when there is nothing to save, or when it is on a CPU that is not this one and will not come
    back for it (abandon). */
-static void axvcpu_i_x86_save(struct axvcpu *v)
+AXVCPU_API void axvcpu_i_x86_save(struct axvcpu *v)
 {
     struct axvcpu_arch *a = &v->arch;
 
@@ -6100,7 +6243,7 @@ static void axvcpu_i_x86_evict(struct axvcpu_i_x86_cpu *cpu)
     (void)AXVCPU_ATOMIC_FETCH_OR(&other->attn, AXVCPU_ATTN_IRQ);
 }
 
-static int axvcpu_i_x86_load(struct axvcpu *v)
+AXVCPU_API int axvcpu_i_x86_load(struct axvcpu *v)
 {
     struct axvcpu_i_x86_cpu *cpu = axvcpu_i_x86_here();
     struct axvcpu_arch *a = &v->arch;
@@ -6117,17 +6260,6 @@ static int axvcpu_i_x86_load(struct axvcpu *v)
     a->prepared = true;
     if (cpu->xcr0 != 0 && a->control.xcr0 != cpu->xcr0)
         axvcpu_i_x86_xsetbv(a->control.xcr0);
-    return AXVCPU_OK;
-}
-
-AXVCPU_API int axvcpu_leaf_bind(struct axvcpu *v)
-{
-    return axvcpu_i_x86_load(v);
-}
-
-AXVCPU_API int axvcpu_leaf_unbind(struct axvcpu *v)
-{
-    axvcpu_i_x86_save(v);
     return AXVCPU_OK;
 }
 
@@ -6248,6 +6380,7 @@ static int axvcpu_i_x86_go(struct axvcpu *v, bool started, uint64_t arg)
     AXVCPU_I_X86_PUT(a, RIP, ip);
     AXVCPU_I_X86_PUT(a, RSP, a->setup.stack);
     a->regs.gpr[AXVCPU_X86_RDI] = arg;
+    (void)AXVCPU_ATOMIC_FETCH_OR(&v->attn, AXVCPU_ATTN_IRQ); /* lines that stayed up */
     return AXVCPU_OK;
 }
 
@@ -6274,6 +6407,9 @@ AXVCPU_API int axvcpu_leaf_create(struct axvcpu *v, const struct axvcpu_arch_cre
     a->hw_pa = frames.addr;
     a->hw = (char *)AXVCPU_PHYS_TO_VIRT(frames);
     a->fpu = a->hw + AXVM_LEAF_PAGE;
+    a->vendor = axvcpu_i_x86_vendor == &axvcpu_i_x86_svm ? AXVCPU_I_X86_VENDOR_SVM : AXVCPU_I_X86_VENDOR_VMX;
+    a->nrip_at = axvcpu_i_x86_svm_has(AXVCPU_I_X86_SVM_NRIP) ? 0xc8 : 0x578;
+    a->nrip_add = axvcpu_i_x86_svm_has(AXVCPU_I_X86_SVM_NRIP) ? 0 : 3; /* VMMCALL; nobody gives it prefixes */
     a->cpuid = create->cpuid != NULL || v->vm.vm == NULL ? create->cpuid : v->vm.vm->arch.cpuid;
     a->cpuid_count = create->cpuid != NULL || v->vm.vm == NULL ? create->cpuid_count : v->vm.vm->arch.cpuid_count;
     axvcpu_x86_control_valid(&a->control, axvcpu_i_x86_guest_cpuid, v);
@@ -6499,7 +6635,7 @@ static void axvcpu_i_x86_resume_event(struct axvcpu_arch *a, const struct axvcpu
         AXVCPU_I_X86_PUT(a, SHADOW, AXVCPU_I_X86_GET(a, SHADOW) & ~UINT64_C(0xb));
 }
 
-static void axvcpu_i_x86_kind(struct axvcpu_exit *x, uint32_t kind, uint64_t raw)
+AXVCPU_I_INLINE void axvcpu_i_x86_kind(struct axvcpu_exit *x, uint32_t kind, uint64_t raw)
 {
     x->kind = kind;
     x->flags = 0;
@@ -6541,15 +6677,19 @@ static int axvcpu_i_x86_interrupted(struct axvcpu *v, struct axvcpu_exit *x, con
     return AXVCPU_OK;
 }
 
-/* The guest can take what it could not before; whether there is more to wait for, the injection finds out. */
+static void axvcpu_i_x86_irq(struct axvcpu *v);
+
+/* The guest can take what it could not before. An interrupt that waited for this is in no attention word. */
 static int axvcpu_i_x86_opened(struct axvcpu *v, struct axvcpu_exit *x, uint32_t window, bool *again)
 {
-    bool done;
-    int err;
+    bool done = false;
+    int err = AXVCPU_OK;
 
     v->arch.window &= (uint8_t)~window;
     v->arch.dirty |= AXVCPU_I_X86_DO_CONTROLS;
-    err = axvcpu_attend(v, x, &done);
+    if (axvcpu_attention(v))
+        err = axvcpu_attend(v, x, &done);
+    axvcpu_i_x86_irq(v);
     *again = err == 0 && !done;
     return err;
 }
@@ -6909,16 +7049,11 @@ static void axvcpu_i_x86_guest_xsetbv(struct axvcpu *v, uint32_t length)
 static void axvcpu_i_x86_hypercall(struct axvcpu *v, struct axvcpu_exit *x, const struct axvcpu_x86_left *l)
 {
     const uint64_t *gpr = v->arch.regs.gpr;
+    struct axvcpu_i_x86_left left = { gpr[AXVCPU_X86_RBX], gpr[AXVCPU_X86_RCX], gpr[AXVCPU_X86_RDX],
+                                      gpr[AXVCPU_X86_RSI], gpr[AXVCPU_X86_RDI], 0, NULL };
 
     axvcpu_i_x86_pass(v, l->length);
-    axvcpu_i_x86_kind(x, AXVCPU_EXIT_HYPERCALL, l->raw);
-    x->hypercall.nr = gpr[AXVCPU_X86_RAX];
-    x->hypercall.args[0] = gpr[AXVCPU_X86_RBX];
-    x->hypercall.args[1] = gpr[AXVCPU_X86_RCX];
-    x->hypercall.args[2] = gpr[AXVCPU_X86_RDX];
-    x->hypercall.args[3] = gpr[AXVCPU_X86_RSI];
-    x->hypercall.args[4] = gpr[AXVCPU_X86_RDI];
-    x->hypercall.args[5] = gpr[AXVCPU_X86_RBP];
+    (void)axvcpu_i_x86_called(&v->arch, x, &left, l->raw);
 }
 
 static uint64_t axvcpu_i_x86_rdtsc(void)
@@ -7042,33 +7177,34 @@ static int axvcpu_i_x86_served(struct axvcpu *v, struct axvcpu_exit *x, const st
     }
 }
 
-/* `inside` is out before `remote` is looked at: the exchange is a full barrier. */
-static uint64_t axvcpu_i_x86_enter(struct axvcpu_arch *a)
+static uint64_t axvcpu_i_x86_reenter(struct axvcpu_arch *a)
 {
-    uint64_t raw;
+    struct axvcpu_i_x86_left left;
 
-    (void)AXVCPU_ATOMIC_XCHG(&a->inside, 1u);
-    if ((a->dirty | AXVCPU_ATOMIC_LOAD_RELAXED(&a->remote)) != 0)
-        axvcpu_i_x86_flush(a);
-    raw = axvcpu_i_x86_vendor->enter(a);
-    a->valid = 0;
-    AXVCPU_ATOMIC_STORE_RELEASE(&a->inside, 0u);
-    return raw;
+    if (a->vendor == AXVCPU_I_X86_VENDOR_VMX) {
+        (void)axvcpu_i_x86_enter_vmx(a, &left);
+        return left.reason;
+    }
+    axvcpu_i_x86_before(a);
+    (void)axvcpu_i_x86_switch_svm(a, &left);
+    axvcpu_i_x86_after(a);
+    AXVCPU_I_X86_VMCB32(a, 0xc0) = AXVCPU_I_X86_VMCB_ALL_CLEAN;
+    return AXVCPU_I_X86_VMCB64(a, 0x70);
 }
 
-AXVCPU_API int axvcpu_leaf_run(struct axvcpu *v, struct axvcpu_exit *x)
+AXVCPU_API int axvcpu_i_x86_slowly(struct axvcpu *v, struct axvcpu_exit *x, uint64_t raw)
 {
     struct axvcpu_x86_left l;
     bool again;
     int err;
 
-    do {
-        uint64_t raw = axvcpu_i_x86_enter(&v->arch);
-
+    for (;;) {
         axvcpu_i_x86_vendor->left(v, raw, &l);
         err = axvcpu_i_x86_served(v, x, &l, &again);
-    } while (err == 0 && again);
-    return err;
+        if (err != 0 || !again)
+            return err;
+        raw = axvcpu_i_x86_reenter(&v->arch);
+    }
 }
 
 /* >>switch: answers */
@@ -7116,9 +7252,8 @@ static void axvcpu_i_x86_commit_mmio(struct axvcpu *v, struct axvcpu_exit *x)
     axvcpu_i_x86_stepped(v, x, axvcpu_x86_mmio_commit(&a->mmio, &a->regs, &s, &v->access, x), &again);
 }
 
-AXVCPU_API int axvcpu_leaf_commit(struct axvcpu *v, struct axvcpu_exit *x, bool entering)
+AXVCPU_API int axvcpu_i_x86_commit(struct axvcpu *v, struct axvcpu_exit *x)
 {
-    (void)entering;
     switch (v->access.kind) {
     case AXVCPU_EXIT_MMIO_READ:
     case AXVCPU_EXIT_MMIO_WRITE: axvcpu_i_x86_commit_mmio(v, x); break;
@@ -7192,8 +7327,9 @@ static bool axvcpu_i_x86_nmi(struct axvcpu_arch *a)
     return !ready;
 }
 
-/* One at a time; as long as there are more the guest is left when it can take the next. */
-static bool axvcpu_i_x86_irq(struct axvcpu *v)
+/* One at a time; as long as there are more the guest is left when it can take the next. That is all: until
+   then no run needs to look. */
+static void axvcpu_i_x86_irq(struct axvcpu *v)
 {
     int vector = axvcpu_irq_next(v);
 
@@ -7203,7 +7339,6 @@ static bool axvcpu_i_x86_irq(struct axvcpu *v)
         vector = axvcpu_irq_next(v);
     }
     axvcpu_i_x86_want(&v->arch, AXVCPU_I_X86_WINDOW_IRQ, vector >= 0);
-    return vector >= 0;
 }
 
 AXVCPU_API int axvcpu_leaf_inject(struct axvcpu *v, uint32_t *what)
@@ -7216,7 +7351,7 @@ AXVCPU_API int axvcpu_leaf_inject(struct axvcpu *v, uint32_t *what)
     if ((*what & AXVCPU_ATTN_NMI) != 0)
         left |= axvcpu_i_x86_nmi(&v->arch) ? AXVCPU_ATTN_NMI : 0;
     if ((*what & AXVCPU_ATTN_IRQ) != 0)
-        left |= axvcpu_i_x86_irq(v) ? AXVCPU_ATTN_IRQ : 0;
+        axvcpu_i_x86_irq(v);
     *what = left;
     return AXVCPU_OK;
 }
@@ -7443,7 +7578,12 @@ static void axvcpu_i_x86_deliver(struct axvcpu *to, const struct axvcpu_exit_ipi
 }
 
 /* An IPI to vCPUs by number goes there; logical destinations are for a local APIC that knows them. */
-AXVCPU_API enum axvm_answer axvm_leaf_answer(struct axvm *vm, struct axvcpu *v, struct axvcpu_exit *x)
+#ifdef AXVCPU_KVM
+#define AXVCPU_I_X86_ANSWER axvm_leaf_answer
+#else
+#define AXVCPU_I_X86_ANSWER axvcpu_i_x86_answer_exit
+#endif
+AXVCPU_API enum axvm_answer AXVCPU_I_X86_ANSWER(struct axvm *vm, struct axvcpu *v, struct axvcpu_exit *x)
 {
     uint32_t i;
 

@@ -33,7 +33,7 @@ vgaromimage: file="/usr/share/vgabios/vgabios.bin"
 ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
 ata0-master: type=disk, path="$dir/disk", mode=volatile, cylinders=20, heads=16, spt=63
 boot: disk
-cpu: model=$cpu, count=2, ips=4000000, reset_on_triple_fault=0, ignore_bad_msrs=1
+cpu: model=$cpu, count=${CPUS:-2}, ips=4000000, reset_on_triple_fault=0, ignore_bad_msrs=1
 clock: sync=none
 port_e9_hack: enabled=1
 log: $dir/log
