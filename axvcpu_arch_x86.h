@@ -850,7 +850,8 @@ struct axvcpu_i_x86_left {
 #define AXVCPU_I_X86_CLOBBERS "rax", "r10", "r11", "r12", "r13", "r14", "r15", "cc", "memory"
 
 /* Interrupts are off by GIF from the host's last instruction to its first; IF must be on at VMRUN, for it is IF
-   that decides whether a host interrupt ends the run (APM 2, 15.21.1). RAX is in the VMCB. */
+   that decides whether a host interrupt ends the run (APM 2, 15.21.1). STI is early, for its shadow must be over:
+   in Bochs it reaches into the guest. RAX is in the VMCB. */
 AXVCPU_I_INLINE struct axvcpu_arch *axvcpu_i_x86_switch_svm(struct axvcpu_arch *arch, struct axvcpu_i_x86_left *left)
 {
     register struct axvcpu_arch *a __asm__("r8");
@@ -858,13 +859,13 @@ AXVCPU_I_INLINE struct axvcpu_arch *axvcpu_i_x86_switch_svm(struct axvcpu_arch *
 
     left->rdi = (uint64_t)(uintptr_t)arch;
     __asm__ volatile("clgi\n\t"
+                     "sti\n\t"
                      "mov %%rbp, %c[host_rbp](%%rdi)\n\t"
                      "lea -136(%%rsp), %%rsp\n\t"
                      "mov %%rdi, (%%rsp)\n\t"
                      "mov %c[hw](%%rdi), %%rdx\n\tmov (%%rdi), %%rcx\n\tmov %%rcx, 0x5f8(%%rdx)\n\t"
                      "mov %c[hw_pa](%%rdi), %%rax\n\tvmload %%rax\n\t"
                      AXVCPU_I_X86_LOAD
-                     "sti\n\t"
                      "vmrun %%rax\n\t"
                      "vmsave %%rax\n\t"
                      "cli\n\t"
@@ -6589,17 +6590,31 @@ static void axvcpu_i_x86_changed(struct axvcpu_arch *a)
                 AXVCPU_I_X86_BIT(AXVCPU_I_X86_F_RFLAGS);
 }
 
-/* An exception, instead of the instruction. The fault that comes while another one is delivered makes a
-   double fault, and then there is none (SDM 3, table 6-5): contributory ones are 0, 10-13; page faults 14. */
+/* An exception, instead of the instruction or after it. An interrupt or NMI that was to be injected comes again;
+   two exceptions make a double fault, where they do. */
 static void axvcpu_i_x86_raise(struct axvcpu_arch *a, uint32_t vector, uint32_t error)
 {
-    a->event.info = AXVCPU_X86_EVENT(EXCEPTION, vector) | ((AXVCPU_I_X86_WITH_ERROR >> vector & 1u) != 0 ? AXVCPU_X86_EVENT_ERROR : 0);
-    a->event.error = error;
-    a->event.length = 0;
-    a->dirty |= AXVCPU_I_X86_DO_EVENT;
+    struct axvcpu *v = (struct axvcpu *)(void *)((char *)a - offsetof(struct axvcpu, arch));
+    struct axvcpu_x86_event first = a->event;
+    bool exception = AXVCPU_X86_EVENT_TYPE(first.info) == AXVCPU_X86_EVENT_EXCEPTION;
+
+    if (first.info != 0 && AXVCPU_X86_EVENT_TYPE(first.info) == AXVCPU_X86_EVENT_INTERRUPT)
+        (void)axvcpu_inject_interrupt(v, first.info & AXVCPU_X86_EVENT_VECTOR);
+    if (first.info != 0 && AXVCPU_X86_EVENT_TYPE(first.info) == AXVCPU_X86_EVENT_NMI) {
+        a->nmi_masked = false;
+        (void)axvcpu_inject_nmi(v);
+    }
+    a->event = axvcpu_x86_exception(vector, error);
+    if (first.info != 0 && exception)
+        a->event = axvcpu_x86_combine(first, a->event);
+    if (a->event.info == 0) /* a third fault: the CPU finds out with the second */
+        a->event = first;
+    a->dirty |= AXVCPU_I_X86_DO_EVENT | AXVCPU_I_X86_DO_CONTROLS;
     if ((a->event.info & AXVCPU_X86_EVENT_ERROR) != 0 && (AXVCPU_I_X86_GET(a, CR0) & AXVCPU_X86_CR0_PE) == 0)
         a->event.info &= ~AXVCPU_X86_EVENT_ERROR; /* real mode has none (SDM 3, 26.2.1.3) */
 }
+
+static void axvcpu_i_x86_irq(struct axvcpu *v);
 
 /* Past an instruction that is done: its interrupt shadow is over, too, and single-stepping sees it. */
 static void axvcpu_i_x86_pass(struct axvcpu *v, uint32_t length)
@@ -6614,8 +6629,11 @@ static void axvcpu_i_x86_pass(struct axvcpu *v, uint32_t length)
         rip = s.bits == 64 ? rip : rip & UINT32_MAX;
     }
     AXVCPU_I_X86_PUT(a, RIP, rip);
-    if ((AXVCPU_I_X86_GET(a, SHADOW) & 3u) != 0)
-        AXVCPU_I_X86_PUT(a, SHADOW, AXVCPU_I_X86_GET(a, SHADOW) & ~UINT64_C(3));
+    if ((AXVCPU_I_X86_GET(a, SHADOW) & 3u) == 0)
+        return;
+    AXVCPU_I_X86_PUT(a, SHADOW, AXVCPU_I_X86_GET(a, SHADOW) & ~UINT64_C(3));
+    if ((a->window & AXVCPU_I_X86_WINDOW_IRQ) != 0) /* it may have come; Bochs 2.7 overlooks that at VMRUN */
+        axvcpu_i_x86_irq(v);
 }
 
 /* What was on its way when the exit came is injected again. To VMX its NMI has already begun, and an interrupt
@@ -6676,8 +6694,6 @@ static int axvcpu_i_x86_interrupted(struct axvcpu *v, struct axvcpu_exit *x, con
     x->irq.vector = vector;
     return AXVCPU_OK;
 }
-
-static void axvcpu_i_x86_irq(struct axvcpu *v);
 
 /* The guest can take what it could not before. An interrupt that waited for this is in no attention word. */
 static int axvcpu_i_x86_opened(struct axvcpu *v, struct axvcpu_exit *x, uint32_t window, bool *again)
@@ -7201,6 +7217,9 @@ AXVCPU_API int axvcpu_i_x86_slowly(struct axvcpu *v, struct axvcpu_exit *x, uint
     for (;;) {
         axvcpu_i_x86_vendor->left(v, raw, &l);
         err = axvcpu_i_x86_served(v, x, &l, &again);
+        /* The window may be open; Bochs 2.7 overlooks a virtual interrupt that VMRUN finds with IF on. */
+        if (v->arch.vendor == AXVCPU_I_X86_VENDOR_SVM && (v->arch.window & AXVCPU_I_X86_WINDOW_IRQ) != 0)
+            axvcpu_i_x86_irq(v);
         if (err != 0 || !again)
             return err;
         raw = axvcpu_i_x86_reenter(&v->arch);
@@ -7356,15 +7375,12 @@ AXVCPU_API int axvcpu_leaf_inject(struct axvcpu *v, uint32_t *what)
     return AXVCPU_OK;
 }
 
-/* An interrupt that was to be injected goes back to the queue: the exception is first. */
 AXVCPU_API int axvcpu_leaf_inject_exception(struct axvcpu *v, uint32_t vector, uint64_t error, uint64_t addr)
 {
     struct axvcpu_arch *a = &v->arch;
 
     if (vector > 31 || vector == 2)
         return axvcpu_i_x86_say(AXVCPU_EINVAL, "inject_exception: no such exception");
-    if (a->event.info != 0 && AXVCPU_X86_EVENT_TYPE(a->event.info) == AXVCPU_X86_EVENT_INTERRUPT)
-        (void)axvcpu_inject_interrupt(v, a->event.info & AXVCPU_X86_EVENT_VECTOR);
     if (vector == 14)
         AXVCPU_I_X86_PUT(a, CR2, addr);
     axvcpu_i_x86_raise(a, vector, (uint32_t)error);

@@ -95,9 +95,9 @@ int host_main(void)
         ROW("hypercall", vmmcall, 110);
     else
         ROW("hypercall", vmcall, 110);
-    ROW("cpuid", cpuid, 3600); // without next RIPs the instruction is fetched and decoded
-    ROW("pio_out", out, 860);
-    ROW("pio_in", in, 910);
-    ROW("mmio_read", mmio, 4200);
+    ROW("cpuid", cpuid, 3750); // without next RIPs the instruction is fetched and decoded
+    ROW("pio_out", out, 1060);
+    ROW("pio_in", in, 1110);
+    ROW("mmio_read", mmio, 4400);
     return 0;
 }
