@@ -29,7 +29,7 @@ static const struct program {
 enum { PROGRAMS = sizeof programs / sizeof programs[0] };
 
 // Who executes a guest's round, in the order in which split prints them.
-static const char *const parts[] = {"asm", "decode", "core", "dispatch"};
+static const char *const parts[] = {"asm", "decode", "core", "dispatch", "firmware"};
 enum { PARTS = sizeof parts / sizeof parts[0], KVM_ABOVE = 40 };
 
 static struct {
@@ -203,11 +203,21 @@ static void add_parts(const struct result *whole, const double of[PARTS])
     if (sum <= 0) // counted differently from how it is traced
         return;
     for (int i = 0; i < PARTS; i++)
-        add_part(whole, parts[i], of[i]);
+        if (of[i] > 0 || strcmp(parts[i], "firmware") != 0)
+            add_part(whole, parts[i], of[i]);
     add_part(whole, "guest", whole->ir - sum);
 }
 
-// The same program again, every instruction of it traced.
+// The same program again, every instruction of it traced: by QEMU, or by Bochs' debugger from `play` on.
+static int trace_command(const struct guest *g, char *out, size_t size)
+{
+    if (strstr(g->command, "bochs") != NULL)
+        return snprintf(out, size,
+                        "%s \"lb 0x$(nm '%s' | sed -n 's/^0*\\([0-9a-f]*\\) [tT] play$/\\1/p')\" c 'trace on' 'del 1' 2>/dev/null",
+                        g->command, g->elf);
+    return snprintf(out, size, "(%s -smp 1 -singlestep -d exec,nochain -D /dev/stderr) 2>&1 >/dev/null", g->command);
+}
+
 static void split_guest(const struct guest *g, int first)
 {
     struct result rows[32];
@@ -218,16 +228,17 @@ static void split_guest(const struct guest *g, int first)
     if (n > 32)
         die("too many rows: ", g->name);
     memcpy(rows, &bench.results.row[first], (size_t)n * sizeof rows[0]);
-    used = snprintf(command, sizeof command,
-                    "(%s -smp 1 -singlestep -d exec,nochain -D /dev/stderr) 2>&1 >/dev/null </dev/null | build/bench/split '%s'",
-                    g->command, g->elf);
+    used = trace_command(g, command, sizeof command);
+    used += snprintf(command + used, sizeof command - (size_t)used, " </dev/null | build/bench/split '%s'", g->elf);
     for (int i = 0; i < n; i++)
         used += snprintf(command + used, sizeof command - (size_t)used, " %.3f", rows[i].ir);
     in = popen(command, "r");
     for (int i = 0; in != NULL && i < n; i++) {
-        if (fscanf(in, "%lf %lf %lf %lf", &of[0], &of[1], &of[2], &of[3]) != 4)
-            break;
-        add_parts(&rows[i], of);
+        for (int part = 0; part < PARTS; part++)
+            if (fscanf(in, "%lf", &of[part]) != 1)
+                n = 0;
+        if (n != 0)
+            add_parts(&rows[i], of);
     }
     if (in == NULL || pclose(in) != 0)
         fprintf(stderr, "\nbench: no split of %s\n", g->name);
@@ -430,15 +441,15 @@ static double trip_limit(const struct result *r)
 static void print_guests(void)
 {
     printf("\ninstructions per round trip, guest and host (KVM: user space alone); the host's by part\n\n"
-           "%-10s %-23s %-8s %5s %7s %6s %7s %6s %9s %7s %10s\n",
-           "", "", "", "must", "all", "asm", "decode", "core", "dispatch", "ioctls", "median ns");
+           "%-10s %-23s %-8s %5s %7s %6s %7s %6s %9s %9s %7s %10s\n",
+           "", "", "", "must", "all", "asm", "decode", "core", "dispatch", "firmware", "ioctls", "median ns");
     for (int i = 0; i < bench.results.n; i++) {
         const struct result *r = &bench.results.row[i];
         if (!is_guest(r))
             continue;
-        printf("%-10s %-23s %-8s %5s %7s %6s %7s %6s %9s %7s %10s\n", r->arch, r->bench, r->impl, number(trip_limit(r)),
+        printf("%-10s %-23s %-8s %5s %7s %6s %7s %6s %9s %9s %7s %10s\n", r->arch, r->bench, r->impl, number(trip_limit(r)),
                number(r->ir), number(part_of(r, "asm")), number(part_of(r, "decode")), number(part_of(r, "core")),
-               number(part_of(r, "dispatch")), number(part_of(r, "ioctls")), number(r->med_ns));
+               number(part_of(r, "dispatch")), number(part_of(r, "firmware")), number(part_of(r, "ioctls")), number(r->med_ns));
     }
 }
 
@@ -462,15 +473,16 @@ static void readme_guests(FILE *out)
 {
     fprintf(out, "A round trip, from the guest to the host's loop and back; on KVM what user space executes, beside the\n"
                  "bare ioctl loop (`ioctl`):\n\n"
-                 "| | | instructions | limit | asm | decode | core | dispatch | ioctls |\n|---|---|---|---|---|---|---|---|---|\n");
+                 "| | | instructions | limit | asm | decode | core | dispatch | firmware | ioctls |\n|---|---|---|---|---|---|---|---|---|---|\n");
     for (int i = 0; i < bench.results.n; i++) {
         const struct result *r = &bench.results.row[i];
         bool bare = strcmp(r->impl, "ioctl") == 0;
         if (!is_guest(r) || (strcmp(r->impl, "axvcpu") != 0 && !bare))
             continue;
-        fprintf(out, "| %s%s | %s | %s | %s | %s | %s | %s | %s | %s |\n", r->arch, bare ? ", `ioctl`" : "", r->bench,
+        fprintf(out, "| %s%s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", r->arch, bare ? ", `ioctl`" : "", r->bench,
                 number(r->ir), number(trip_limit(r)), number(part_of(r, "asm")), number(part_of(r, "decode")),
-                number(part_of(r, "core")), number(part_of(r, "dispatch")), number(part_of(r, "ioctls")));
+                number(part_of(r, "core")), number(part_of(r, "dispatch")), number(part_of(r, "firmware")),
+                number(part_of(r, "ioctls")));
     }
     fprintf(out, "\n![Round trips](bench/guests.svg)\n\n");
 }

@@ -305,7 +305,7 @@ static void scaling(const char *directory)
 
 // ---- guests.svg: stacked bars
 
-static const struct key parts[] = {{"asm", ORANGE}, {"decode", GREEN}, {"core", BLUE}, {"dispatch", SKY}, {"guest", "#ddd"}};
+static const struct key parts[] = {{"asm", ORANGE}, {"decode", GREEN}, {"core", BLUE}, {"dispatch", SKY}, {"firmware", PURPLE}, {"guest", "#ddd"}};
 enum { PARTS = sizeof parts / sizeof parts[0], TRIP_LEFT = 250, TRIP_BAR = 18, TRIP_TOP = 62 };
 
 static bool is_trip(const struct result *r)
@@ -339,7 +339,7 @@ static void trip(const struct result *r, double y, double scale)
         if (part > 0) {
             bar(x, y, part * scale, TRIP_BAR - 4, parts[p].colour);
             if (part * scale > 26)
-                text(x + part * scale / 2, y + 11.5, "middle", p == 4 ? "font-size=\"10\"" : "font-size=\"10\" fill=\"white\"", number(part));
+                text(x + part * scale / 2, y + 11.5, "middle", p == PARTS - 1 ? "font-size=\"10\"" : "font-size=\"10\" fill=\"white\"", number(part));
             x += part * scale;
         }
     }
@@ -359,7 +359,7 @@ static void trips(const char *directory)
     begin(directory, "guests.svg", 900, TRIP_TOP + n * TRIP_BAR + 14);
     text(20, 24, "start", "font-size=\"15\" font-weight=\"bold\"", "Instructions of a round trip: the guest exits, is served, and goes on");
     legend(20, 48, parts, PARTS);
-    legend(420, 48, more, 2);
+    legend(520, 48, more, 2);
     arch = "";
     for (int i = 0; i < results.n; i++) {
         const struct result *r = &results.row[i];

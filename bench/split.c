@@ -2,13 +2,13 @@
 //
 // Splits the rounds of a guest program's rows by who executes:
 //
-//     split ELF IR... <trace       one line per row: asm decode core dispatch; IR is what the row itself says,
-//                                  and a row that no call of `play` adds up to is four times 0
+//     split ELF IR... <trace       one line per row: asm decode core dispatch firmware; IR is what the row itself
+//                                  says, and a row that no call of `play` adds up to is all 0
 //
-// The trace is of QEMU's `-singlestep -d exec,nochain`: a line per instruction of the same program. Its debug
-// information says of which line of C each is: of axvcpu.h (core), of the architecture's header (decode; its
+// The trace is of QEMU's `-singlestep -d exec,nochain` or Bochs' `trace on`: a line per instruction of the same
+// program. Its debug information says of which line of C each is: of axvcpu.h (core), of the architecture's header (decode; its
 // part >>switch, and what has no line, is asm), or of anything else (dispatch). memcpy and its like belong to
-// who called them. What lies outside of the program is the guest. See README.md.
+// who called them. What lies outside of the program is the guest, or firmware (RISC-V's machine mode). See README.md.
 //
 // flags: -lm
 #define _GNU_SOURCE
@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum part { ASM, DECODE, CORE, DISPATCH, PARTS, CALLER = PARTS };
+enum part { ASM, DECODE, CORE, DISPATCH, FIRMWARE, PARTS, CALLER = PARTS };
 enum { FILES = 64, LINES = 65536, PLAYS = 256, GUEST_MOST = 16 };
 
 // A source file: for each of its lines the part.
@@ -29,8 +29,9 @@ static struct file {
     uint8_t part[LINES];
 } files[FILES];
 
-// The instructions between two returns to dispatch, the guest's not counted.
-struct visit { uint32_t of[PARTS]; };
+// The instructions between two returns to `play`, the guest's not counted; aside: of exits that were served
+// without it.
+struct visit { uint32_t of[PARTS], aside[PARTS]; };
 struct play {
     struct visit *visits;
     size_t n, room;
@@ -38,6 +39,7 @@ struct play {
 
 static struct {
     uint64_t base, size, play, play_size;
+    bool riscv;
     uint8_t *part; // by address
     struct play plays[PLAYS];
     int n;
@@ -92,6 +94,16 @@ static FILE *readelf(const char *option, const char *elf)
     if (in == NULL)
         die("no readelf");
     return in;
+}
+
+static void read_machine(const char *elf)
+{
+    char line[512];
+    FILE *in = readelf("-hW", elf);
+    while (fgets(line, sizeof line, in))
+        if (strstr(line, "Machine:") != NULL)
+            program.riscv = strstr(line, "RISC-V") != NULL;
+    pclose(in);
 }
 
 // Executable sections, all taken as one stretch of asm until the lines say otherwise.
@@ -181,44 +193,68 @@ static void visit_over(struct visit *v)
     memset(v, 0, sizeof *v);
 }
 
-// One instruction of the first CPU. A visit ends with the first of `play` itself after the guest.
-static void take(uint64_t pc)
+// What was executed since the guest, and whether `play` was part of it.
+static struct visit now;
+static uint32_t since[PARTS];
+static bool guest, reached;
+
+static void settle(uint32_t *to)
 {
-    static struct visit now;
-    static bool guest;
+    for (int part = 0; part < PARTS; part++)
+        to[part] += since[part];
+    memset(since, 0, sizeof since);
+}
+
+static void begin_play(void)
+{
+    if (program.n == PLAYS)
+        die("too many plays");
+    program.n++;
+    memset(&now, 0, sizeof now);
+    memset(since, 0, sizeof since);
+    guest = false;
+    reached = true;
+}
+
+// One instruction of the first CPU. A visit ends with the first of `play` itself after the guest.
+static void take(uint64_t pc, bool firmware)
+{
     static enum part part;
-    if (pc - program.base >= program.size) {
+    if (pc - program.base >= program.size && !firmware) {
+        settle(reached ? now.of : now.aside);
         guest = true;
+        reached = false;
         return;
     }
-    if (pc == program.play) {
-        if (program.n == PLAYS)
-            die("too many plays");
-        program.n++;
-        memset(&now, 0, sizeof now);
-        guest = false;
-    }
-    if (program.part[pc - program.base] != CALLER)
+    if (firmware)
+        part = FIRMWARE;
+    else if (program.part[pc - program.base] != CALLER)
         part = (enum part)program.part[pc - program.base];
+    if (pc == program.play && !firmware)
+        begin_play();
     if (program.n > 0 && guest && part == DISPATCH && pc - program.play < program.play_size) {
-        guest = false;
+        settle(now.of);
         visit_over(&now);
+        guest = false;
+        reached = true;
     }
-    now.of[part]++;
+    since[part]++;
 }
 
 // A line about a block that was not executed after all takes back the one before.
 static void read_trace(void)
 {
-    char line[512];
+    char line[512], flags[32];
     uint64_t pc, waiting = 0;
-    bool waits = false;
+    bool waits = false, firmware = false;
     while (fgets(line, sizeof line, stdin)) {
-        if (sscanf(line, "Trace 0: %*s [%*x/%" SCNx64 "/", &pc) == 1) {
+        int qemu = sscanf(line, "Trace 0: %*s [%*x/%" SCNx64 "/%31[^/]", &pc, flags);
+        if (qemu == 2 || sscanf(line, "(0).[%*u] [%*x] %*x:%" SCNx64, &pc) == 1) {
             if (waits)
-                take(waiting);
+                take(waiting, firmware);
             waiting = pc;
             waits = true;
+            firmware = program.riscv && qemu == 2 && (strtoul(flags, NULL, 16) & 7) == 3; // the MMU's index: mode M
         } else if (strstr(line, "rewound execution") != NULL || strstr(line, "Stopped execution") != NULL) {
             waits = false;
         }
@@ -229,58 +265,74 @@ static void read_trace(void)
 
 static struct visit sum_of(const struct play *p, size_t first, size_t n)
 {
-    struct visit sum = {{0}};
+    struct visit sum = {{0}, {0}};
     for (size_t i = first; i < first + n; i++)
-        for (int part = 0; part < PARTS; part++)
+        for (int part = 0; part < PARTS; part++) {
             sum.of[part] += p->visits[i].of[part];
+            sum.aside[part] += p->visits[i].aside[part];
+        }
     return sum;
 }
 
-static uint32_t total(const struct visit *v)
+static double total(const uint32_t *of)
 {
-    return v->of[ASM] + v->of[DECODE] + v->of[CORE] + v->of[DISPATCH];
+    double sum = 0;
+    for (int part = 0; part < PARTS; part++)
+        sum += of[part];
+    return sum;
 }
 
-static bool same(const struct visit *a, const struct visit *b)
+// Where the `period` visits begin whose sum was seen most often; the first and the last have the loop's ends in
+// them. *share: how often, of all.
+static size_t usual(const struct play *p, size_t period, double *share)
 {
-    return memcmp(a, b, sizeof *a) == 0;
-}
-
-// The sum of `period` visits that was seen most often; the first and the last have the loop's ends in them.
-// Returns how often, of all.
-static double usual_sum(const struct play *p, size_t period, struct visit *best)
-{
-    size_t most = 0, all = (p->n - 2) / period;
+    size_t most = 0, all = (p->n - 2) / period, best = 1;
     for (size_t i = 0; i < all && i < 32; i++) {
         struct visit one = sum_of(p, 1 + i * period, period);
         size_t seen = 0;
         for (size_t j = 0; j < all; j++) {
             struct visit other = sum_of(p, 1 + j * period, period);
-            seen += same(&one, &other);
+            seen += memcmp(&one, &other, sizeof one) == 0;
         }
         if (seen > most)
-            most = seen, *best = one;
+            most = seen, best = 1 + i * period;
     }
-    return all != 0 ? (double)most / (double)all : 0;
+    *share = all != 0 ? (double)most / (double)all : 0;
+    return best;
+}
+
+// The sum of a period, without what visits in `without` (a bit for each) have aside.
+static struct visit sum_without(const struct play *p, size_t first, size_t period, unsigned without)
+{
+    struct visit sum = sum_of(p, first, period);
+    for (size_t i = 0; i < period; i++)
+        for (int part = 0; part < PARTS && (without >> i & 1u) == 0; part++)
+            sum.of[part] += p->visits[first + i].aside[part];
+    return sum;
 }
 
 // vCPUs that take turns make a period longer than a visit. A round of the row is as many visits as its count of
-// instructions says. What the guest itself executes in a round is a few instructions; more is another row, or
-// rounds whose count leaves out what the trace has.
+// instructions says. The guest looks at the count around one instruction only: a trap of its own that comes
+// elsewhere, and is served without `play`, may be left out. What the guest itself executes in a round is a few
+// instructions; more is another row.
 static bool print_row(const struct play *p, double ir)
 {
-    struct visit best = {{0}}, all = sum_of(p, 1, p->n - 2);
-    double visits = ir * (double)(p->n - 2) / total(&all), share = 0, scale, guest;
-    size_t period = 0;
-    while (share < 0.9 && ++period < 8)
-        share = usual_sum(p, period, &best);
+    struct visit all = sum_of(p, 1, p->n - 2);
+    double visits = ir * (double)(p->n - 2) / (total(all.of) + total(all.aside)), share = 0, scale;
+    size_t period = 0, first = 1;
+    while (share < 0.9 && ++period < 5)
+        first = usual(p, period, &share);
     scale = (visits < 1 ? 1 : (double)lround(visits)) / (double)period;
-    guest = ir - total(&best) * scale;
-    if (share < 0.9 || guest < 0 || guest > GUEST_MOST)
-        return false;
-    printf("%.1f %.1f %.1f %.1f\n", best.of[ASM] * scale, best.of[DECODE] * scale, best.of[CORE] * scale,
-           best.of[DISPATCH] * scale);
-    return true;
+    for (unsigned without = 0; share >= 0.9 && without < 1u << period; without++) {
+        struct visit sum = sum_without(p, first, period, without);
+        double own = ir - total(sum.of) * scale;
+        if (own < 0 || own > GUEST_MOST)
+            continue;
+        printf("%.1f %.1f %.1f %.1f %.1f\n", sum.of[ASM] * scale, sum.of[DECODE] * scale, sum.of[CORE] * scale,
+               sum.of[DISPATCH] * scale, sum.of[FIRMWARE] * scale);
+        return true;
+    }
+    return false;
 }
 
 int main(int argc, char **argv)
@@ -288,6 +340,7 @@ int main(int argc, char **argv)
     int next = 0; // the first call of `play` that belongs to no row yet
     if (argc < 3)
         die("usage: split ELF IR...");
+    read_machine(argv[1]);
     read_sections(argv[1]);
     read_lines(argv[1]);
     read_symbols(argv[1]);
@@ -299,7 +352,7 @@ int main(int argc, char **argv)
         if (i < program.n)
             next = i + 1;
         else
-            printf("0 0 0 0\n");
+            printf("0 0 0 0 0\n");
     }
     return 0;
 }
