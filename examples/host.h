@@ -23,6 +23,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 #endif
 
 /* The guest's world: RAM from 0, its code at HOST_ENTRY, a second CPU's at HOST_SECOND, three devices above. */
@@ -65,6 +66,10 @@ static inline void host_join(void)
     host_wait_job(1);
 }
 
+static inline void host_yield(void)
+{
+}
+
 #else
 
 static inline void host_say(const char *text)
@@ -104,6 +109,11 @@ static inline void host_join(void)
     (void)pthread_join(host_other_cpu.thread, NULL);
 }
 
+static inline void host_yield(void)
+{
+    (void)usleep(1000);
+}
+
 #endif
 
 #define HOST_MUST(call)                                                         \
@@ -114,9 +124,9 @@ static inline void host_join(void)
     } while (0)
 
 /* The guest of devices.c prints a line on the serial port, reads the timer twice, writes 0x1234 to the
-   second register of the block, reads it back, adds one, writes the third, and halts.
+   second register of the block, reads it back, adds one, writes the third, and halts or turns the machine off.
    The guest of smp.c says B, starts the second CPU in the architecture's own way, waits until that one has said
-   A, and says D. */
+   A, and says D. (A guest that waits for an interrupt is the kernel's to wake on KVM of AArch64 and RISC-V.) */
 
 #if defined(AXVCPU_ARCH_FAKE)
 
@@ -183,7 +193,7 @@ __asm__(HOST_GUESTS_BEGIN
         "1: ldrb w3, [x2], #1\n cbz w3, 2f\n strb w3, [x1]\n b 1b\n"
         "2: mov x1, #0x9000\n ldrh w3, [x1]\n ldrh w3, [x1]\n"
         "   mov x1, #0xa000\n mov w3, #0x1234\n str w3, [x1, #4]\n ldr w3, [x1, #4]\n add w3, w3, #1\n str w3, [x1, #8]\n"
-        "3: wfi\n b 3b\n"
+        "   movz w0, #0x8400, lsl #16\n movk w0, #8\n hvc #0\n" /* PSCI: SYSTEM_OFF */
         "9: .asciz \"hi\\n\"\n.balign 4\n"
         "host_first:\n"
         "   mov x4, #0x8000\n mov w3, #'B'\n strb w3, [x4]\n"
@@ -191,11 +201,12 @@ __asm__(HOST_GUESTS_BEGIN
         "   mov x5, #0x500\n"
         "1: ldrb w3, [x5]\n cbz w3, 1b\n"
         "   mov w3, #'D'\n strb w3, [x4]\n"
-        "2: wfi\n b 2b\n"
+        "   movz w0, #0x8400, lsl #16\n movk w0, #8\n hvc #0\n" /* SYSTEM_OFF */
         "host_second:\n"
         "   mov x4, #0x8000\n mov w3, #'A'\n strb w3, [x4]\n"
         "   mov x5, #0x500\n mov w3, #1\n strb w3, [x5]\n"
-        "3: wfi\n b 3b\n" HOST_GUESTS_END);
+        "   movz w0, #0x8400, lsl #16\n movk w0, #2\n hvc #0\n" /* CPU_OFF */
+        HOST_GUESTS_END);
 #elif defined(__riscv)
 __asm__(HOST_GUESTS_BEGIN
         "host_devices:\n"
@@ -203,7 +214,7 @@ __asm__(HOST_GUESTS_BEGIN
         "1: lbu t2, 0(t1)\n addi t1, t1, 1\n beqz t2, 2f\n sb t2, 0(t0)\n j 1b\n"
         "2: li t0, 0x9000\n lh t2, 0(t0)\n lh t2, 0(t0)\n"
         "   li t0, 0xa000\n li t2, 0x1234\n sw t2, 4(t0)\n lw t2, 4(t0)\n addi t2, t2, 1\n sw t2, 8(t0)\n"
-        "3: wfi\n j 3b\n"
+        "   li a7, 0x53525354\n li a6, 0\n li a0, 0\n li a1, 0\n ecall\n" /* SBI SRST: shutdown */
         "9: .asciz \"hi\\n\"\n.balign 4\n"
         "host_first:\n"
         "   li t0, 0x8000\n li t1, 'B'\n sb t1, 0(t0)\n"
@@ -211,14 +222,19 @@ __asm__(HOST_GUESTS_BEGIN
         "   li t2, 0x500\n"
         "1: lb t1, 0(t2)\n beqz t1, 1b\n"
         "   li t1, 'D'\n sb t1, 0(t0)\n"
-        "2: wfi\n j 2b\n"
+        "   li a7, 0x53525354\n li a6, 0\n li a0, 0\n li a1, 0\n ecall\n" /* shutdown */
         "host_second:\n"
         "   li t0, 0x8000\n li t1, 'A'\n sb t1, 0(t0)\n li t2, 0x500\n li t1, 1\n sb t1, 0(t2)\n"
-        "3: wfi\n j 3b\n" HOST_GUESTS_END);
+        "   li a7, 0x48534d\n li a6, 1\n ecall\n" /* HART_STOP */
+        HOST_GUESTS_END);
 #else
 #error "host.h: no guest for this architecture yet; add its code here"
 #endif
-extern const unsigned char host_devices[], host_first[], host_second[], host_second_end[];
+/* Hidden, because labels of this file have no place of their own in a table for shared ones. */
+extern const unsigned char host_devices[] __attribute__((visibility("hidden")));
+extern const unsigned char host_first[] __attribute__((visibility("hidden")));
+extern const unsigned char host_second[] __attribute__((visibility("hidden")));
+extern const unsigned char host_second_end[] __attribute__((visibility("hidden")));
 
 static inline unsigned char *host_map_ram(struct axvm *vm)
 {

@@ -14,10 +14,18 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* 16-bit code, as it stands at 0x1000. */
+/* Counts in the register that is the return value elsewhere: RAX, X0, a0. */
 static _Alignas(4096) uint8_t memory[4096] =
-    "\x66\x40"  /* 1000: inc %eax   */
-    "\xeb\xfc"; /* 1002: jmp 0x1000 */
+#if defined(__x86_64__)
+    "\x66\x40"  /* 1000: inc %eax (16-bit code) */
+    "\xeb\xfc"; /* 1002: jmp 0x1000             */
+#elif defined(__aarch64__)
+    "\x00\x04\x00\x91"  /* 1000: add x0, x0, #1 */
+    "\xff\xff\xff\x17"; /* 1004: b 0x1000       */
+#else
+    "\x13\x05\x15\x00"  /* 1000: addi a0, a0, 1 */
+    "\x6f\xf0\xdf\xff"; /* 1004: j 0x1000       */
+#endif
 
 static void *kicker(void *vcpu)
 {
@@ -35,7 +43,7 @@ static uint64_t run_until_kicked(struct axvcpu *vcpu, struct axvcpu_exit *exit)
     if (pthread_create(&thread, NULL, kicker, vcpu) != 0)
         return 0;
     if (axvcpu_run(vcpu, exit) == 0)
-        (void)axvcpu_get_gpr(vcpu, AXVCPU_X86_RAX, &count);
+        (void)axvcpu_get_gpr(vcpu, AXVCPU_LEAF_RETURN_GPR, &count);
     (void)pthread_join(thread, NULL);
     return count;
 }
