@@ -4194,12 +4194,17 @@ AXVCPU_I_UNUSED static int axvcpu_i_kvm_enable(int fd, uint32_t capability, uint
 
 /* >>kvm descriptors */
 
+#ifndef AXVCPU_I_KVM_NO_DEVICE
+#define AXVCPU_I_KVM_NO_DEVICE \
+    "no KVM: load kvm_intel or kvm_amd, and turn virtualization on in the firmware or this VM's host"
+#endif
+
 static const char *axvcpu_i_kvm_device_remedy(int code)
 {
     switch (code) {
     case ENOENT:
     case ENODEV:
-    case ENXIO: return "no KVM: load kvm_intel or kvm_amd, and turn virtualization on in the firmware or this VM's host";
+    case ENXIO: return AXVCPU_I_KVM_NO_DEVICE;
     case EACCES:
     case EPERM: return "no permission: join the group that owns /dev/kvm (usermod -aG kvm USER) and log in again";
     default: return NULL;

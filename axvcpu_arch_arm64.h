@@ -522,10 +522,12 @@ AXVCPU_I_INLINE int axvcpu_leaf_run(struct axvcpu *v, struct axvcpu_exit *x)
 #define AXVM_LEAF_STARTS_CPUS(vm) (!(vm)->arch.calls_exit) /* the kernel's PSCI does */
 #define AXVCPU_I_KVM_GSI(line) ((line) - 32) /* interrupt routing counts shared interrupts */
 #define AXVCPU_I_KVM_OWN_IRQ_LINE
+#define AXVCPU_I_KVM_NO_DEVICE \
+    "no KVM: the kernel must have CONFIG_KVM and start at EL2; turn virtualization on in the firmware or this VM's host"
 
 struct axvm_arch {
     struct axvcpu_kvm_vm kvm;
-    uint32_t gic, irqs;        /* enum axvm_arm64_gic, never AUTO */
+    uint32_t gic, irqs;        /* AXVM_ARM64_GIC_V2 or _V3, else there is none */
     int gic_fd;
     uint32_t gic_ready, gate;  /* gate: somebody changes the distributor, nobody may be in the guest */
     bool open;                 /* the distributor is out of sight */
@@ -3060,6 +3062,11 @@ static int axvcpu_i_arm64_place_gic(struct axvm_arch *vm, const struct axvm_arch
                                    "KVM_SET_DEVICE_ATTR of the CPU interface's address (gicc)");
 }
 
+static bool axvcpu_i_arm64_has_gic(const struct axvm_arch *vm)
+{
+    return vm->gic >= AXVM_ARM64_GIC_V2;
+}
+
 static bool axvcpu_i_arm64_can_have(const struct axvm_arch *vm, uint32_t type)
 {
     struct kvm_create_device device;
@@ -3082,7 +3089,6 @@ static int axvcpu_i_arm64_create_gic(struct axvm_arch *vm, const struct axvm_arc
               (desc->gic == AXVM_ARM64_GIC_AUTO && !axvcpu_i_arm64_can_have(vm, KVM_DEV_TYPE_ARM_VGIC_V2) &&
                axvcpu_i_arm64_can_have(vm, KVM_DEV_TYPE_ARM_VGIC_V3));
     struct kvm_create_device device;
-    int err;
 
     if (v3 && (desc->gicd.addr == 0) != (desc->gicr.addr == 0))
         return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_init: a GICv3 needs both gicd and gicr, or neither");
@@ -3096,10 +3102,7 @@ static int axvcpu_i_arm64_create_gic(struct axvm_arch *vm, const struct axvm_arc
     vm->irqs = desc->irqs != 0 ? desc->irqs : 992;
     vm->open = desc->gicd.addr == 0;
     vm->kvm.irqchip = true;
-    err = axvcpu_i_arm64_place_gic(vm, desc);
-    if (err != 0)
-        (void)close(vm->gic_fd);
-    return err;
+    return axvcpu_i_arm64_place_gic(vm, desc);
 }
 
 static unsigned long axvcpu_i_kvm_machine(const struct axvm_arch_desc *desc, int *adopt)
@@ -3132,8 +3135,6 @@ static int axvcpu_i_kvm_init_vm(struct axvm_arch *vm, const struct axvm_arch_des
     bool gic = desc->gic >= AXVM_ARM64_GIC_V2 || (desc->gic == AXVM_ARM64_GIC_AUTO && desc->gicc.addr != 0);
     int err = axvcpu_i_arm64_check_desc(desc);
 
-    vm->gic_fd = -1;
-    vm->gic = AXVM_ARM64_GIC_NONE;
     if (err == 0 && axvcpu_i_kvm_has(vm->kvm.fd, KVM_CAP_ARM_NISV_TO_USER) > 0)
         err = AXVCPU_I_KVM_ENABLE(vm->kvm.fd, KVM_CAP_ARM_NISV_TO_USER, 0, NULL);
     if (err == 0)
@@ -3145,7 +3146,7 @@ static int axvcpu_i_kvm_init_vm(struct axvm_arch *vm, const struct axvm_arch_des
 
 static void axvcpu_i_kvm_fini_vm(struct axvm_arch *vm)
 {
-    if (vm->gic_fd >= 0)
+    if (axvcpu_i_arm64_has_gic(vm))
         (void)close(vm->gic_fd);
 }
 
@@ -3254,7 +3255,7 @@ static int axvcpu_i_arm64_begin_gic(struct axvcpu *v)
     struct axvm_arch *vm = v->arch.kvm.vm;
     int err;
 
-    if (vm->gic_fd < 0 || AXVCPU_ATOMIC_LOAD_ACQUIRE(&vm->gic_ready) != 0)
+    if (!axvcpu_i_arm64_has_gic(vm) || AXVCPU_ATOMIC_LOAD_ACQUIRE(&vm->gic_ready) != 0)
         return AXVCPU_OK;
     err = axvcpu_i_arm64_gic_attr(vm, KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_CTRL_INIT, 0,
                                   "KVM_SET_DEVICE_ATTR of KVM_DEV_ARM_VGIC_CTRL_INIT");
@@ -3405,7 +3406,7 @@ AXVCPU_API int axvcpu_leaf_inject(struct axvcpu *v, uint32_t *what)
     int err = AXVCPU_OK;
 
     *what = 0;
-    if (vm->gic_fd < 0)
+    if (!axvcpu_i_arm64_has_gic(vm))
         return axvcpu_i_arm64_input(v);
     axvcpu_i_arm64_wait_at_gate(vm);
     for (i = 0; i < sizeof(v->pending) / sizeof(v->pending[0]) && err == 0; i++)
@@ -3423,7 +3424,7 @@ AXVCPU_API bool axvcpu_leaf_wakes(const struct axvcpu *v, bool queued)
 /* With the distributor in sight a line is the VM's, at once; else it is of the vCPU that it goes to. */
 AXVCPU_API int axvm_leaf_irq_line(struct axvm *vm, uint32_t line, bool level)
 {
-    if (vm->arch.gic_fd < 0)
+    if (!axvcpu_i_arm64_has_gic(&vm->arch))
         return axvcpu_i_kvm_say(AXVCPU_ENOSUPPORT, "axvm_irq_line: this VM's interrupt controller is not in the kernel");
     if (line < 32 || line >= vm->arch.irqs)
         return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_irq_line: shared interrupts are from 32 to axvm_arch_desc.irqs");
@@ -3515,7 +3516,7 @@ static int axvcpu_i_arm64_lower_all(struct axvcpu *v)
         for (; v->arch.raised[i] != 0 && err == 0; v->arch.raised[i] &= v->arch.raised[i] - 1) {
             uint32_t n = i * 64 + axvcpu_i_highest(v->arch.raised[i] & -v->arch.raised[i]);
 
-            if (v->arch.kvm.vm->gic_fd < 0)
+            if (!axvcpu_i_arm64_has_gic(v->arch.kvm.vm))
                 err = axvcpu_i_arm64_set_line(v, KVM_ARM_IRQ_TYPE_CPU, KVM_ARM_IRQ_CPU_IRQ, false);
             else if (n < v->arch.kvm.vm->irqs)
                 err = axvcpu_i_arm64_level(v, n, false);

@@ -491,6 +491,7 @@ AXVCPU_I_INLINE enum axvm_answer axvm_leaf_answer(struct axvm *vm, struct axvcpu
 #define AXVM_LEAF_STARTS_CPUS(vm) ((void)(vm), true) /* the kernel's SBI does */
 #define AXVCPU_LEAF_RUN_COMMITS 0 /* the kernel does, but needs help */
 #define AXVCPU_I_KVM_OWN_IRQ_LINE
+#define AXVCPU_I_KVM_NO_DEVICE "no KVM: load the module kvm; the harts need the H extension"
 #define AXVCPU_I_KVM_OWN_FAILURE
 
 struct axvm_arch { struct axvcpu_kvm_vm kvm; };
@@ -3315,8 +3316,9 @@ AXVCPU_API int axvcpu_leaf_refuse(struct axvcpu *v)
         return err;
     if (kind != AXVCPU_EXIT_MMIO_READ && kind != AXVCPU_EXIT_MMIO_WRITE)
         return axvcpu_i_riscv_raise(v, AXVCPU_RISCV_CAUSE_ILLEGAL, insn);
-    if (insn != 0)
-        (void)axvcpu_i_riscv_address(v, insn, &tval);
+    err = insn != 0 ? axvcpu_i_riscv_address(v, insn, &tval) : AXVCPU_OK;
+    if (err != 0 && err != AXVCPU_EFAULT) /* not one that we know: the physical address will have to do */
+        return err;
     return axvcpu_i_riscv_raise(v, kind == AXVCPU_EXIT_MMIO_READ ? AXVCPU_RISCV_CAUSE_LOAD_ACCESS : AXVCPU_RISCV_CAUSE_STORE_ACCESS, tval);
 }
 

@@ -9,6 +9,7 @@
 #define AXVCPU_IMPLEMENTATION
 #include "axvcpu.h"
 #include <stdio.h>
+#include <string.h>
 
 /* Stands at 0x1000, writes each byte of its text to 0x8000, and halts or turns the machine off. */
 #if defined(__x86_64__)
@@ -22,8 +23,8 @@
              "beqz a2, 2f; sb a2, (a1); addi a0, a0, 1; j 1b; 2: li a7, 0x53525354; li a6, 0;" \
              "li a0, 0; li a1, 0; ecall; .option pop;"
 #endif
-__asm__(".pushsection .rodata; .balign 4; guest: " CODE "text: .asciz \"hello from a guest\\n\";"
-        "guest_end: .popsection");
+__asm__(".pushsection .rodata; .globl guest, guest_end; .balign 4; guest: " CODE
+        "text: .asciz \"hello from a guest\\n\"; guest_end: .popsection");
 extern const uint8_t guest[], guest_end[];
 static _Alignas(4096) uint8_t memory[4096];
 
@@ -47,8 +48,7 @@ int main(void)
         fprintf(stderr, "no usable /dev/kvm: the line above says what to do\n");
         return 77;
     }
-    for (size_t i = 0; &guest[i] != guest_end; i++)
-        memory[i] = guest[i];
+    memcpy(memory, guest, (size_t)(guest_end - guest));
     if (axvm_init(&vm, &desc) != 0)
         return 1;
     if (axvm_map(&vm, axvcpu_gpa(0x1000), axvcpu_from_ptr(memory), 4096, AXVM_MAP_RWX) == 0 &&

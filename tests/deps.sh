@@ -40,6 +40,12 @@ kvm      cpio                                             cpio
 kvm      zstd                                             zstd
 kvm      modprobe                                         kmod
 kvm      xz                                               xz-utils
+kvm      qemu-system-aarch64                              qemu-system-arm
+kvm      aarch64-linux-gnu-gcc                            gcc-aarch64-linux-gnu
+kvm      /usr/aarch64-linux-gnu/include/stdio.h           libc6-dev-arm64-cross
+kvm      qemu-system-riscv64                              qemu-system-misc
+kvm      riscv64-linux-gnu-gcc                            gcc-riscv64-linux-gnu
+kvm      /usr/riscv64-linux-gnu/include/stdio.h           libc6-dev-riscv64-cross
 arm64    qemu-system-aarch64                              qemu-system-arm
 arm64    aarch64-linux-gnu-gcc                            gcc-aarch64-linux-gnu
 arm64    aarch64-linux-gnu-objdump                        binutils-aarch64-linux-gnu

@@ -31,6 +31,8 @@ static const struct os_name {
     OS_NAME(KVM_GET_VCPU_MMAP_SIZE), OS_NAME(KVM_CREATE_VCPU), OS_NAME(KVM_SET_USER_MEMORY_REGION),
     OS_NAME(KVM_ENABLE_CAP), OS_NAME(KVM_CREATE_IRQCHIP), OS_NAME(KVM_IRQ_LINE), OS_NAME(KVM_IRQFD),
     OS_NAME(KVM_IOEVENTFD), OS_NAME(KVM_SIGNAL_MSI), OS_NAME(KVM_RUN),
+    OS_NAME(KVM_CREATE_DEVICE), OS_NAME(KVM_SET_DEVICE_ATTR), OS_NAME(KVM_HAS_DEVICE_ATTR),
+    OS_NAME(KVM_GET_ONE_REG), OS_NAME(KVM_SET_ONE_REG), OS_NAME(KVM_GET_REG_LIST),
 #if defined(__x86_64__)
     OS_NAME(KVM_SET_IDENTITY_MAP_ADDR), OS_NAME(KVM_SET_TSS_ADDR), OS_NAME(KVM_CREATE_PIT2),
     OS_NAME(KVM_X86_SET_MSR_FILTER), OS_NAME(KVM_GET_MSR_INDEX_LIST), OS_NAME(KVM_GET_SUPPORTED_CPUID), OS_NAME(KVM_SET_CPUID2),
@@ -40,6 +42,10 @@ static const struct os_name {
     OS_NAME(KVM_SET_VCPU_EVENTS), OS_NAME(KVM_GET_REGS), OS_NAME(KVM_SET_REGS),
     OS_NAME(KVM_GET_MP_STATE), OS_NAME(KVM_SET_MP_STATE), OS_NAME(KVM_GET_MSRS), OS_NAME(KVM_SET_MSRS),
     OS_NAME(KVM_INTERRUPT), OS_NAME(KVM_NMI),
+#elif defined(__aarch64__)
+    OS_NAME(KVM_ARM_PREFERRED_TARGET), OS_NAME(KVM_ARM_VCPU_INIT), OS_NAME(KVM_SET_VCPU_EVENTS), OS_NAME(KVM_SET_MP_STATE),
+#else
+    OS_NAME(KVM_INTERRUPT), OS_NAME(KVM_GET_MP_STATE), OS_NAME(KVM_SET_MP_STATE),
 #endif
 };
 
@@ -95,7 +101,8 @@ static int os_ioctl(int fd, unsigned long request, void *arg)
     if (request == KVM_CHECK_EXTENSION && (unsigned long)(uintptr_t)arg + 1 == os.hidden)
         return 0;
     result = ioctl(fd, request, arg);
-    os.fds += result >= 0 && (request == KVM_CREATE_VM || request == KVM_CREATE_VCPU);
+    os.fds += result >= 0 && (request == KVM_CREATE_VM || request == KVM_CREATE_VCPU ||
+                              (request == KVM_CREATE_DEVICE && ((struct kvm_create_device *)arg)->flags == 0));
     return result;
 }
 

@@ -70,4 +70,6 @@ COMMANDS_kvm += "make run=sh tests/kvm/run_test.sh $(KVM)/conformance build/run-
 JOBS_kvm := 2
 LIMIT_kvm := 300
 
+include tests/kvm/cross.mk
+
 endif
