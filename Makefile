@@ -49,7 +49,7 @@ test: $(RUN) ## all tests
 	@rm -rf build/results
 	@for t in $(TESTS); do echo "== test-$$t"; $(MAKE) --no-print-directory test-$$t || :; done
 	@$(RUN) -s $(TESTS)
-model: test-model ## the protocols of owner, kick, sleep, interrupts and start-up, model-checked
+model: test-model ## the protocols between CPUs, model-checked
 
 .PHONY: tested
 tested: ## the last run's table into tests/README.md
