@@ -1009,6 +1009,11 @@ AXVCPU_I_INLINE enum axvm_answer axvm_leaf_answer(struct axvm *vm, struct axvcpu
     return axvcpu_i_x86_answer_exit(vm, v, x);
 }
 
+/* After FAIL_ENTRY: which rules of the manual the state breaks, one line for each with the field's name and the
+   section, or "no rule broken". For the CPU that the vCPU is bound to. The text's length, as snprintf; 0: it is
+   not loaded here. */
+AXVCPU_API size_t axvcpu_explain_entry_failure(struct axvcpu *, char *text, size_t size);
+
 #else /* AXVCPU_KVM */
 
 /* Where the interrupt controllers are. */
@@ -3422,12 +3427,13 @@ static bool axvcpu_i_x86_ss_dpl(const struct axvcpu_x86_vmx_state *s)
     return dpl == 0 || (AXVCPU_I_X86_TYPE(CS) != 3 && (AXVCPU_I_X86_V(GUEST_CR0) & AXVCPU_X86_CR0_PE) != 0);
 }
 
-/* SDM 3, 26.3.1.4 */
+/* SDM 3, 26.3.1.4: not quite canonical: of N bits that linear addresses have, bit N-1 need not be as those above. */
 static bool axvcpu_i_x86_rip(const struct axvcpu_x86_vmx_state *s)
 {
     uint64_t rip = AXVCPU_I_X86_V(GUEST_RIP);
+    uint32_t bits = (s->cr4_fixed1 & AXVCPU_X86_CR4_LA57) != 0 ? 57 : 48;
 
-    return AXVCPU_I_X86_CS64 ? axvcpu_i_x86_canonical(rip, AXVCPU_I_X86_V(GUEST_CR4)) : rip >> 32 == 0;
+    return AXVCPU_I_X86_CS64 ? rip >> bits == 0 || rip >> bits == UINT64_MAX >> bits : rip >> 32 == 0;
 }
 
 /* SDM 3, 26.3.1.5: BS is TF without BTF, while something holds a single step back. */
@@ -3683,7 +3689,7 @@ static bool axvcpu_i_x86_event_type(const struct axvcpu_x86_vmx_state *s)
     R(GDTR_LIMIT, GUEST_GDTR_LIMIT, "26.3.1.3: bits 31-16 are 0", AXVCPU_I_X86_V(GUEST_GDTR_LIMIT) >> 16 == 0) \
     R(IDTR_LIMIT, GUEST_IDTR_LIMIT, "26.3.1.3: bits 31-16 are 0", AXVCPU_I_X86_V(GUEST_IDTR_LIMIT) >> 16 == 0) \
     /* the rest of the guest's state */                                                                    \
-    R(RIP_RANGE, GUEST_RIP, "26.3.1.4: canonical in 64-bit code, else 32 bits", axvcpu_i_x86_rip(s))       \
+    R(RIP_RANGE, GUEST_RIP, "26.3.1.4: bits beyond linear addresses are the same in 64-bit code; else 32 bits", axvcpu_i_x86_rip(s))       \
     R(RFLAGS_RESERVED, GUEST_RFLAGS, "26.3.1.4: reserved bits are 0, and bit 1 is 1",                      \
       (AXVCPU_I_X86_V(GUEST_RFLAGS) & ~UINT64_C(0x3f7fd5)) == 2)                                           \
     R(RFLAGS_VM, GUEST_RFLAGS, "26.3.1.4: no virtual-8086 mode in IA-32e or real mode",                    \
@@ -4734,6 +4740,89 @@ static const struct axvcpu_i_x86_vendor axvcpu_i_x86_vmx = {
     axvcpu_i_x86_vmx_left, axvcpu_i_x86_vmx_on, axvcpu_i_x86_vmx_off,
     axvcpu_i_x86_vmx_cpl, axvcpu_i_x86_vmx_nmi_masked, axvcpu_i_x86_vmx_pdptes
 };
+
+/* >>switch explained: the rules of >>decode on what the hardware has */
+
+#define AXVCPU_I_X86_MOST_BROKEN 8u
+
+static void axvcpu_i_x86_host_cpuid(void *arg, uint32_t leaf, uint32_t subleaf, uint32_t reg[4])
+{
+    (void)arg;
+    axvcpu_i_x86_cpuid(leaf & 0x80000000u, 0, reg);
+    if (reg[0] >= leaf)
+        axvcpu_i_x86_cpuid(leaf, subleaf, reg);
+    else
+        AXVCPU_MEMSET(reg, 0, 16);
+}
+
+static uint32_t axvcpu_i_x86_explain_svm(struct axvcpu_arch *a, const struct axvcpu_x86_control *host,
+                                         struct axvcpu_x86_broken *out)
+{
+    struct axvcpu_x86_svm_state s;
+    uint32_t r[4];
+
+    axvcpu_x86_vmcb_read(a->hw, &s);
+    axvcpu_i_x86_host_cpuid(NULL, 0x8000000au, 0, r);
+    s.asids = r[1];
+    s.physical_mask = host->physical_mask;
+    s.cr4_valid = host->cr4_valid;
+    s.efer_valid = host->efer_valid;
+    return axvcpu_x86_svm_explain(&s, out, AXVCPU_I_X86_MOST_BROKEN);
+}
+
+/* A field that this CPU does not have sets CF or ZF (SDM 3, VMREAD). */
+static uint64_t axvcpu_i_x86_vmread_if(uint64_t field)
+{
+    uint64_t value = 0;
+    uint8_t good;
+
+    __asm__ volatile("vmread %2, %0\n\tseta %1" : "+r"(value), "=q"(good) : "r"(field) : "cc");
+    return good != 0 ? value : 0;
+}
+
+static uint64_t axvcpu_i_x86_vmx_capability(uint32_t msr)
+{
+    bool has_true = (axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_BASIC) >> 55 & 1u) != 0;
+
+    return axvcpu_i_x86_rdmsr(msr + (has_true ? AXVCPU_I_X86_MSR_VMX_TRUE : 0));
+}
+
+static uint32_t axvcpu_i_x86_explain_vmx(const struct axvcpu_x86_control *host, struct axvcpu_x86_broken *out)
+{
+    struct axvcpu_x86_vmx_state s;
+    uint32_t i;
+
+    for (i = 0; i < AXVCPU_X86_VMCS_COUNT; i++)
+        s.field[i] = axvcpu_i_x86_vmread_if(axvcpu_x86_vmcs_field(i));
+    s.pin = axvcpu_i_x86_vmx_capability(AXVCPU_I_X86_MSR_VMX_PIN);
+    s.primary = axvcpu_i_x86_vmx_capability(AXVCPU_I_X86_MSR_VMX_PROC);
+    s.exit = axvcpu_i_x86_vmx_capability(AXVCPU_I_X86_MSR_VMX_EXIT);
+    s.entry = axvcpu_i_x86_vmx_capability(AXVCPU_I_X86_MSR_VMX_ENTRY);
+    s.secondary = axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_PROC2);
+    s.cr0_fixed0 = axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_CR0_FIXED0);
+    s.cr0_fixed1 = axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_CR0_FIXED0 + 1);
+    s.cr4_fixed0 = axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_CR4_FIXED0);
+    s.cr4_fixed1 = axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_CR4_FIXED0 + 1);
+    s.misc = axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_BASIC + 5);
+    s.ept = axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_EPT_VPID);
+    s.physical_mask = host->physical_mask;
+    s.efer_valid = host->efer_valid;
+    return axvcpu_x86_vmx_explain(&s, out, AXVCPU_I_X86_MOST_BROKEN);
+}
+
+AXVCPU_API size_t axvcpu_explain_entry_failure(struct axvcpu *v, char *text, size_t size)
+{
+    struct axvcpu_x86_broken broken[AXVCPU_I_X86_MOST_BROKEN];
+    struct axvcpu_x86_control host;
+    uint32_t n;
+
+    if (v == NULL || axvcpu_i_x86_vendor == NULL || !axvcpu_i_x86_loaded(&v->arch))
+        return 0;
+    axvcpu_x86_control_valid(&host, axvcpu_i_x86_host_cpuid, NULL);
+    n = axvcpu_i_x86_vendor == &axvcpu_i_x86_vmx ? axvcpu_i_x86_explain_vmx(&host, broken) :
+                                                   axvcpu_i_x86_explain_svm(&v->arch, &host, broken);
+    return axvcpu_x86_explain_print(text, size, broken, n < AXVCPU_I_X86_MOST_BROKEN ? n : AXVCPU_I_X86_MOST_BROKEN);
+}
 
 /* >>tables: NPT (APM 2, 15.25) and EPT (SDM 3, 29.3). They differ in their leaves alone. */
 

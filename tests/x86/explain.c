@@ -102,7 +102,7 @@ static const struct row rows[] = {
     SYSTEM(TR, 0x8b, 0x83) ROW1(TR_USABLE, LONG, GUEST_TR_ACCESS, 0x1008b) SYSTEM(LDTR, 0x82, 0x83)
     ROW1(GUEST_GDTR_BASE_CANONICAL, LONG, GUEST_GDTR_BASE, FAR) ROW1(GUEST_IDTR_BASE_CANONICAL, LONG, GUEST_IDTR_BASE, FAR)
     ROW1(GDTR_LIMIT, LONG, GUEST_GDTR_LIMIT, 0x10000) ROW1(IDTR_LIMIT, LONG, GUEST_IDTR_LIMIT, 0x10000)
-    ROW1(RIP_RANGE, LONG, GUEST_RIP, FAR) ROW1(RFLAGS_RESERVED, LONG, GUEST_RFLAGS, 0xa)
+    ROW1(RIP_RANGE, LONG, GUEST_RIP, FAR << 1) ROW1(RIP_RANGE, PAE, GUEST_RIP, UINT64_C(1) << 32) ROW1(RFLAGS_RESERVED, LONG, GUEST_RFLAGS, 0xa)
     ROW3(RFLAGS_VM, VM86, ENTRY_CONTROLS, ENTRY, GUEST_CR4, 0x2020, GUEST_EFER, 0x500)
     ROW1(RFLAGS_IF, LONG, ENTRY_EVENT, 0x80000030) ROW1(ACTIVITY_KNOWN, LONG, GUEST_ACTIVITY, 4)
     ROW3(ACTIVITY_HLT, LONG, GUEST_ACTIVITY, 1, GUEST_SS_ACCESS, 0xc0f3, GUEST_CS_ACCESS, 0xa0fb)
@@ -160,7 +160,7 @@ static void make(struct axvcpu_x86_vmx_state *s, enum base base)
         .pin = UINT64_C(0xff) << 32 | 0x16, .primary = UINT64_C(0xf7ffffff) << 32 | 0x0401e172,
         .secondary = UINT64_C(0xbfffffff) << 32, .exit = UINT64_C(0xffffffff) << 32 | 0x36dff,
         .entry = UINT64_C(0xffffffff) << 32 | 0x11ff, .cr0_fixed0 = 0x80000021, .cr0_fixed1 = UINT32_MAX,
-        .cr4_fixed0 = 0x2000, .cr4_fixed1 = 0x1ff7fff, .misc = 0x400c1c0 & ~UINT64_C(0x4000000), .ept = 0x4140,
+        .cr4_fixed0 = 0x2000, .cr4_fixed1 = 0x1ff6fff, .misc = 0x400c1c0 & ~UINT64_C(0x4000000), .ept = 0x4140,
         .physical_mask = (UINT64_C(1) << 40) - 1, .efer_valid = 0xd01};
     s->misc |= 4 << 16;
     for (unsigned i = 0; i < COUNT(common); i++)
@@ -257,6 +257,9 @@ static void vmx_whole(void)
     s.field[F(GUEST_CS_ACCESS)] = s.field[F(GUEST_SS_ACCESS)] = 0x93;
     s.field[F(GUEST_CS_LIMIT)] = s.field[F(GUEST_SS_LIMIT)] = 0xffff;
     ok_u64(axvcpu_x86_vmx_explain(&s, b, 8), 0, "VMX: real mode with CS of type 3: no rule is broken");
+    make(&s, LONG);
+    s.field[F(GUEST_RIP)] = FAR;
+    ok_u64(axvcpu_x86_vmx_explain(&s, b, 8), 0, "VMX: RIP just beyond what is canonical: no rule is broken");
     s.field[F(GUEST_LDTR_ACCESS)] = s.field[F(GUEST_DS_ACCESS)] = 0x10000;
     s.field[F(GUEST_ES_ACCESS)] = s.field[F(GUEST_FS_ACCESS)] = s.field[F(GUEST_GS_ACCESS)] = 0x10000;
     ok_u64(axvcpu_x86_vmx_explain(&s, b, 8), 0, "VMX: unusable segments: no rule is broken");
