@@ -14,7 +14,7 @@ arm64-nvhe arm64      ttyAMA0  qemu-system-aarch64 -M virt,virtualization=on,gic
 arm64-vhe  arm64-new  ttyAMA0  qemu-system-aarch64 -M virt,virtualization=on,gic-version=3 -cpu max,pauth-impdef=on -smp 1
 riscv64    riscv64    ttyS0    qemu-system-riscv64 -M virt -cpu rv64,h=true -smp 1
 '
-LIMIT=${LIMIT:-240} # seconds
+LIMIT=${LIMIT:-500} # seconds
 here=$(dirname "$0")
 arch=$1 init=$2 list=$3
 shift 3

@@ -22,6 +22,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { MAX_ARGS = 16, MAX_OUTPUT = 1 << 16 };
@@ -110,6 +111,13 @@ static int run_expecting(char **args, unsigned seconds)
     return 0; // the cases say how it went
 }
 
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
 static void run_line(char *line)
 {
     char *words[MAX_ARGS + 1] = {0};
@@ -119,12 +127,14 @@ static void run_line(char *line)
     if (n < 3)
         return;
     unsigned seconds = (unsigned)strtoul(words[1], NULL, 10);
+    double start = now();
     printf("=== begin %s\n", words[2]);
     if (strcmp(words[0], "expect") == 0)
         status = run_expecting(words + 2, seconds);
     else
         status = run_tap(words + 2, seconds);
     printf("=== end %s %d\n", words[2], status);
+    printf("# %s: %.1f s\n", words[2], now() - start);
 }
 
 int main(void)

@@ -45,7 +45,7 @@ $(KVM)/examples/%: examples/%.c | deps-kvm
 $(KVM)/examples/%.expect: examples/%.c tests/kvm/expectations.sh
 	@mkdir -p $(@D) && sh tests/kvm/expectations.sh $< >$@
 $(KVM)/list: Makefile tests/kvm/rules.mk $(KVM_EXAMPLES)
-	@mkdir -p $(@D) && echo 'tap 200 /conformance' >$@
+	@mkdir -p $(@D) && echo 'tap 400 /conformance' >$@
 	@for e in $(KVM_X86_LIST); do echo "$$e" >>$@; done
 	@for e in $(KVM_EXAMPLES:examples/%.c=%); do echo "expect 20 /examples/$$e" >>$@; done
 
@@ -68,7 +68,7 @@ NEEDS_kvm += build/run-examples/fake $(RUN_EXAMPLES)
 COMMANDS_kvm += "make run=sh tests/kvm/run_test.sh $(KVM)/conformance build/run-examples/fake $(RUN_EXAMPLES)"
 # The virtual machine, and beside it the rest.
 JOBS_kvm := 2
-LIMIT_kvm := 300
+LIMIT_kvm := 600
 
 include tests/kvm/cross.mk
 

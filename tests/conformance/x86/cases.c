@@ -87,7 +87,7 @@ static const struct row rows_rep_down[] = {
 };
 static const struct row rows_rep_long[] = {
     STRING_IN(0x50, 4, 1500), STRING_END(DATA + 0x10 + 6000, DATA + 0x10), MEM_ARE(DATA + 0x10, 4, 1500),
-    POKES(DATA + 0x10, 2, 2500), STRING_OUT(0x50, 2, 2500), STRING_END(DATA + 0x10, DATA + 0x10 + 5000),
+    POKES(DATA + 0xff2, 2, 30), STRING_OUT(0x50, 2, 30), STRING_END(DATA + 0xff2, DATA + 0xff2 + 60),
     STRING_END(DATA, DATA), STRING_END(DATA, DATA), HALT,
 };
 static const struct row rows_rep32[] = {
@@ -590,7 +590,7 @@ const struct test_case conformance_cases[] = {
     CASE(rep_in, rep_in, MODE_LONG),
     CASE(rep_out, rep_out, MODE_LONG),
     CASE(rep_down, rep_down, MODE_LONG),
-    CASE(rep_long, rep_long, MODE_LONG),
+    CASE_ONCE(rep_long, rep_long, MODE_LONG),
     CASE(rep32, rep32, MODE_PROTECTED),
     CASE(rep16, rep16, MODE_REAL),
     CASE(mmio_load, mmio_load, MODE_LONG),

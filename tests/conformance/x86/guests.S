@@ -172,10 +172,10 @@ guest_\name\()_end:
     hlt
     done rep_down
 
-// More than a page of elements, and none at all.
+// More than a page of elements, a page's end on the way, and none at all.
     guest rep_long, 64
     string insl, 1500, 0x10
-    string outsw, 2500, 0x10
+    string outsw, 30, 0xff2
     string insb, 0, 0
     string outsl, 0, 0
     hlt
