@@ -62,8 +62,8 @@
  *
  * WHAT IT DOES NOT DO
  *   No scheduler, no device models, no guest loader, no nested virtualization, no migration format. It
- *   allocates nothing (but page-table frames, by your hook), starts no thread, and owns no signal but
- *   KVM's kick.
+ *   allocates nothing (but frames for tables and vector registers, by your hook), starts no thread, and owns
+ *   no signal but KVM's kick.
  *
  * STEP BY STEP
  *
@@ -124,29 +124,29 @@
  *   with host interrupts masked. The library never writes tpidr_el2, gs base or tp, and relies on none.
  *
  * EXIT x BACKEND   + an exit   k the kernel keeps it   - cannot happen
- *                      fake  arm64 EL2  x86 KVM
- *   HYPERCALL           +     +          k  but those that KVM_CAP_EXIT_HYPERCALL names; guests use a port
- *   MMIO_READ, _WRITE   +     +          +
- *   IO_READ, _WRITE     +     -          +
- *   SYSREG_READ, _WRITE +     +          +  where the kernel can filter MSRs, else k
- *   EXTERNAL_INTERRUPT  +     +          k
- *   NESTED_PAGE_FAULT   +     +          k  (an unmapped address is MMIO)
- *   HALT                +     +          +  (k with an in-kernel interrupt controller)
- *   CPU_UP, SEND_IPI    +     +          +  (k with an in-kernel interrupt controller)
- *   CPU_DOWN            +     +          -
- *   SYSTEM_DOWN         +     +          +
- *   FAIL_ENTRY          +     -          +
- *   CANCELED            +     +          +
- *   SHUTDOWN            +     -          +
- *   CPUID               +     -          k  (from the table given at set-up)
- *   IRQ_WINDOW          +     -          k  (served inside run)
- *   DEBUG               +     +          +
- *   EXCEPTION           +     +          k
- *   TIMER               +     -          -
- *   EOI                 +     -          +  with the split controller
- *   REMOTE_FENCE        +     -          -
- *   UNDECODED           +     +          +
- *   RAW                 +     -          +
+ *                      fake  arm64 EL2  riscv HS  x86 KVM
+ *   HYPERCALL           +     +         +          k  but those that KVM_CAP_EXIT_HYPERCALL names; guests use a port
+ *   MMIO_READ, _WRITE   +     +         +          +
+ *   IO_READ, _WRITE     +     -         -          +
+ *   SYSREG_READ, _WRITE +     +         +          +  where the kernel can filter MSRs, else k
+ *   EXTERNAL_INTERRUPT  +     +         +          k
+ *   NESTED_PAGE_FAULT   +     +         +          k  (an unmapped address is MMIO)
+ *   HALT                +     +         +          +  (k with an in-kernel interrupt controller)
+ *   CPU_UP, SEND_IPI    +     +         +          +  (k with an in-kernel interrupt controller)
+ *   CPU_DOWN            +     +         +          -
+ *   SYSTEM_DOWN         +     +         +          +
+ *   FAIL_ENTRY          +     -         -          +
+ *   CANCELED            +     +         +          +
+ *   SHUTDOWN            +     -         -          +
+ *   CPUID               +     -         -          k  (from the table given at set-up)
+ *   IRQ_WINDOW          +     -         -          k  (served inside run)
+ *   DEBUG               +     +         +          +
+ *   EXCEPTION           +     +         -          k
+ *   TIMER               +     -         -          -
+ *   EOI                 +     -         -          +  with the split controller
+ *   REMOTE_FENCE        +     -         +          -
+ *   UNDECODED           +     +         +          +
+ *   RAW                 +     -         +          +
  *
  * CAVEATS
  *   C cannot check a dangling pointer: an object is known by a magic number in it, and a deinited one is

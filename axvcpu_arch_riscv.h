@@ -1875,8 +1875,13 @@ static bool axvcpu_i_riscv_trapped(struct axvcpu *v, struct axvcpu_exit *x, uint
     struct axvcpu_riscv_effect e;
 
     axvcpu_i_riscv_read_trap(a, cause, &t);
-    if (axvcpu_i_riscv_is_guest_fault(cause) && axvcpu_i_riscv_our_fault(v, &t))
-        return true;
+    if (axvcpu_i_riscv_is_guest_fault(cause)) {
+        if (axvcpu_i_riscv_our_fault(v, &t))
+            return true;
+        /* that will be asked for: a decode less */
+        if (t.htinst == 0 && cause != AXVCPU_RISCV_CAUSE_INSN_GUEST_PAGE && !axvcpu_i_riscv_fetch(a, &t))
+            return true;
+    }
     for (;;) {
         switch (axvcpu_riscv_decode(&t, a->gpr, &a->sbi, x, &e)) {
         case AXVCPU_RISCV_EXIT: axvcpu_i_riscv_finish(v, x, &t, &e); return false;

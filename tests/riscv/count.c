@@ -22,10 +22,10 @@ struct subject {
 };
 static const struct subject subjects[] = {
     {"hypercall", guest_ecall, NULL, 140},
-    {"mmio_read", guest_mmio, NULL, 1100},
-    {"ipi", guest_ipi, NULL, 1500},
-    {"hypercall_vcpu_switch", guest_ecall_beside, guest_beside, 1000},
-    {"hypercall_fp_switch", guest_ecall_beside, guest_beside_float, 1500},
+    {"mmio_read", guest_mmio, NULL, 860},
+    {"ipi", guest_ipi, NULL, 900},
+    {"hypercall_vcpu_switch", guest_ecall_beside, guest_beside, 880},
+    {"hypercall_fp_switch", guest_ecall_beside, guest_beside_float, 1300},
 };
 
 static bool load(uint32_t id, const uint8_t *program)

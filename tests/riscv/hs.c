@@ -11,7 +11,7 @@
 enum { PAGE = 4096, RAM_PAGES = 4, PLAIN = 0x0a000000, TRAPPED };
 
 // The guest's operations, in the order of hs_guest.S.
-enum op { LOAD, STORE, CALL, TIME, DEADLINE, ENABLE, BREAKPOINT, ILLEGAL, SET_F, GET_F, SET_V, GET_V, GET_VL, WAIT };
+enum op { LOAD, STORE, CALL, TIME, DEADLINE, ENABLE, BREAKPOINT, ILLEGAL, SET_F, GET_F, SET_V, GET_V, GET_VL, WAIT, FENCE };
 
 extern const uint8_t guest_worker[], guest_worker_end[];
 
@@ -312,6 +312,7 @@ static bool apart(uint32_t bits)
 // ---- another hart
 
 static uint32_t seen;
+static uint64_t wait_at = DATA, wait_satp;
 
 // vCPU 1 there: waits until a word changes; what ends it is in x.
 static void waits(void *arg)
@@ -322,7 +323,8 @@ static void waits(void *arg)
     struct axvcpu *v = &g->vcpus[1];
     uint32_t kind = AXVCPU_EXIT_NOTHING;
     if (axvcpu_bind(v) == 0 && axvcpu_run(v, &x) == 0 && x.kind == AXVCPU_EXIT_HYPERCALL) {
-        order(v, WAIT, DATA, 0);
+        axvcpu_set_reg(v, AXVCPU_REG_SYS(0x180), wait_satp);
+        order(v, WAIT, wait_at, 0);
         __atomic_store_n(&seen, 1, __ATOMIC_SEQ_CST);
         while (axvcpu_run(v, &x) == 0 && x.kind == AXVCPU_EXIT_EXTERNAL_INTERRUPT)
             AXVCPU_IRQ_HANDLER(x.irq.vector);
@@ -332,17 +334,22 @@ static void waits(void *arg)
     __atomic_store_n(&seen, 0x100 + kind, __ATOMIC_SEQ_CST);
 }
 
-static bool begin_waiting(struct guest *g, uint64_t *word)
+static bool begin_waiting_in(struct guest *g, uint64_t *word, uint64_t pages)
 {
     *word = 1;
     __atomic_store_n(&seen, 0, __ATOMIC_SEQ_CST);
-    if (!build(g, 0, NULL) || axvm_map(&g->vm, axvcpu_gpa(DATA), axvcpu_from_ptr(word), PAGE, AXVM_MAP_RWX) != 0 ||
+    if (!build(g, 0, NULL) || axvm_map(&g->vm, axvcpu_gpa(DATA), axvcpu_from_ptr(word), pages * PAGE, AXVM_MAP_RWX) != 0 ||
         !must(host_start_job(1, waits, g), "a second hart"))
         return false;
     while (__atomic_load_n(&seen, __ATOMIC_SEQ_CST) == 0)
         host_pause(1000);
     host_pause(1000000); // it is in its loop by now, with the translation in its TLB
     return true;
+}
+
+static bool begin_waiting(struct guest *g, uint64_t *word)
+{
+    return begin_waiting_in(g, word, 1);
 }
 
 // What is unmapped here the guest there does not see any more; what is mapped instead it does.
@@ -368,6 +375,38 @@ static bool fence_changes(void)
     good = good && must(seen == 0x100 + AXVCPU_EXIT_HYPERCALL || seen == 0x100 + AXVCPU_EXIT_MMIO_READ, "it sees the other page");
     drop(&one);
     host_free(word, 2);
+    return good;
+}
+
+// The guest's own tables: what one hart changes and has fenced the other one sees. Virtual is physical, but for
+// a page at WINDOW.
+#define WINDOW UINT64_C(0xc0000000)
+static bool guest_fence(void)
+{
+    uint64_t *pages = host_alloc(6), *root = pages + 2 * PAGE / 8, *l1 = root + PAGE / 8, *l0 = l1 + PAGE / 8;
+    bool good = pages != NULL;
+    pages[0] = 1;
+    root[2] = RAM >> 2 | 0xcf;
+    root[3] = (DATA + 3 * PAGE) >> 2 | 1;
+    l1[0] = (DATA + 4 * PAGE) >> 2 | 1;
+    l0[0] = DATA >> 2 | 0xcf;
+    wait_at = WINDOW;
+    wait_satp = UINT64_C(8) << 60 | (DATA + 2 * PAGE) >> 12;
+    good = good && begin_waiting_in(&one, pages, 6) && must(start(&one, 0), "the first hart");
+    l0[0] = (DATA + PAGE) >> 2 | 0xcf;
+    order(&one.vcpus[0], FENCE, 2, 0);
+    axvcpu_set_gpr(&one.vcpus[0], 13, UINT64_MAX); // everything
+    do // here its exit is served
+        good = good && axvm_step(&one.vm, 0, &one.x) == 0;
+    while (good && one.x.kind == AXVCPU_EXIT_EXTERNAL_INTERRUPT);
+    good = good && must(one.x.kind == AXVCPU_EXIT_REMOTE_FENCE, "REMOTE_FENCE") && run(&one, &one.vcpus[0]) == AXVCPU_EXIT_HYPERCALL &&
+           must(one.x.hypercall.args[1] == 0, "its answer");
+    host_wait_job(1);
+    good = good && must(seen == 0x100 + AXVCPU_EXIT_HYPERCALL, "it sees the other page");
+    wait_at = DATA;
+    wait_satp = 0;
+    drop(&one);
+    host_free(pages, 6);
     return good;
 }
 
@@ -666,6 +705,23 @@ static bool unbind_and_bind(void)
     return good;
 }
 
+// ---- interrupts
+
+// Each vCPU has its own pending and enabled interrupts, whoever else runs on this hart.
+static bool apart_interrupts(void)
+{
+    uint64_t sip[2] = {0}, sie[2] = {0};
+    bool good = build(&one, 0, NULL) && start(&one, 0) && start(&one, 1) && done(&one, 0, ENABLE, 0, 0x200) && done(&one, 1, ENABLE, 0, 0x20) &&
+                axvcpu_inject_interrupt(&one.vcpus[0], AXVCPU_RISCV_IRQ_SOFT) == 0 && done(&one, 1, LOAD, RAM, 0) &&
+                done(&one, 0, LOAD, RAM, 0) && done(&one, 1, LOAD, RAM, 0);
+    for (uint32_t i = 0; i < 2; i++)
+        good = axvcpu_get_reg(&one.vcpus[i], AXVCPU_REG_SYS(0x144), &sip[i]) == 0 &&
+               axvcpu_get_reg(&one.vcpus[i], AXVCPU_REG_SYS(0x104), &sie[i]) == 0 && good;
+    good = good && must(sip[0] == 2 && sip[1] == 0, "sip") && must(sie[0] == 0x200 && sie[1] == 0x20, "sie");
+    drop(&one);
+    return good;
+}
+
 // ---- the host's own registers
 
 #define HOST_CSRS(X) X(stvec) X(sscratch) X(hstatus) X(scounteren) X(senvcfg) X(sstatus)
@@ -743,6 +799,8 @@ int host_main(void)
     report(apart(0), "two VMs on harts without VMIDs");
     report(fence_unmaps(), "an unmapped page is gone for the other hart");
     report(fence_changes(), "... and another one in its place is there");
+    report(guest_fence(), "a guest's remote fence reaches the other hart");
+    report(apart_interrupts(), "trap_32: hvip and hie are each vCPU's own");
     report(logs(), "LOG_DIRTY: pages of large leaves");
     report(logs_two_harts(), "LOG_DIRTY: two harts");
     report(logs_without_frames(), "LOG_DIRTY: without frames");

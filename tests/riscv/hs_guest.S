@@ -61,6 +61,12 @@ guest_worker:
     j 1b
 2:  addi t1, t1, 1
     j . - 16
+    .balign 32
+    li a7, 0x52464e43 // SBI: remote_sfence_vma
+    li a6, 1
+    ecall
+    mv a1, a0
+    j 1b
 
     .balign 4
 9:  csrr a0, scause
