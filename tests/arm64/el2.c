@@ -69,8 +69,11 @@ static bool runs_to(struct axvcpu *v, uint32_t kind)
 {
     char line[160];
     int err = axvcpu_run(v, &x);
-    while (err == AXVCPU_OK && x.kind == AXVCPU_EXIT_EXTERNAL_INTERRUPT && x.irq.vector == AXVCPU_NO_VECTOR && kind != x.kind) {
-        machine_interrupts(); // one of the host's own, as its timer's
+    while (err == AXVCPU_OK && x.kind == AXVCPU_EXIT_EXTERNAL_INTERRUPT && kind != x.kind) { // the host's own
+        if (x.irq.vector == AXVCPU_NO_VECTOR)
+            machine_interrupts();
+        else
+            machine_irq(x.irq.vector);
         err = axvcpu_run(v, &x);
     }
     if (err == AXVCPU_OK && x.kind == kind)
@@ -673,6 +676,65 @@ static bool dirty_block(void)
     return good;
 }
 
+// Pages of random instructions with random registers: whatever they do, it is an exit, and another guest goes on.
+static void enough(void *v)
+{
+    (void)axvcpu_kick(v);
+}
+
+static bool answer_anything(struct axvcpu *v)
+{
+    int err = axvcpu_run(v, &x);
+    if (err == AXVCPU_OK && (AXVCPU_READ_KINDS >> x.kind & 1) != 0)
+        err = (host_random() & 3) != 0 ? axvcpu_complete(v, host_random()) : axvcpu_refuse(v);
+    else if (err == AXVCPU_OK && x.kind == AXVCPU_EXIT_EXTERNAL_INTERRUPT)
+        machine_irq(x.irq.vector);
+    else if (err == AXVCPU_OK && (x.kind == AXVCPU_EXIT_UNDECODED || x.kind == AXVCPU_EXIT_NESTED_PAGE_FAULT))
+        err = axvcpu_inject_exception(v, AXVCPU_ARM64_EC_DATA, AXVCPU_ARM64_FSC_EXTERNAL, 0);
+    else if (err == AXVCPU_OK && x.kind == AXVCPU_EXIT_EXCEPTION)
+        err = axvcpu_inject_exception(v, AXVCPU_ARM64_EC_UNKNOWN, 0, 0);
+    return err == AXVCPU_OK && x.kind < AXVCPU_EXIT_COUNT && x.kind != AXVCPU_EXIT_FAIL_ENTRY;
+}
+
+static bool random_page(struct axvcpu *v)
+{
+    bool good = true;
+    for (uint32_t i = 0; i < PAGE / 8; i++)
+        ((uint64_t *)(void *)(ram + PAGE))[i] = host_random();
+    good = axvcpu_restart(v, axvcpu_gpa(RAM + PAGE + (host_random() & 0xf00)), host_random()) == AXVCPU_OK;
+    for (uint32_t i = 1; i < 31; i++)
+        good = good && axvcpu_set_gpr(v, i, (host_random() & 1) != 0 ? host_random() : RAM + PAGE + (host_random() & 0xff8)) == AXVCPU_OK;
+    host_alarm(1000000, enough, v);
+    for (uint32_t exits = 0; good && exits < 100; exits++) {
+        good = answer_anything(v);
+        if (x.kind == AXVCPU_EXIT_CANCELED)
+            break;
+    }
+    return good;
+}
+
+static bool random_guests(void)
+{
+    struct axvcpu *v = &vcpus[0];
+    bool good = begin(guest_echo, NULL, 2);
+    for (uint32_t page = 0; good && page < 300; page++) {
+        good = random_page(v);
+        if (page % 10 == 0)
+            good = good && axvcpu_restart(&vcpus[1], entry_of(guest_echo), page) == AXVCPU_OK && reports(&vcpus[1], page + 1);
+    }
+    host_alarm(1, enough, v); // the last one's, for good
+    while (!axvcpu_pending(v))
+        machine_interrupts();
+    if (!good) {
+        host_print("# seed ");
+        host_print_number(host_argument_number("seed"), 16);
+        host_print(", ");
+        host_print(axvcpu_exit_name(x.kind));
+        host_print("\n");
+    }
+    return end() && good;
+}
+
 // The virtual timer, through whatever the host does with interrupts.
 static bool timer(void)
 {
@@ -766,6 +828,7 @@ static const struct {
     {"trap_28: SCTLR_EL1 has 64 bits", wide, true},
     {"a CPU that is disabled", disabled, true},
     {"a host with HCR_EL2.E2H", other_kind_of_host, false},
+    {"trap_26: random instructions", random_guests, false},
     {"no memory", no_memory, true},
     {"no memory for dirty pages", dirty_block, false},
 };
