@@ -123,30 +123,35 @@
  *   memset, memmove and memcmp, and the hooks. aarch64 gcc: -mno-outline-atomics. run is entered and left
  *   with host interrupts masked. The library never writes tpidr_el2, gs base or tp, and relies on none.
  *
- * EXIT x BACKEND   + an exit   k the kernel keeps it   - cannot happen
- *                      fake  arm64 EL2  riscv HS  x86 KVM
- *   HYPERCALL           +     +         +          k  but those that KVM_CAP_EXIT_HYPERCALL names; guests use a port
- *   MMIO_READ, _WRITE   +     +         +          +
- *   IO_READ, _WRITE     +     -         -          +
- *   SYSREG_READ, _WRITE +     +         +          +  where the kernel can filter MSRs, else k
- *   EXTERNAL_INTERRUPT  +     +         +          k
- *   NESTED_PAGE_FAULT   +     +         +          k  (an unmapped address is MMIO)
- *   HALT                +     +         +          +  (k with an in-kernel interrupt controller)
- *   CPU_UP, SEND_IPI    +     +         +          +  (k with an in-kernel interrupt controller)
- *   CPU_DOWN            +     +         +          -
- *   SYSTEM_DOWN         +     +         +          +
- *   FAIL_ENTRY          +     -         -          +
- *   CANCELED            +     +         +          +
- *   SHUTDOWN            +     -         -          +
- *   CPUID               +     -         -          k  (from the table given at set-up)
- *   IRQ_WINDOW          +     -         -          k  (served inside run)
- *   DEBUG               +     +         +          +
- *   EXCEPTION           +     +         -          k
- *   TIMER               +     -         -          -
- *   EOI                 +     -         -          +  with the split controller
- *   REMOTE_FENCE        +     -         +          -
- *   UNDECODED           +     +         +          +
- *   RAW                 +     -         +          +
+ * EXIT x BACKEND   + an exit   k the kernel keeps it   s served inside run   - cannot happen
+ *                            x86          arm64        riscv
+ *                      fake  bare  KVM    EL2   KVM    HS    KVM
+ *   HYPERCALL           +     +    k (1)   +    + (2)   +    + (3)
+ *   MMIO_READ, _WRITE   +     +    +       +    +       +    +
+ *   IO_READ, _WRITE     +     +    +       -    -       -    -
+ *   SYSREG_READ, _WRITE +     +    + (4)   +    k       +    + (4)
+ *   EXTERNAL_INTERRUPT  +     +    k       +    k       +    k
+ *   NESTED_PAGE_FAULT   +     +    k       +    k       +    k
+ *   HALT                +     +    + (5)   +    k       +    k
+ *   CPU_UP              +     +    + (5)   +    + (2)   +    k
+ *   SEND_IPI            +     +    + (5)   +    k       +    k
+ *   CPU_DOWN            +     -    -       +    + (2)   +    k
+ *   SYSTEM_DOWN         +     -    +       +    +       +    +
+ *   FAIL_ENTRY          +     +    +       -    +       -    +
+ *   CANCELED            +     +    +       +    +       +    +
+ *   SHUTDOWN            +     +    +       -    -       -    -
+ *   CPUID               +     +    k (6)   -    -       -    -
+ *   IRQ_WINDOW          +     s    s       -    -       -    -
+ *   DEBUG               +     -    +       +    +       +    +
+ *   EXCEPTION           +     -    k       +    k       -    k
+ *   TIMER               +     -    -       -    -       -    -
+ *   EOI                 +     -    + (7)   -    -       -    -
+ *   REMOTE_FENCE        +     -    -       -    -       +    k
+ *   UNDECODED           +     +    +       +    +       +    +
+ *   RAW                 +     +    +       +    +       +    +
+ *   (1) but those that KVM_CAP_EXIT_HYPERCALL names; guests use a port  (2) where the kernel can filter calls
+ *   (3) vendor and experimental ones  (4) where the kernel hands them over  (5) k with an interrupt
+ *   controller in the kernel  (6) from the table given at set-up  (7) with the split controller
  *
  * CAVEATS
  *   C cannot check a dangling pointer: an object is known by a magic number in it, and a deinited one is
