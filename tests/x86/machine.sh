@@ -8,7 +8,7 @@ set -e
 limit=$1 kind=${2%%:*} cpu=${2#*:} program=$3
 shift 3
 dir=$(mktemp -d)
-trap '[ -n "$KEEP" ] && cp "$dir/log" "$KEEP"; rm -rf "$dir"' EXIT
+trap '[ -n "$KEEP" ] && [ -f "$dir/log" ] && cp "$dir/log" "$KEEP"; rm -rf "$dir"' EXIT
 sh "$(dirname "$0")/image.sh" "$program" "$dir/disk"
 words=$(nm "$program" | sed -n 's/^0*\([0-9a-f]*\) . machine_words$/\1/p')
 case $kind:$cpu in qemu:*) name=qemu-svm ;; bochs:ryzen) name=bochs-svm ;; *) name=bochs-vmx ;; esac
