@@ -3262,12 +3262,12 @@ static int axvm_i_rebuild(struct axvm *vm, uint32_t class_, uint32_t without, co
 /* The index of the range of the class that begins at base, or UINT32_MAX. Under the lock. */
 static uint32_t axvm_i_at_base(const struct axvm *vm, uint32_t class_, uint64_t base)
 {
-    const struct axvm_i_index *index = vm->classes[class_].index;
-    const struct axvm_i_slot *at = axvm_i_find(index->low, index->middle, index->steps, base);
+    struct axvm_i_hit hit;
 
-    if (at == &axvm_i_nothing || at->first != base)
+    axvm_i_search(&hit, base, &vm->classes[class_]);
+    if (hit.slot == &axvm_i_nothing || hit.first != base)
         return UINT32_MAX;
-    return (uint32_t)((at - vm->ranges[0].slot) / 2);
+    return (uint32_t)((hit.slot - vm->ranges[0].slot) / 2);
 }
 
 /* Whether first..last meets a range of the class other than `except`. Under the lock. */
