@@ -747,6 +747,26 @@ static bool timer(void)
     return end() && good;
 }
 
+static uint64_t timer_control(void)
+{
+    uint64_t ctl;
+    __asm__ volatile("mrs %0, cntv_ctl_el0" : "=r"(ctl));
+    return ctl;
+}
+
+// It must not fire into others while its vCPU is away.
+static bool timer_stops(void)
+{
+    struct axvcpu *v = &vcpus[0];
+    uint64_t cval = AXVCPU_REG_SYS(AXVCPU_ARM64_SYSREG(3, 3, 14, 3, 2)), ctl = AXVCPU_REG_SYS(AXVCPU_ARM64_SYSREG(3, 3, 14, 3, 1));
+    uint64_t value = 0;
+    bool good = begin(guest_spin, NULL, 1) && axvcpu_set_reg(v, cval, UINT64_MAX / 2) == AXVCPU_OK &&
+                axvcpu_set_reg(v, ctl, 1) == AXVCPU_OK && timer_control() == 1 && axvcpu_put(v) == AXVCPU_OK &&
+                timer_control() == 0 && axvcpu_get_reg(v, ctl, &value) == AXVCPU_OK && value == 1 && !axvcpu_pending(v) &&
+                axvcpu_load(v) == AXVCPU_OK && timer_control() == 1 && axvcpu_set_reg(v, ctl, 0) == AXVCPU_OK;
+    return end() && good;
+}
+
 #ifndef HOST_NO_FETCH
 // The physical timer's interrupt, at EL2: it stays active until the guest has ended its own.
 static bool linked(void)
@@ -802,6 +822,7 @@ static const struct {
     {"set-up: the timers are passed through", timer_passthrough, false},
 #endif
     {"the virtual timer's interrupt", timer, false},
+    {"the virtual timer stops with its vCPU", timer_stops, false},
     {"more interrupts than list registers", overflow, false},
     {"... also when they move", overflow_moved, false},
     {"a level comes again until it is lowered", level, false},
