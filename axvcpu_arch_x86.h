@@ -739,10 +739,6 @@ enum axvcpu_i_x86_vendors { AXVCPU_I_X86_VENDOR_SVM, AXVCPU_I_X86_VENDOR_VMX };
 
 AXVCPU_LEAF_DECLARE(AXVCPU_API, AXVCPU_I_INLINE)
 
-/* After FAIL_ENTRY, by the CPU that has the vCPU loaded: which of the manual's rules its state breaks, a line
-   for each, or "no rule broken". EBADSTATE: it is not loaded here. */
-AXVCPU_API int axvcpu_explain_entry_failure(struct axvcpu *, char *text, size_t size);
-
 /* Where the inline halves go when it is not the usual case. */
 AXVCPU_API void axvcpu_i_x86_flush(struct axvcpu_arch *);
 AXVCPU_API int axvcpu_i_x86_slowly(struct axvcpu *, struct axvcpu_exit *, uint64_t raw);
@@ -6373,85 +6369,6 @@ AXVCPU_API void axvcpu_leaf_kick(struct axvcpu *v, void *owner)
     (void)v;
     if (owner != AXVCPU_CPU_TOKEN()) /* this CPU is not in a guest */
         AXVCPU_SEND_KICK(owner);
-}
-
-/* >>switch: why an entry failed */
-
-static void axvcpu_i_x86_host_cpuid(void *arg, uint32_t leaf, uint32_t subleaf, uint32_t reg[4])
-{
-    (void)arg;
-    axvcpu_i_x86_cpuid(leaf, subleaf, reg);
-}
-
-static uint32_t axvcpu_i_x86_explain_svm(const struct axvcpu_arch *a, const struct axvcpu_x86_control *cpu,
-                                         struct axvcpu_x86_broken *out, uint32_t max)
-{
-    struct axvcpu_x86_svm_state s;
-
-    AXVCPU_MEMSET(&s, 0, sizeof(s));
-    axvcpu_x86_vmcb_read(a->hw, &s);
-    s.physical_mask = cpu->physical_mask;
-    s.cr4_valid = cpu->cr4_valid;
-    s.efer_valid = cpu->efer_valid;
-    s.asids = axvcpu_i_x86_here()->asids;
-    return axvcpu_x86_svm_explain(&s, out, max);
-}
-
-/* A field that this CPU does not have stays 0: VMREAD fails and changes nothing. */
-static uint64_t axvcpu_i_x86_try_vmread(uint64_t field)
-{
-    uint64_t value = 0;
-
-    __asm__ volatile("vmread %1, %0" : "+r"(value) : "r"(field) : "cc");
-    return value;
-}
-
-static uint64_t axvcpu_i_x86_capability(uint32_t msr)
-{
-    bool has_true = (axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_BASIC) >> 55 & 1u) != 0;
-
-    return axvcpu_i_x86_rdmsr(msr + (has_true ? AXVCPU_I_X86_MSR_VMX_TRUE : 0));
-}
-
-static uint32_t axvcpu_i_x86_explain_vmx(const struct axvcpu_x86_control *cpu, struct axvcpu_x86_broken *out, uint32_t max)
-{
-    struct axvcpu_x86_vmx_state s;
-    uint32_t i;
-
-    AXVCPU_MEMSET(&s, 0, sizeof(s));
-    for (i = 0; i < AXVCPU_X86_VMCS_COUNT; i++)
-        s.field[i] = axvcpu_i_x86_try_vmread(axvcpu_x86_vmcs_field(i));
-    s.pin = axvcpu_i_x86_capability(AXVCPU_I_X86_MSR_VMX_PIN);
-    s.primary = axvcpu_i_x86_capability(AXVCPU_I_X86_MSR_VMX_PROC);
-    s.exit = axvcpu_i_x86_capability(AXVCPU_I_X86_MSR_VMX_EXIT);
-    s.entry = axvcpu_i_x86_capability(AXVCPU_I_X86_MSR_VMX_ENTRY);
-    s.secondary = axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_PROC2);
-    s.misc = axvcpu_i_x86_rdmsr(0x485);
-    s.cr0_fixed0 = axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_CR0_FIXED0);
-    s.cr0_fixed1 = axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_CR0_FIXED0 + 1);
-    s.cr4_fixed0 = axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_CR4_FIXED0);
-    s.cr4_fixed1 = axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_CR4_FIXED0 + 1);
-    s.ept = axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_EPT_VPID);
-    s.physical_mask = cpu->physical_mask;
-    s.efer_valid = cpu->efer_valid;
-    return axvcpu_x86_vmx_explain(&s, out, max);
-}
-
-AXVCPU_API int axvcpu_explain_entry_failure(struct axvcpu *v, char *text, size_t size)
-{
-    struct axvcpu_x86_broken broken[16];
-    struct axvcpu_x86_control cpu;
-    uint32_t count;
-
-    if (v == NULL || text == NULL)
-        return axvcpu_i_x86_say(AXVCPU_EINVAL, "explain_entry_failure: NULL");
-    if (!axvcpu_i_x86_loaded(&v->arch))
-        return axvcpu_i_x86_say(AXVCPU_EBADSTATE, "explain_entry_failure: the vCPU is not loaded on this CPU");
-    axvcpu_x86_control_valid(&cpu, axvcpu_i_x86_host_cpuid, NULL);
-    count = v->arch.vendor == AXVCPU_I_X86_VENDOR_SVM ? axvcpu_i_x86_explain_svm(&v->arch, &cpu, broken, 16) :
-                                                        axvcpu_i_x86_explain_vmx(&cpu, broken, 16);
-    (void)axvcpu_x86_explain_print(text, size, broken, count < 16 ? count : 16);
-    return AXVCPU_OK;
 }
 
 /* >>percpu */

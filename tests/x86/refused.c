@@ -187,7 +187,7 @@ static bool refused(void)
     struct axvcpu_exit x;
     text[0] = 0;
     return run_failing(&x) && x.kind == AXVCPU_EXIT_FAIL_ENTRY && x.fail.reason != 0 &&
-           axvcpu_explain_entry_failure(&vcpu, text, sizeof text) == AXVCPU_OK;
+           axvcpu_explain_entry_failure(&vcpu, text, sizeof text) != 0;
 }
 
 static bool enters(void)
@@ -219,7 +219,7 @@ int host_main(void)
 {
     bool untouched = prepare() && enters();
     is_svm = axvcpu_arch(&vcpu)->hw != NULL && axvcpu_arch(&vcpu)->vendor == AXVCPU_I_X86_VENDOR_SVM;
-    untouched = untouched && axvcpu_explain_entry_failure(&vcpu, text, sizeof text) == AXVCPU_OK;
+    untouched = untouched && axvcpu_explain_entry_failure(&vcpu, text, sizeof text) != 0;
     host_case(untouched && says(text, "no rule broken"), "the untouched state breaks no rule");
     const struct broken *all = is_svm ? svm : vmx;
     size_t count = is_svm ? sizeof svm / sizeof svm[0] : sizeof vmx / sizeof vmx[0];
@@ -230,8 +230,8 @@ int host_main(void)
     else
         test(&vmx[28], &vmx[29]); // CR3, DR7
     axvcpu_unbind(&vcpu);
-    host_case(axvcpu_explain_entry_failure(&vcpu, text, sizeof text) == AXVCPU_EBADSTATE, "not loaded: EBADSTATE");
-    host_case(axvcpu_explain_entry_failure(NULL, text, sizeof text) == AXVCPU_EINVAL, "NULL: EINVAL");
+    host_case(axvcpu_explain_entry_failure(&vcpu, text, sizeof text) == 0, "not loaded: nothing");
+    host_case(axvcpu_explain_entry_failure(NULL, text, sizeof text) == 0, "NULL: nothing");
     axvm_deinit(&vm);
     return 0;
 }
