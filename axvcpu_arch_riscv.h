@@ -2162,6 +2162,12 @@ static uint32_t axvcpu_i_riscv_probe_vlenb(void)
 }
 
 
+static int axvcpu_i_riscv_unfit(const char *why)
+{
+    AXVCPU_LOG(AXVCPU_LOG_ERROR, why);
+    return AXVCPU_ENOSUPPORT;
+}
+
 AXVCPU_API int axvcpu_leaf_percpu_init(struct axvcpu_percpu *p, uint32_t cpu_id)
 {
     uint64_t hgatp;
@@ -2169,14 +2175,14 @@ AXVCPU_API int axvcpu_leaf_percpu_init(struct axvcpu_percpu *p, uint32_t cpu_id)
     if (cpu_id != AXVCPU_CPU_ID())
         return AXVCPU_EINVAL;
     if (!axvcpu_leaf_supported())
-        return AXVCPU_ENOSUPPORT;
+        return axvcpu_i_riscv_unfit("percpu_init: this hart has no H extension, or the firmware keeps it");
     hgatp = axvcpu_i_riscv_read_hgatp();
     p->arch.levels = axvcpu_i_riscv_has_mode(AXVCPU_RISCV_HGATP_SV48X4) ? 4 :
                      axvcpu_i_riscv_has_mode(AXVCPU_RISCV_HGATP_SV39X4) ? 3 : 0;
     p->arch.vmid_bits = axvcpu_i_riscv_count_vmid_bits();
     axvcpu_i_riscv_write_hgatp(hgatp);
     p->arch.vlenb = axvcpu_i_riscv_probe_vlenb();
-    return p->arch.levels != 0 ? AXVCPU_OK : AXVCPU_ENOSUPPORT;
+    return p->arch.levels != 0 ? AXVCPU_OK : axvcpu_i_riscv_unfit("percpu_init: this hart has neither Sv39x4 nor Sv48x4");
 }
 
 AXVCPU_API void axvcpu_leaf_percpu_deinit(struct axvcpu_percpu *p)
@@ -2191,7 +2197,7 @@ AXVCPU_API int axvcpu_leaf_percpu_enable(struct axvcpu_percpu *p)
     if (p->cpu_id != AXVCPU_CPU_ID())
         return AXVCPU_EINVAL;
     if (axvcpu_i_riscv_vlenb != 0 && axvcpu_i_riscv_vlenb != p->arch.vlenb)
-        return AXVCPU_ENOSUPPORT; /* a guest could not go from one hart to another */
+        return axvcpu_i_riscv_unfit("percpu_enable: this hart's vector registers are not as long as the others'");
     axvcpu_i_riscv_vlenb = p->arch.vlenb;
     p->arch.hedeleg = axvcpu_i_riscv_read_hedeleg();
     p->arch.hideleg = axvcpu_i_riscv_read_hideleg();

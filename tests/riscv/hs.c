@@ -777,9 +777,29 @@ static bool disables(void)
     return good;
 }
 
+// What the hart has; and one that is not like the others is refused, with the reason in the log.
 static bool probes(void)
 {
-    return must(axvcpu_has_hardware_support(), "the H extension");
+    struct axvcpu_percpu p;
+    bool good = must(axvcpu_has_hardware_support(), "the H extension") &&
+                must(axvcpu_percpu_init(&p, 1) == AXVCPU_EINVAL, "another hart's") && must(axvcpu_percpu_init(&p, 0) == 0, "init");
+    axvcpu_i_riscv_vlenb += 8;
+    good = must(axvcpu_percpu_enable(&p) == AXVCPU_ENOSUPPORT, "other vector registers") && good;
+    axvcpu_i_riscv_vlenb -= 8;
+    return axvcpu_percpu_deinit(&p) == 0 && good;
+}
+
+// A mode that the harts lack.
+static bool no_mode(void)
+{
+    bool good;
+    axvcpu_i_riscv_min_levels = 3;
+    struct axvm_desc d = {.vcpus = one.vcpus, .vcpu_count = 1, .arch.mode = AXVCPU_RISCV_HGATP_SV48X4};
+    good = axvm_init(&one.vm, &d) == AXVCPU_ENOSUPPORT;
+    d.arch.mode = 7;
+    good = axvm_init(&one.vm, &d) == AXVCPU_EINVAL && good;
+    axvcpu_i_riscv_min_levels = 4;
+    return good;
 }
 
 int host_main(void)
@@ -787,6 +807,7 @@ int host_main(void)
     const struct axvcpu_arch_setup eager = {.fp = AXVCPU_RISCV_FP_EAGER};
     be(&threads[0]);
     report(probes(), "trap_33: what the hart has is asked");
+    report(no_mode(), "trap_33: a mode that is not there is refused");
     report(leaves(AXVCPU_RISCV_HGATP_SV39X4), "Sv39x4: leaves of every size");
     report(leaves(AXVCPU_RISCV_HGATP_SV48X4), "Sv48x4: leaves of every size");
     report(mixed(), "unmap leaves the neighbours");

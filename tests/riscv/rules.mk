@@ -59,6 +59,7 @@ COMMANDS_riscv := "fuzz=sh tests/fuzz.sh build/tests/riscv/fuzz $(FUZZ_RUNS_risc
   "hs=$(RUN_riscv) 60 $(RISCV)/hs.elf" \
   "hs, vectors=CPU=v=true,vext_spec=v1.0 $(RUN_riscv) 60 $(RISCV)/hs.elf" \
   "hs, no sstc=CPU=sstc=off $(RUN_riscv) 60 $(RISCV)/hs.elf" \
+  "no H extension=sh tests/riscv/no_h.sh $(RISCV)/hs.elf" \
   "examples=sh tests/examples.sh $(RISCV)/examples $(ANYWHERE_riscv)" \
   "count=$(RUN_riscv) 20 $(RISCV)/count.elf -icount shift=0" \
   "count, own vectors=$(RUN_riscv) 20 $(RISCV)/count-own.elf -icount shift=0"
