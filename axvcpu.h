@@ -131,7 +131,7 @@
  *   IO_READ, _WRITE     +     +    +       -    -       -    -
  *   SYSREG_READ, _WRITE +     +    + (4)   +    k       +    + (4)
  *   EXTERNAL_INTERRUPT  +     +    k       +    k       +    k
- *   NESTED_PAGE_FAULT   +     +    k       +    k       +    k
+ *   NESTED_PAGE_FAULT   +     +    k       +    k       +    + (8)
  *   HALT                +     +    + (5)   +    k       +    k
  *   CPU_UP              +     +    + (5)   +    + (2)   +    k
  *   SEND_IPI            +     +    + (5)   +    k       +    k
@@ -152,8 +152,16 @@
  *   (1) but those that KVM_CAP_EXIT_HYPERCALL names; guests use a port  (2) where the kernel can filter calls
  *   (3) vendor and experimental ones  (4) where the kernel hands them over  (5) k with an interrupt
  *   controller in the kernel  (6) from the table given at set-up  (7) with the split controller
+ *   (8) for fetches
+ *   A WFI sleeps inside run on KVM of AArch64 and RISC-V; only PSCI's CPU_SUSPEND is a HALT there (2). AArch64: SGIs
+ *   are the kernel's GIC's, a fetch from nowhere is an abort in the guest, calls of the architecture's own range
+ *   are always the kernel's. RISC-V: the SBI is the kernel's but for (3), the debug console (HYPERCALL) and system
+ *   reset; its one CSR exit is a SYSREG_READ of seed.
  *
  * CAVEATS
+ *   KVM on AArch64 (Linux 6.1, 6.12) forgets the sign of LDRSB, LDRSH and LDRSW from a device; on RISC-V (6.12)
+ *   that is mended here, but a load into x0 makes later stores of x0 wrong, and an access that begins in memory
+ *   and ends outside is taken for one of its second part.
  *   C cannot check a dangling pointer: an object is known by a magic number in it, and a deinited one is
  *   zero, but memory that is gone or reused is not ours to look at. A combinator's caller vouches that
  *   nobody else uses the vCPU (AXVCPU_CHECKED finds the worst). Storage of a VM's vCPUs, ranges and

@@ -2932,7 +2932,7 @@ AXVCPU_API enum axvm_answer axvcpu_i_arm64_reply(struct axvm *vm, struct axvcpu 
 #define AXVCPU_I_ARM64_VBAR_EL1 ARM64_SYS_REG(3, 0, 12, 0, 0)
 #define AXVCPU_I_ARM64_SCTLR_EL1 ARM64_SYS_REG(3, 0, 1, 0, 0)
 #define AXVCPU_I_ARM64_MPIDR_EL1 ARM64_SYS_REG(3, 0, 0, 0, 5)
-_Static_assert(offsetof(struct kvm_regs, regs.pc) == 32 * 8, "x0 to x30, SP_EL0 and PC are one row, for rewind");
+_Static_assert(offsetof(struct kvm_regs, regs.pc) == (size_t)32 * 8, "x0 to x30, SP_EL0 and PC are one row, for rewind");
 
 /* System registers that the kernel has elsewhere. CVAL and CNT have each other's encoding (api.rst). */
 static const struct { uint32_t sysreg; uint64_t id; } axvcpu_i_arm64_elsewhere[] = {

@@ -3365,7 +3365,7 @@ static int axvcpu_i_riscv_inject_all(struct axvcpu *v, uint64_t lines, uint64_t 
 /* The usual: a software interrupt, or the external line goes up or down. */
 static int axvcpu_i_riscv_inject_simple(struct axvcpu *v, uint64_t lines, uint64_t fresh)
 {
-    uint64_t changed = lines ^ v->arch.lined, sip;
+    uint64_t changed = lines ^ v->arch.lined, sip = 0;
     int err = AXVCPU_OK;
 
     v->arch.lined = lines;
