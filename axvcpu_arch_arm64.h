@@ -3125,6 +3125,9 @@ static int axvcpu_i_arm64_check_desc(const struct axvm_arch_desc *desc)
         return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_init: no such gic or calls, or ipa_bits not 0 or from 32 to 52");
     if (desc->gic == AXVM_ARM64_GIC_V2 && desc->gicc.addr == 0)
         return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_init: a GICv2 needs axvm_arch_desc.gicc");
+    if (desc->gicc.addr != 0 && desc->gicd.addr != 0 && desc->gicd.addr < desc->gicc.addr + 0x2000 &&
+        desc->gicc.addr < desc->gicd.addr + 0x1000) /* the kernel would only say so when the first vCPU runs */
+        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_init: gicd and gicc overlap; they have 4 and 8 KiB");
     return AXVCPU_OK;
 }
 
