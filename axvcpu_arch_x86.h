@@ -1009,6 +1009,11 @@ AXVCPU_I_INLINE enum axvm_answer axvm_leaf_answer(struct axvm *vm, struct axvcpu
     return axvcpu_i_x86_answer_exit(vm, v, x);
 }
 
+/* After FAIL_ENTRY: which rules of the manual the state breaks, one line for each with the field's name and the
+   section, or "no rule broken". For the CPU that the vCPU is bound to. The text's length, as snprintf; 0: it is
+   not loaded here. */
+AXVCPU_API size_t axvcpu_explain_entry_failure(struct axvcpu *, char *text, size_t size);
+
 #else /* AXVCPU_KVM */
 
 /* Where the interrupt controllers are. */
@@ -4735,6 +4740,89 @@ static const struct axvcpu_i_x86_vendor axvcpu_i_x86_vmx = {
     axvcpu_i_x86_vmx_left, axvcpu_i_x86_vmx_on, axvcpu_i_x86_vmx_off,
     axvcpu_i_x86_vmx_cpl, axvcpu_i_x86_vmx_nmi_masked, axvcpu_i_x86_vmx_pdptes
 };
+
+/* >>switch explained: the rules of >>decode on what the hardware has */
+
+#define AXVCPU_I_X86_MOST_BROKEN 8u
+
+static void axvcpu_i_x86_host_cpuid(void *arg, uint32_t leaf, uint32_t subleaf, uint32_t reg[4])
+{
+    (void)arg;
+    axvcpu_i_x86_cpuid(leaf & 0x80000000u, 0, reg);
+    if (reg[0] >= leaf)
+        axvcpu_i_x86_cpuid(leaf, subleaf, reg);
+    else
+        AXVCPU_MEMSET(reg, 0, 16);
+}
+
+static uint32_t axvcpu_i_x86_explain_svm(struct axvcpu_arch *a, const struct axvcpu_x86_control *host,
+                                         struct axvcpu_x86_broken *out)
+{
+    struct axvcpu_x86_svm_state s;
+    uint32_t r[4];
+
+    axvcpu_x86_vmcb_read(a->hw, &s);
+    axvcpu_i_x86_host_cpuid(NULL, 0x8000000au, 0, r);
+    s.asids = r[1];
+    s.physical_mask = host->physical_mask;
+    s.cr4_valid = host->cr4_valid;
+    s.efer_valid = host->efer_valid;
+    return axvcpu_x86_svm_explain(&s, out, AXVCPU_I_X86_MOST_BROKEN);
+}
+
+/* A field that this CPU does not have sets CF or ZF (SDM 3, VMREAD). */
+static uint64_t axvcpu_i_x86_vmread_if(uint64_t field)
+{
+    uint64_t value = 0;
+    uint8_t good;
+
+    __asm__ volatile("vmread %2, %0\n\tseta %1" : "+r"(value), "=q"(good) : "r"(field) : "cc");
+    return good != 0 ? value : 0;
+}
+
+static uint64_t axvcpu_i_x86_vmx_capability(uint32_t msr)
+{
+    bool has_true = (axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_BASIC) >> 55 & 1u) != 0;
+
+    return axvcpu_i_x86_rdmsr(msr + (has_true ? AXVCPU_I_X86_MSR_VMX_TRUE : 0));
+}
+
+static uint32_t axvcpu_i_x86_explain_vmx(const struct axvcpu_x86_control *host, struct axvcpu_x86_broken *out)
+{
+    struct axvcpu_x86_vmx_state s;
+    uint32_t i;
+
+    for (i = 0; i < AXVCPU_X86_VMCS_COUNT; i++)
+        s.field[i] = axvcpu_i_x86_vmread_if(axvcpu_x86_vmcs_field(i));
+    s.pin = axvcpu_i_x86_vmx_capability(AXVCPU_I_X86_MSR_VMX_PIN);
+    s.primary = axvcpu_i_x86_vmx_capability(AXVCPU_I_X86_MSR_VMX_PROC);
+    s.exit = axvcpu_i_x86_vmx_capability(AXVCPU_I_X86_MSR_VMX_EXIT);
+    s.entry = axvcpu_i_x86_vmx_capability(AXVCPU_I_X86_MSR_VMX_ENTRY);
+    s.secondary = axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_PROC2);
+    s.cr0_fixed0 = axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_CR0_FIXED0);
+    s.cr0_fixed1 = axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_CR0_FIXED0 + 1);
+    s.cr4_fixed0 = axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_CR4_FIXED0);
+    s.cr4_fixed1 = axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_CR4_FIXED0 + 1);
+    s.misc = axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_BASIC + 5);
+    s.ept = axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_EPT_VPID);
+    s.physical_mask = host->physical_mask;
+    s.efer_valid = host->efer_valid;
+    return axvcpu_x86_vmx_explain(&s, out, AXVCPU_I_X86_MOST_BROKEN);
+}
+
+AXVCPU_API size_t axvcpu_explain_entry_failure(struct axvcpu *v, char *text, size_t size)
+{
+    struct axvcpu_x86_broken broken[AXVCPU_I_X86_MOST_BROKEN];
+    struct axvcpu_x86_control host;
+    uint32_t n;
+
+    if (v == NULL || axvcpu_i_x86_vendor == NULL || !axvcpu_i_x86_loaded(&v->arch))
+        return 0;
+    axvcpu_x86_control_valid(&host, axvcpu_i_x86_host_cpuid, NULL);
+    n = axvcpu_i_x86_vendor == &axvcpu_i_x86_vmx ? axvcpu_i_x86_explain_vmx(&host, broken) :
+                                                   axvcpu_i_x86_explain_svm(&v->arch, &host, broken);
+    return axvcpu_x86_explain_print(text, size, broken, n < AXVCPU_I_X86_MOST_BROKEN ? n : AXVCPU_I_X86_MOST_BROKEN);
+}
 
 /* >>tables: NPT (APM 2, 15.25) and EPT (SDM 3, 29.3). They differ in their leaves alone. */
 

@@ -60,3 +60,11 @@ $(EXAMPLES_x86): %: %.elf
 	@printf '%s\n' '#!/bin/sh' 'exec sh tests/x86/machine.sh 18 qemu:max $@.elf' >$@ && chmod +x $@
 NEEDS_x86 += $(EXAMPLES_x86)
 COMMANDS_x86 += "examples=sh tests/examples.sh $(X86)/examples $(ANYWHERE)"
+
+# Entries that fail, and why.
+$(X86)/entry.elf: tests/x86/entry.c $(HOST_x86_bare) $(HEADERS) examples/bare/x86/link.ld $(wildcard examples/bare/*.h examples/bare/x86/*.h) | deps-x86
+	$(BARE_x86) $(filter %.S,$^)
+NEEDS_x86 += $(X86)/entry.elf
+COMMANDS_x86 += "entry in QEMU=sh tests/x86/machine.sh 90 qemu:qemu64,+svm,+npt $(X86)/entry.elf" \
+  "entry, SVM in Bochs=sh tests/x86/machine.sh 90 bochs:ryzen $(X86)/entry.elf" \
+  "entry, VMX in Bochs=sh tests/x86/machine.sh 90 bochs:corei7_skylake_x $(X86)/entry.elf"
