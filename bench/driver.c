@@ -4,6 +4,7 @@
 // build/bench/results.jsonl, tables for people, and the table of README.md.
 //
 //     driver GUEST...           everything
+//     driver --again GUEST...   those guests anew, the rest as it was written last
 //     driver --check GUEST...   counts twice; the two must be the same
 //     driver --only NAME        counts and times of one program, as a table; nothing is written
 //
@@ -529,11 +530,8 @@ static void find_rev(void)
         pclose(in);
 }
 
-static void everything(char **guests)
+static void publish(void)
 {
-    measure_programs(NULL, true);
-    count_calls();
-    measure_guests(guests, true);
     progress("", "");
     for (int i = 0; i < bench.results.n; i++)
         memcpy(bench.results.row[i].rev, bench.rev, sizeof bench.rev);
@@ -546,6 +544,36 @@ static void everything(char **guests)
     printf("\n" RESULTS_FILE ", README.md; %.0f s\n", seconds() - bench.started);
 }
 
+static void everything(char **guests)
+{
+    measure_programs(NULL, true);
+    count_calls();
+    measure_guests(guests, true);
+    publish();
+}
+
+// Out with the rows of the guest that the file is of.
+static void forget(const char *file)
+{
+    struct guest g;
+    int kept = 0;
+    read_guest(file, &g);
+    for (int i = 0; i < bench.results.n; i++)
+        if (strcmp(bench.results.row[i].arch, g.name) != 0)
+            bench.results.row[kept++] = bench.results.row[i];
+    bench.results.n = kept;
+}
+
+static void guests_again(char **guests)
+{
+    if (!results_read(RESULTS_FILE, &bench.results))
+        die("nothing to add to: ", RESULTS_FILE);
+    for (char **file = guests; *file != NULL; file++)
+        forget(*file);
+    measure_guests(guests, true);
+    publish();
+}
+
 int main(int argc, char **argv)
 {
     bench.started = seconds();
@@ -555,6 +583,10 @@ int main(int argc, char **argv)
     find_rev();
     if (argc > 2 && strcmp(argv[1], "--check") == 0)
         return check(argv + 2);
+    if (argc > 2 && strcmp(argv[1], "--again") == 0) {
+        guests_again(argv + 2);
+        return 0;
+    }
     if (argc == 3 && strcmp(argv[1], "--only") == 0) {
         measure_programs(argv[2], true);
         print_host();
@@ -563,7 +595,7 @@ int main(int argc, char **argv)
         return 0;
     }
     if (argc < 2)
-        die("usage: driver [--check] GUEST... | --only PROGRAM", "");
+        die("usage: driver [--again | --check] GUEST... | --only PROGRAM", "");
     everything(argv + 1);
     return 0;
 }

@@ -39,7 +39,7 @@ ifneq ($(wildcard tests/x86/count.c),)
 $(eval $(call guest,x86,x86-svm,build/tests/x86/count.elf,$(GCC),\
   sh tests/x86/machine.sh 300 qemu:qemu64$(comma)+svm$(comma)+npt build/tests/x86/count.elf -icount shift=0))
 $(eval $(call guest,x86,x86-vmx,build/tests/x86/count.elf,$(GCC),\
-  sh tests/x86/machine.sh 300 bochs:corei7_skylake_x build/tests/x86/count.elf))
+  CPUS=1 sh tests/x86/machine.sh 300 bochs:corei7_skylake_x build/tests/x86/count.elf))
 endif
 
 .PHONY: bench-programs

@@ -335,8 +335,18 @@ static bool print_row(const struct play *p, double ir)
     return false;
 }
 
+// The calls of `play` behind those at the beginning that saw no exit, which are for no row.
+static int calls_that_exit(void)
+{
+    int empty = 0;
+    while (empty < program.n && program.plays[empty].n < 4)
+        empty++;
+    return program.n - empty;
+}
+
 int main(int argc, char **argv)
 {
+    bool one_each; // else some rows have several, and each is looked for
     int next = 0; // the first call of `play` that belongs to no row yet
     if (argc < 3)
         die("usage: split ELF IR...");
@@ -345,11 +355,12 @@ int main(int argc, char **argv)
     read_lines(argv[1]);
     read_symbols(argv[1]);
     read_trace();
+    one_each = calls_that_exit() == argc - 2;
     for (int row = 2; row < argc; row++) {
-        int i = next;
-        while (i < program.n && (program.plays[i].n < 4 || !print_row(&program.plays[i], strtod(argv[row], NULL))))
+        int i = one_each ? program.n - (argc - row) : next, end = one_each ? i + 1 : program.n;
+        while (i < end && (program.plays[i].n < 4 || !print_row(&program.plays[i], strtod(argv[row], NULL))))
             i++;
-        if (i < program.n)
+        if (i < end)
             next = i + 1;
         else
             printf("0 0 0 0 0\n");
