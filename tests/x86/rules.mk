@@ -34,12 +34,7 @@ $(X86)/count.elf: $(HOST_x86_bare) tests/x86/count.c tests/x86/count_guest.S $(H
   $(wildcard examples/bare/*.h examples/bare/x86/*.h) | deps-x86
 	$(BARE_x86) $(filter %.S,$^)
 
-# Entries that fail, and why.
-$(X86)/refused.elf: $(HOST_x86_bare) tests/x86/refused.c $(HEADERS) examples/bare/x86/link.ld \
-  $(wildcard examples/bare/*.h examples/bare/x86/*.h) | deps-x86
-	$(BARE_x86) $(filter %.S,$^)
-
-NEEDS_x86 += $(X86)/conformance.elf $(X86)/count.elf $(X86)/refused.elf
+NEEDS_x86 += $(X86)/conformance.elf $(X86)/count.elf
 # qemu64 has neither next RIPs nor XSAVE, max has XSAVE.
 COMMANDS_x86 += "SVM in QEMU=sh tests/x86/machine.sh 280 qemu:qemu64,+svm,+npt $(X86)/conformance.elf" \
   "SVM in QEMU, max=sh tests/x86/machine.sh 280 qemu:max $(X86)/conformance.elf" \
@@ -47,8 +42,6 @@ COMMANDS_x86 += "SVM in QEMU=sh tests/x86/machine.sh 280 qemu:qemu64,+svm,+npt $
   "VMX in Bochs=sh tests/x86/machine.sh 280 bochs:corei7_skylake_x $(X86)/conformance.elf" \
   "SVM count in QEMU=CPUS=1 sh tests/x86/machine.sh 280 qemu:qemu64,+svm,+npt $(X86)/count.elf -icount shift=0" \
   "SVM count in Bochs=CPUS=1 sh tests/x86/machine.sh 280 bochs:ryzen $(X86)/count.elf" \
-  "SVM entry failures=CPUS=1 sh tests/x86/machine.sh 280 qemu:qemu64,+svm,+npt $(X86)/refused.elf" \
-  "VMX entry failures=CPUS=1 sh tests/x86/machine.sh 280 bochs:corei7_skylake_x $(X86)/refused.elf" \
   "VMX count in Bochs=CPUS=1 sh tests/x86/machine.sh 280 bochs:corei7_skylake_x $(X86)/count.elf"
 
 # The examples that run on every backend, as they are. What is run is a script that starts the machine.
