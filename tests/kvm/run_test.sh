@@ -48,7 +48,7 @@ check "hello.c: without a word" test -z "$output"
 guests() {
     check "$1: hello's guest prints" has '^hello from a guest$'
     check "$1: longmode's result" has '^fib\(90\) = 2880067194370816120$'
-    check "$1: exits by kind and time: 19 OUTs" has '^ +IO_WRITE +19 +[0-9]+\.[0-9]$'
+    check "$1: exits by kind and time: 19 writes" has '^ +(IO|MMIO)_WRITE +19 +[0-9]+\.[0-9]$'
     check "$1: exits by kind and time: HALT" has '^ +HALT +1 +[0-9]+\.[0-9]$'
     check "$1: the scripted backend stays away" lacks 'scripted backend'
 }
