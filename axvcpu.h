@@ -1328,8 +1328,9 @@ AXVCPU_I_INLINE int axvcpu_i_enter(struct axvcpu *v, struct axvcpu_exit *x)
 }
 
 /* The common case: mine, Ready, nothing unanswered, nothing wanted. The current pointer comes before the
-   look at the attention word (barrier RUN_CURRENT): a signal handler that finds it set stops this run, one that came earlier is
-   seen in the word. The owner word was written before (bind), so a kicker who missed it left its flag. */
+   look at the attention word (barrier RUN_CURRENT): a signal handler that finds it set stops this run, one that
+   came earlier is seen in the word. The owner word was written before (bind), so a kicker who missed it left its
+   flag. */
 AXVCPU_I_INLINE int axvcpu_run(struct axvcpu *v, struct axvcpu_exit *x)
 {
     if (AXVCPU_I_LIKELY(v != NULL && x != NULL && axvcpu_i_mine_and_idle(v))) {
@@ -2203,8 +2204,8 @@ static int axvcpu_i_commit(struct axvcpu *v, struct axvcpu_exit *x, bool enterin
 }
 
 /* What run does before it enters: commit, a further exit, a kick, injection - in this order. The attention
-   word is looked at once (barrier ONE_LOOK): a commit that was left to the entry needs that entry. A kick that comes later
-   ends it, as it would any other. */
+   word is looked at once (barrier ONE_LOOK): a commit that was left to the entry needs that entry. A kick that
+   comes later ends it, as it would any other. */
 static int axvcpu_i_prepare(struct axvcpu *v, struct axvcpu_exit *x, bool *done)
 {
     uint32_t what = AXVCPU_ATOMIC_LOAD(&v->attn) & ~AXVCPU_I_CALM;
@@ -2513,8 +2514,8 @@ AXVCPU_API int axvcpu_inject_hw(struct axvcpu *v, uint32_t vintid, uint32_t pint
     return err != 0 ? err : axvcpu_leaf_inject_hw(v, vintid, pintid);
 }
 
-/* Blocked first (barrier BLOCK_STATE_FIRST), then the reasons to stay awake, each side with a full barrier between its two steps: an
-   unblocker, kicker or injector either finds Blocked or is found here. */
+/* Blocked first (barrier BLOCK_STATE_FIRST), then the reasons to stay awake, each side with a full barrier
+   between its two steps: an unblocker, kicker or injector either finds Blocked or is found here. */
 AXVCPU_API int axvcpu_block(struct axvcpu *v)
 {
     bool claimed;
@@ -3188,7 +3189,8 @@ AXVCPU_I_INLINE const struct axvm_i_slot *axvm_i_find(const struct axvm_i_slot *
 
 /* Fill in the hit: the last range that begins at or below `first`, or some other one. The index is read between
    two looks at the version: what is of two tables would lead out of both. The range itself may be of a later
-   one; then the version has moved, which is seen by who uses it: axvm_lookup, axvm_i_call. (In this order of arguments gcc moves none of them.) */
+   one; then the version has moved, which is seen by who uses it: axvm_lookup, axvm_i_call. (In this order of
+   arguments gcc moves none of them.) */
 AXVCPU_API void axvm_i_search(struct axvm_i_hit *hit, uint64_t first, const struct axvm_i_class *c)
 {
     uint64_t version = AXVCPU_ATOMIC_LOAD_ACQUIRE(&c->version), steps;
