@@ -6470,7 +6470,7 @@ static int axvcpu_i_x86_turn_on(struct axvcpu_percpu *p)
 
     p->arch.cr0 = axvcpu_i_x86_host_cr0();
     p->arch.cr4 = axvcpu_i_x86_host_cr4();
-    cpu->fpu = (char *)AXVCPU_PHYS_TO_VIRT(p->arch.area) + 2 * AXVM_LEAF_PAGE;
+    cpu->fpu = (char *)AXVCPU_PHYS_TO_VIRT(p->arch.area) + UINT64_C(2) * AXVM_LEAF_PAGE;
     axvcpu_i_x86_set_host_cr4(p->arch.cr4 | AXVCPU_X86_CR4_OSFXSR | (axvcpu_i_x86_xcr0_all != 0 ? AXVCPU_X86_CR4_OSXSAVE : 0));
     cpu->xcr0_all = axvcpu_i_x86_xcr0_all;
     cpu->xcr0 = axvcpu_i_x86_xcr0_all != 0 ? axvcpu_i_x86_xgetbv() : 0;

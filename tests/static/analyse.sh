@@ -7,9 +7,12 @@
 # backend, cross prefix, clang target, what that target's compiler defines, flags
 backends='
 fake        -                   x86_64-linux-gnu   __x86_64__       -DAXVCPU_ARCH_FAKE
+x86-bare    -                   x86_64-linux-gnu   __x86_64__       -ffreestanding -DAXVCPU_ARCH_X86
 x86-kvm     -                   x86_64-linux-gnu   __x86_64__       -D_GNU_SOURCE -DAXVCPU_ARCH_X86 -DAXVCPU_KVM
 arm64-bare  aarch64-linux-gnu-  aarch64-linux-gnu  __aarch64__      -ffreestanding -mno-outline-atomics -DAXVCPU_ARCH_ARM64
+arm64-kvm   aarch64-linux-gnu-  aarch64-linux-gnu  __aarch64__      -D_GNU_SOURCE -DAXVCPU_ARCH_ARM64 -DAXVCPU_KVM
 riscv-bare  riscv64-linux-gnu-  riscv64-linux-gnu  __riscv_xlen=64  -ffreestanding -march=rv64gc -DAXVCPU_ARCH_RISCV -D__riscv
+riscv-kvm   riscv64-linux-gnu-  riscv64-linux-gnu  __riscv_xlen=64  -D_GNU_SOURCE -march=rv64gc -DAXVCPU_ARCH_RISCV -DAXVCPU_KVM -D__riscv
 '
 work=build/static
 mkdir -p $work
@@ -33,6 +36,9 @@ check() {
 # gcc's own flags mean nothing to clang.
 for_clang() { echo "$*" | sed 's/-mno-outline-atomics//'; }
 
+# Where the cross packages keep the C library's headers.
+system_headers() { if [ -d "/usr/$1/include/linux" ]; then echo "-isystem /usr/$1/include"; fi; }
+
 while read -r backend cross target defined flags; do
     [ -n "$backend" ] || continue
     [ "$cross" != - ] || cross=
@@ -41,7 +47,7 @@ while read -r backend cross target defined flags; do
         -c -o $work/all.o $work/all.c
     # shellcheck disable=SC2046,SC2086
     check "clang-tidy: $backend" timeout 300 clang-tidy --quiet $work/all.c -- --target=$target -std=c11 -I. \
-        $(for_clang $flags)
+        $(system_headers $target) $(for_clang $flags)
     # shellcheck disable=SC2046
     check "cppcheck: $backend" timeout 300 cppcheck -q --std=c11 --enable=warning,performance,portability \
         --suppressions-list=tests/static/cppcheck --error-exitcode=1 -I. -D__GNUC__=12 "-D$defined" \
