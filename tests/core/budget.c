@@ -33,8 +33,11 @@ static bool same_compiler(void)
     return strncmp(cc, "gcc 12.", 7) == 0;
 }
 
+// The design's rows are the calls themselves; inside axvm_run_vcpu they have no number there.
 static double design_of(const struct ceiling *c)
 {
+    if (strcmp(c->impl, "vm") == 0)
+        return -1;
     for (size_t i = 0; i < sizeof designs / sizeof designs[0]; i++) {
         const struct design *d = &designs[i];
         if (strcmp(d->bench, c->bench) == 0 && strcmp(d->arch, c->arch) == 0)

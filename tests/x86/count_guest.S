@@ -72,6 +72,39 @@ guest_\name\()_end:
     counted vmcall
     end vmcall
 
+    // ... and the other vCPU has a round of its own in each: it is asked for by the exit.
+    .macro call_beside insn
+    mov $1, %eax
+    \insn
+    .endm
+    .macro call_beside_float insn
+    call_beside \insn
+    movq %xmm7, %rdx
+    .endm
+
+    .irp insn, vmmcall, vmcall
+    begin \insn\()_beside
+    counted call_beside \insn
+    end \insn\()_beside
+
+    begin \insn\()_beside_float
+    counted call_beside_float \insn
+    end \insn\()_beside_float
+
+    .balign 16
+    .globl guest_other_\insn, guest_other_\insn\()_end, guest_other_float_\insn, guest_other_float_\insn\()_end
+guest_other_\insn:
+    \insn
+    jmp guest_other_\insn
+guest_other_\insn\()_end:
+    .balign 16
+guest_other_float_\insn:
+    movq %xmm7, %rdx
+    \insn
+    jmp guest_other_float_\insn
+guest_other_float_\insn\()_end:
+    .endr
+
     begin cpuid
     counted cpuid
     end cpuid, rcx, rbx
