@@ -2584,7 +2584,7 @@ AXVCPU_API int axvm_leaf_init(struct axvm *vm, const struct axvm_arch_desc *desc
     err = axvcpu_i_riscv_check_mode(vm->arch.mode);
     if (err != 0)
         return err;
-    vm->arch.root = AXVCPU_ALLOC_FRAME(AXVCPU_I_RISCV_ROOT_PAGES, AXVCPU_I_RISCV_ROOT_PAGES * AXVM_LEAF_PAGE);
+    vm->arch.root = AXVCPU_ALLOC_FRAME(AXVCPU_I_RISCV_ROOT_PAGES, (size_t)AXVCPU_I_RISCV_ROOT_PAGES * AXVM_LEAF_PAGE);
     if (vm->arch.root.addr == 0)
         return AXVCPU_ENOMEM;
     vm->arch.vmid = axvcpu_i_riscv_take_vmid();
