@@ -21,7 +21,7 @@
 #include <string.h>
 
 enum part { ASM, DECODE, CORE, DISPATCH, FIRMWARE, PARTS, CALLER = PARTS };
-enum { FILES = 64, LINES = 65536, PLAYS = 256, GUEST_MOST = 16 };
+enum { FILES = 64, LINES = 65536, LOOPS = 2, PLAYS = 256, GUEST_MOST = 16 };
 
 // A source file: for each of its lines the part.
 static struct file {
@@ -38,7 +38,9 @@ struct play {
 };
 
 static struct {
-    uint64_t base, size, play, play_size;
+    uint64_t base, size;
+    struct { uint64_t at, size; } loops[LOOPS]; // `play`, and what begins so
+    int loops_n;
     bool riscv;
     uint8_t *part; // by address
     struct play plays[PLAYS];
@@ -144,13 +146,15 @@ static void read_symbols(const char *elf)
         if (sscanf(line, "%*d: %" SCNx64 " %" SCNi64 " FUNC %*s %*s %*s %127s", &address, &size, name) != 3 ||
             address - program.base >= program.size)
             continue;
-        if (strcmp(name, "play") == 0 || strncmp(name, "play.", 5) == 0)
-            program.play = address, program.play_size = (uint64_t)size;
+        if (strncmp(name, "play", 4) == 0 && program.loops_n < LOOPS) {
+            program.loops[program.loops_n].at = address;
+            program.loops[program.loops_n++].size = (uint64_t)size;
+        }
         if (is_memory_function(name))
             memset(program.part + (address - program.base), CALLER, (size_t)size);
     }
     pclose(in);
-    if (program.play == 0)
+    if (program.loops_n == 0)
         die("the program has no function `play`");
 }
 
@@ -205,6 +209,22 @@ static void settle(uint32_t *to)
     memset(since, 0, sizeof since);
 }
 
+static bool in_play(uint64_t pc)
+{
+    for (int i = 0; i < program.loops_n; i++)
+        if (pc - program.loops[i].at < program.loops[i].size)
+            return true;
+    return false;
+}
+
+static bool at_play(uint64_t pc)
+{
+    for (int i = 0; i < program.loops_n; i++)
+        if (pc == program.loops[i].at)
+            return true;
+    return false;
+}
+
 static void begin_play(void)
 {
     if (program.n == PLAYS)
@@ -230,9 +250,9 @@ static void take(uint64_t pc, bool firmware)
         part = FIRMWARE;
     else if (program.part[pc - program.base] != CALLER)
         part = (enum part)program.part[pc - program.base];
-    if (pc == program.play && !firmware)
+    if (at_play(pc) && !firmware)
         begin_play();
-    if (program.n > 0 && guest && part == DISPATCH && pc - program.play < program.play_size) {
+    if (program.n > 0 && guest && part == DISPATCH && in_play(pc)) {
         settle(now.of);
         visit_over(&now);
         guest = false;
