@@ -5411,21 +5411,6 @@ AXVCPU_API int axvcpu_leaf_set_root(struct axvcpu *v, axvcpu_hpa_t root)
     return AXVCPU_OK;
 }
 
-AXVCPU_API int axvcpu_leaf_setup(struct axvcpu *v, const struct axvcpu_arch_setup *setup)
-{
-    int err = AXVCPU_OK;
-
-    if (setup->mode > AXVCPU_X86_LONG || (setup->cr3 != 0 && setup->mode != AXVCPU_X86_LONG))
-        return axvcpu_i_x86_say(AXVCPU_EINVAL, "setup: no such mode, or cr3 without long mode");
-    v->arch.setup = *setup;
-    if (setup->mode == AXVCPU_X86_LONG && setup->cr3 == 0)
-        err = axvcpu_i_x86_tables(v, setup);
-    if (err == 0)
-        err = axvcpu_i_x86_go(v, false, 0);
-    v->arch.ready = err == 0;
-    return err;
-}
-
 AXVCPU_API int axvcpu_leaf_restart(struct axvcpu *v, axvcpu_gpa_t entry, uint64_t arg)
 {
     axvcpu_i_x86_fpu_out(&v->arch);
@@ -7088,21 +7073,6 @@ AXVCPU_API int axvcpu_leaf_set_entry(struct axvcpu *v, axvcpu_gpa_t entry)
     return v->arch.ready ? axvcpu_i_x86_go(v, false, 0) : AXVCPU_OK;
 }
 
-AXVCPU_API int axvcpu_leaf_setup(struct axvcpu *v, const struct axvcpu_arch_setup *setup)
-{
-    int err = AXVCPU_OK;
-
-    if (setup->mode > AXVCPU_X86_LONG || (setup->cr3 != 0 && setup->mode != AXVCPU_X86_LONG))
-        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "setup: no such mode, or cr3 without long mode");
-    v->arch.setup = *setup;
-    if (setup->mode == AXVCPU_X86_LONG && setup->cr3 == 0)
-        err = axvcpu_i_x86_tables(v, setup);
-    if (err == 0)
-        err = axvcpu_i_x86_go(v, false, 0);
-    v->arch.ready = err == 0;
-    return err;
-}
-
 AXVCPU_API int axvcpu_leaf_reset(struct axvcpu *v)
 {
     int err = axvcpu_i_kvm_drain(v);
@@ -7655,6 +7625,23 @@ AXVCPU_API uint32_t axvcpu_leaf_max_guest_page_table_levels(const struct axvcpu_
 }
 
 #endif /* AXVCPU_KVM */
+
+/* >>leaves: how a vCPU starts, whatever runs it */
+
+AXVCPU_API int axvcpu_leaf_setup(struct axvcpu *v, const struct axvcpu_arch_setup *setup)
+{
+    int err = AXVCPU_OK;
+
+    if (setup->mode > AXVCPU_X86_LONG || (setup->cr3 != 0 && setup->mode != AXVCPU_X86_LONG))
+        return axvcpu_i_x86_say(AXVCPU_EINVAL, "setup: no such mode, or cr3 without long mode");
+    v->arch.setup = *setup;
+    if (setup->mode == AXVCPU_X86_LONG && setup->cr3 == 0)
+        err = axvcpu_i_x86_tables(v, setup);
+    if (err == 0)
+        err = axvcpu_i_x86_go(v, false, 0);
+    v->arch.ready = err == 0;
+    return err;
+}
 
 /* >>leaves: what the VM answers */
 
