@@ -1724,6 +1724,13 @@ AXVCPU_I_COLD static void axvcpu_i_log(uint32_t op, const struct axvcpu *v, int 
     AXVCPU_LOG(AXVCPU_LOG_ERROR, line);
 }
 
+/* For a backend: why its host or its hardware refuses. */
+AXVCPU_I_UNUSED AXVCPU_I_COLD static int axvcpu_i_say(int err, const char *text)
+{
+    AXVCPU_LOG(AXVCPU_LOG_ERROR, text);
+    return err;
+}
+
 static inline int axvcpu_i_complain(uint32_t op, const struct axvcpu *v, int err, const char *why)
 {
     axvcpu_i_log(op, v, err, why);
@@ -4180,12 +4187,6 @@ AXVCPU_I_COLD static int axvcpu_i_kvm_refused(const char *call, const char *reme
     return axvcpu_i_kvm_error(code);
 }
 
-AXVCPU_I_COLD static int axvcpu_i_kvm_say(int err, const char *text)
-{
-    AXVCPU_LOG(AXVCPU_LOG_ERROR, text);
-    return err;
-}
-
 #define AXVCPU_I_KVM(fd, request, arg, remedy) \
     (axvcpu_i_kvm_ioctl(fd, request, arg) >= 0 ? AXVCPU_OK : axvcpu_i_kvm_refused(#request, remedy))
 
@@ -4240,10 +4241,10 @@ static int axvcpu_i_kvm_open(int *sys)
     if (*sys < 0)
         return axvcpu_i_kvm_refused("open(/dev/kvm)", axvcpu_i_kvm_device_remedy(errno));
     if (axvcpu_i_kvm_ioctl(*sys, KVM_GET_API_VERSION, NULL) != KVM_API_VERSION)
-        err = axvcpu_i_kvm_say(AXVCPU_ENOSUPPORT, "KVM_GET_API_VERSION: not 12; /dev/kvm is not KVM as we know it");
+        err = axvcpu_i_say(AXVCPU_ENOSUPPORT, "KVM_GET_API_VERSION: not 12; /dev/kvm is not KVM as we know it");
     for (i = 0; err == 0 && i < sizeof(needed) / sizeof(needed[0]); i++) {
         if (axvcpu_i_kvm_has(*sys, needed[i].capability) <= 0)
-            err = axvcpu_i_kvm_say(AXVCPU_ENOSUPPORT, needed[i].text);
+            err = axvcpu_i_say(AXVCPU_ENOSUPPORT, needed[i].text);
     }
     if (err != 0)
         (void)close(*sys);
@@ -4352,7 +4353,7 @@ static int axvcpu_i_kvm_take_signal(void)
     if ((have.sa_flags & SA_SIGINFO) == 0 && have.sa_handler == axvcpu_i_kvm_on_signal)
         return AXVCPU_OK;
     if ((have.sa_flags & SA_SIGINFO) != 0 || have.sa_handler != SIG_DFL)
-        return axvcpu_i_kvm_say(AXVCPU_EBUSY, "sigaction(AXVCPU_KVM_SIGNAL): the signal has a handler already; "
+        return axvcpu_i_say(AXVCPU_EBUSY, "sigaction(AXVCPU_KVM_SIGNAL): the signal has a handler already; "
                                               "define AXVCPU_KVM_SIGNAL as one that is free");
     AXVCPU_MEMSET(&want, 0, sizeof(want));
     want.sa_handler = axvcpu_i_kvm_on_signal;
@@ -4562,7 +4563,7 @@ AXVCPU_I_UNUSED static int axvcpu_i_kvm_drain(struct axvcpu *v)
         if (err != 0 || x.kind == AXVCPU_EXIT_NOTHING)
             return err;
     }
-    return axvcpu_i_kvm_say(AXVCPU_EIO, "KVM_RUN: the guest's instruction does not end");
+    return axvcpu_i_say(AXVCPU_EIO, "KVM_RUN: the guest's instruction does not end");
 }
 
 /* >>kvm registers one at a time (api.rst: KVM_GET_ONE_REG), which AArch64 and RISC-V have */
@@ -4765,9 +4766,9 @@ static int axvcpu_i_kvm_set_slot(struct axvm *vm, uint32_t slot, const struct ax
 AXVCPU_API int axvm_leaf_map(struct axvm *vm, uint32_t slot, const struct axvm_mapping *map)
 {
     if (map->backing.ptr == NULL)
-        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_map: KVM maps memory of this process; use axvcpu_from_ptr");
+        return axvcpu_i_say(AXVCPU_EINVAL, "axvm_map: KVM maps memory of this process; use axvcpu_from_ptr");
     if ((map->flags & AXVM_MAP_WRITE) == 0 && axvcpu_i_kvm_has(vm->arch.kvm.fd, KVM_CAP_READONLY_MEM) <= 0)
-        return axvcpu_i_kvm_say(AXVCPU_ENOSUPPORT, "axvm_map: KVM_CAP_READONLY_MEM is missing; map with AXVM_MAP_WRITE");
+        return axvcpu_i_say(AXVCPU_ENOSUPPORT, "axvm_map: KVM_CAP_READONLY_MEM is missing; map with AXVM_MAP_WRITE");
     return axvcpu_i_kvm_set_slot(vm, slot, map, map->size);
 }
 
@@ -4794,7 +4795,7 @@ AXVCPU_API int axvm_leaf_irq_line(struct axvm *vm, uint32_t line, bool level)
     struct kvm_irq_level irq;
 
     if (!vm->arch.kvm.irqchip)
-        return axvcpu_i_kvm_say(AXVCPU_ENOSUPPORT, "axvm_irq_line: this VM's interrupt controller is not in the kernel");
+        return axvcpu_i_say(AXVCPU_ENOSUPPORT, "axvm_irq_line: this VM's interrupt controller is not in the kernel");
     AXVCPU_MEMSET(&irq, 0, sizeof(irq));
     irq.irq = line;
     irq.level = level;
@@ -4833,9 +4834,9 @@ AXVCPU_API int axvm_irq_fd(struct axvm *vm, uint32_t line, int eventfd, bool on)
     struct kvm_irqfd irq;
 
     if (axvm_kvm_fd(vm) < 0 || eventfd < 0)
-        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_irq_fd: no VM, or no eventfd");
+        return axvcpu_i_say(AXVCPU_EINVAL, "axvm_irq_fd: no VM, or no eventfd");
     if (!vm->arch.kvm.irqchip)
-        return axvcpu_i_kvm_say(AXVCPU_ENOSUPPORT, "axvm_irq_fd: this VM's interrupt controller is not in the kernel");
+        return axvcpu_i_say(AXVCPU_ENOSUPPORT, "axvm_irq_fd: this VM's interrupt controller is not in the kernel");
     AXVCPU_MEMSET(&irq, 0, sizeof(irq));
     irq.fd = (uint32_t)eventfd;
     irq.gsi = AXVCPU_I_KVM_GSI(line);
@@ -4849,9 +4850,9 @@ AXVCPU_API int axvm_io_fd(struct axvm *vm, uint32_t class_, uint64_t addr, uint3
     struct kvm_ioeventfd io;
 
     if (axvm_kvm_fd(vm) < 0 || eventfd < 0)
-        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_io_fd: no VM, or no eventfd");
+        return axvcpu_i_say(AXVCPU_EINVAL, "axvm_io_fd: no VM, or no eventfd");
     if (class_ != AXVM_PORT && class_ != AXVM_MMIO)
-        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_io_fd: it is for AXVM_PORT or AXVM_MMIO");
+        return axvcpu_i_say(AXVCPU_EINVAL, "axvm_io_fd: it is for AXVM_PORT or AXVM_MMIO");
     AXVCPU_MEMSET(&io, 0, sizeof(io));
     io.addr = addr;
     io.len = width;

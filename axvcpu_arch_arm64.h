@@ -3017,7 +3017,7 @@ static int axvcpu_i_arm64_calls(struct axvm_arch *vm, const struct axvm_arch_des
     bool can = axvcpu_i_arm64_attr(vm->kvm.fd, KVM_HAS_DEVICE_ATTR, 0, 0, NULL) == 0;
 
     if (desc->calls == AXVM_ARM64_CALLS_EXIT && !can)
-        return axvcpu_i_kvm_say(AXVCPU_ENOSUPPORT, "KVM_HAS_DEVICE_ATTR of KVM_ARM_VM_SMCCC_FILTER: the kernel keeps "
+        return axvcpu_i_say(AXVCPU_ENOSUPPORT, "KVM_HAS_DEVICE_ATTR of KVM_ARM_VM_SMCCC_FILTER: the kernel keeps "
                                                    "all calls; use Linux 6.4 or newer, or AXVM_ARM64_CALLS_AUTO");
     vm->calls_exit = can && desc->calls != AXVM_ARM64_CALLS_KERNEL;
     return vm->calls_exit ? axvcpu_i_arm64_forward_calls(vm->kvm.fd) : AXVCPU_OK;
@@ -3091,7 +3091,7 @@ static int axvcpu_i_arm64_create_gic(struct axvm_arch *vm, const struct axvm_arc
     struct kvm_create_device device;
 
     if (v3 && (desc->gicd.addr == 0) != (desc->gicr.addr == 0))
-        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_init: a GICv3 needs both gicd and gicr, or neither");
+        return axvcpu_i_say(AXVCPU_EINVAL, "axvm_init: a GICv3 needs both gicd and gicr, or neither");
     AXVCPU_MEMSET(&device, 0, sizeof(device));
     device.type = v3 ? KVM_DEV_TYPE_ARM_VGIC_V3 : KVM_DEV_TYPE_ARM_VGIC_V2;
     if (axvcpu_i_kvm_ioctl(vm->kvm.fd, KVM_CREATE_DEVICE, &device) < 0)
@@ -3122,12 +3122,12 @@ static struct axvm_arch *axvcpu_i_kvm_alone(struct axvcpu *v, const struct axvcp
 static int axvcpu_i_arm64_check_desc(const struct axvm_arch_desc *desc)
 {
     if (desc->gic > AXVM_ARM64_GIC_V3 || desc->calls > AXVM_ARM64_CALLS_EXIT || (desc->ipa_bits != 0 && (desc->ipa_bits < 32 || desc->ipa_bits > 52)))
-        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_init: no such gic or calls, or ipa_bits not 0 or from 32 to 52");
+        return axvcpu_i_say(AXVCPU_EINVAL, "axvm_init: no such gic or calls, or ipa_bits not 0 or from 32 to 52");
     if (desc->gic == AXVM_ARM64_GIC_V2 && desc->gicc.addr == 0)
-        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_init: a GICv2 needs axvm_arch_desc.gicc");
+        return axvcpu_i_say(AXVCPU_EINVAL, "axvm_init: a GICv2 needs axvm_arch_desc.gicc");
     if (desc->gicc.addr != 0 && desc->gicd.addr != 0 && desc->gicd.addr < desc->gicc.addr + 0x2000 &&
         desc->gicc.addr < desc->gicd.addr + 0x1000) /* the kernel would only say so when the first vCPU runs */
-        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_init: gicd and gicc overlap; they have 4 and 8 KiB");
+        return axvcpu_i_say(AXVCPU_EINVAL, "axvm_init: gicd and gicc overlap; they have 4 and 8 KiB");
     return AXVCPU_OK;
 }
 
@@ -3428,9 +3428,9 @@ AXVCPU_API bool axvcpu_leaf_wakes(const struct axvcpu *v, bool queued)
 AXVCPU_API int axvm_leaf_irq_line(struct axvm *vm, uint32_t line, bool level)
 {
     if (!axvcpu_i_arm64_has_gic(&vm->arch))
-        return axvcpu_i_kvm_say(AXVCPU_ENOSUPPORT, "axvm_irq_line: this VM's interrupt controller is not in the kernel");
+        return axvcpu_i_say(AXVCPU_ENOSUPPORT, "axvm_irq_line: this VM's interrupt controller is not in the kernel");
     if (line < 32 || line >= vm->arch.irqs)
-        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_irq_line: shared interrupts are from 32 to axvm_arch_desc.irqs");
+        return axvcpu_i_say(AXVCPU_EINVAL, "axvm_irq_line: shared interrupts are from 32 to axvm_arch_desc.irqs");
     return vm->arch.open ? axvcpu_set_irq(axvm_vcpu(vm, 0), line, level) :
                            axvcpu_i_arm64_set_line(axvm_vcpu(vm, 0), KVM_ARM_IRQ_TYPE_SPI, line, level);
 }
@@ -3479,7 +3479,7 @@ static int axvcpu_i_kvm_init_vcpu(struct axvcpu *v, const struct axvcpu_arch_cre
     int sve = KVM_ARM_VCPU_SVE, err;
 
     if ((create->mpidr & ~AXVCPU_ARM64_MPIDR_AFFINITY) != 0 || create->features >> 32 != 0)
-        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "init: mpidr has bits that are no affinity, or there are no such features");
+        return axvcpu_i_say(AXVCPU_EINVAL, "init: mpidr has bits that are no affinity, or there are no such features");
     AXVCPU_MEMSET(&preferred, 0, sizeof(preferred));
     err = AXVCPU_I_KVM(v->arch.kvm.vm->kvm.fd, KVM_ARM_PREFERRED_TARGET, &preferred, "this CPU cannot run guests");
     v->arch.target = preferred.target;
@@ -3579,7 +3579,7 @@ static int axvcpu_i_arm64_reg_id(struct axvcpu *v, uint64_t id, uint64_t *one)
     } else if (id == AXVCPU_REG_PC || id == AXVCPU_REG_FLAGS) {
         *one = id == AXVCPU_REG_PC ? AXVCPU_I_ARM64_PC : AXVCPU_I_ARM64_PSTATE;
     } else {
-        err = axvcpu_i_kvm_say(AXVCPU_ENOSUPPORT, "KVM_GET_ONE_REG: no such register; use AXVCPU_REG_GPR, _PC, _SP, _FLAGS or _SYS");
+        err = axvcpu_i_say(AXVCPU_ENOSUPPORT, "KVM_GET_ONE_REG: no such register; use AXVCPU_REG_GPR, _PC, _SP, _FLAGS or _SYS");
     }
     return err;
 }
@@ -3688,7 +3688,7 @@ static int axvcpu_i_arm64_abort(struct axvcpu *v, bool write)
     int err;
 
     if (axvcpu_i_kvm_has(v->arch.kvm.vm->kvm.fd, KVM_CAP_ARM_INJECT_EXT_DABT) <= 0)
-        return axvcpu_i_kvm_say(AXVCPU_ENOSUPPORT, "refuse: KVM_CAP_ARM_INJECT_EXT_DABT is missing; use Linux 5.5 or newer, "
+        return axvcpu_i_say(AXVCPU_ENOSUPPORT, "refuse: KVM_CAP_ARM_INJECT_EXT_DABT is missing; use Linux 5.5 or newer, "
                                                    "or answer with all ones");
     AXVCPU_MEMSET(&events, 0, sizeof(events));
     events.exception.ext_dabt_pending = 1;
@@ -3750,9 +3750,9 @@ AXVCPU_API int axvcpu_leaf_inject_exception(struct axvcpu *v, uint32_t vector, u
     struct kvm_vcpu_events events;
 
     if (vector >= AXVCPU_ARM64_EC_COUNT || error >> 25 != 0)
-        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "inject_exception: no such exception class, or a syndrome of more than 25 bits");
+        return axvcpu_i_say(AXVCPU_EINVAL, "inject_exception: no such exception class, or a syndrome of more than 25 bits");
     if ((axvcpu_i_word(v) & AXVCPU_I_DUE) != 0)
-        return axvcpu_i_kvm_say(AXVCPU_EPENDING, "inject_exception: the guest's access is not committed; settle first, or refuse it");
+        return axvcpu_i_say(AXVCPU_EPENDING, "inject_exception: the guest's access is not committed; settle first, or refuse it");
     if (vector != AXVCPU_ARM64_EC_SERROR)
         return axvcpu_i_arm64_raise(v, vector, error, addr);
     AXVCPU_MEMSET(&events, 0, sizeof(events));

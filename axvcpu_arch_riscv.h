@@ -2747,7 +2747,7 @@ static int axvcpu_i_kvm_init_vm(struct axvm_arch *vm, const struct axvm_arch_des
 {
     (void)vm;
     if (desc->mode != 0 && desc->mode != AXVCPU_RISCV_HGATP_SV39X4 && desc->mode != AXVCPU_RISCV_HGATP_SV48X4)
-        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_init: no such mode of hgatp");
+        return axvcpu_i_say(AXVCPU_EINVAL, "axvm_init: no such mode of hgatp");
     return AXVCPU_OK;
 }
 
@@ -2869,7 +2869,7 @@ static int axvcpu_i_riscv_restore(struct axvcpu *v, bool waits)
     int err;
 
     if (v->arch.origin == NULL)
-        return axvcpu_i_kvm_say(AXVCPU_ENOSUPPORT, "KVM_GET_REG_LIST is missing, so a vCPU cannot be reset; use Linux 6.6 or newer");
+        return axvcpu_i_say(AXVCPU_ENOSUPPORT, "KVM_GET_REG_LIST is missing, so a vCPU cannot be reset; use Linux 6.6 or newer");
     err = axvcpu_i_riscv_move_state(v, true);
     if (err == 0 && (v->arch.lined >> (AXVCPU_RISCV_IRQ_EXT + 1) & 1u) != 0)
         err = axvcpu_i_riscv_external(v, false);
@@ -2906,7 +2906,7 @@ static void axvcpu_i_kvm_fini_vcpu(struct axvcpu *v)
 AXVCPU_API int axvcpu_leaf_set_entry(struct axvcpu *v, axvcpu_gpa_t entry)
 {
     if ((entry.addr & 1u) != 0)
-        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "set_entry: instructions are at even addresses");
+        return axvcpu_i_say(AXVCPU_EINVAL, "set_entry: instructions are at even addresses");
     return axvcpu_i_kvm_set_one(v, AXVCPU_I_RISCV_ONE_CORE(0), entry.addr);
 }
 
@@ -2917,7 +2917,7 @@ AXVCPU_API int axvcpu_leaf_setup(struct axvcpu *v, const struct axvcpu_arch_setu
     int err = AXVCPU_OK;
 
     if (setup->hedeleg_clear != 0)
-        return axvcpu_i_kvm_say(AXVCPU_ENOSUPPORT, "setup: the kernel delegates exceptions by itself; use KVM_SET_GUEST_DEBUG");
+        return axvcpu_i_say(AXVCPU_ENOSUPPORT, "setup: the kernel delegates exceptions by itself; use KVM_SET_GUEST_DEBUG");
     for (i = 0; i < 3 && err == 0; i++) {
         if (ids[i] != 0)
             err = axvcpu_i_kvm_set_one(v, AXVCPU_I_RISCV_ONE_CONFIG(2 + i), ids[i]);
@@ -2978,7 +2978,7 @@ static int axvcpu_i_riscv_one_of(uint64_t id, uint64_t *one)
         *one = axvcpu_i_riscv_ones[i].one;
         return AXVCPU_OK;
     }
-    return axvcpu_i_kvm_say(AXVCPU_ENOSUPPORT, "KVM_GET_ONE_REG: the kernel shows no such register; AXVCPU_REG_SYS takes the "
+    return axvcpu_i_say(AXVCPU_ENOSUPPORT, "KVM_GET_ONE_REG: the kernel shows no such register; AXVCPU_REG_SYS takes the "
                                                "numbers of sstatus, sie, stvec, sscratch, sepc, scause, stval, sip, satp, "
                                                "scounteren, senvcfg, stimecmp, time and fcsr");
 }
@@ -3086,9 +3086,9 @@ AXVCPU_API int axvcpu_leaf_inject_exception(struct axvcpu *v, uint32_t vector, u
     (void)error;
     if (vector > AXVCPU_RISCV_CAUSE_STORE_PAGE ||
         ((AXVCPU_I_RISCV_FORWARD | 1u << AXVCPU_RISCV_CAUSE_BREAKPOINT) >> vector & 1u) == 0)
-        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "inject_exception: no such exception of a guest's");
+        return axvcpu_i_say(AXVCPU_EINVAL, "inject_exception: no such exception of a guest's");
     if ((axvcpu_i_word(v) & AXVCPU_I_DUE) != 0)
-        return axvcpu_i_kvm_say(AXVCPU_EPENDING, "inject_exception: the guest's access is not committed; settle first, or refuse it");
+        return axvcpu_i_say(AXVCPU_EPENDING, "inject_exception: the guest's access is not committed; settle first, or refuse it");
     return axvcpu_i_riscv_raise(v, vector, addr);
 }
 

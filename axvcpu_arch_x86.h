@@ -3889,12 +3889,6 @@ static const uint64_t axvcpu_i_x86_gdt[4] = {
     0, UINT64_C(0x00af9b000000ffff), UINT64_C(0x00cf93000000ffff), UINT64_C(0x00cf9b000000ffff)
 };
 
-AXVCPU_I_COLD static int axvcpu_i_x86_say(int err, const char *text)
-{
-    AXVCPU_LOG(AXVCPU_LOG_ERROR, text);
-    return err;
-}
-
 /* Real mode: below 64 KiB the segment is 0. Above, and after a start-up IPI (SDM 3, 9.4.3), the segment
    begins at the entry, as far as it can be told by a selector; beyond 1 MiB as the reset vector does it. */
 static void axvcpu_i_x86_real_entry(uint64_t entry, bool started, uint64_t *base, uint64_t *ip)
@@ -3932,12 +3926,12 @@ static int axvcpu_i_x86_tables(struct axvcpu *v, const struct axvcpu_arch_setup 
     int err;
 
     if (v->vm.vm == NULL)
-        return axvcpu_i_x86_say(AXVCPU_EINVAL, "setup: a vCPU without axvm brings its own page tables in setup.cr3");
+        return axvcpu_i_say(AXVCPU_EINVAL, "setup: a vCPU without axvm brings its own page tables in setup.cr3");
     if ((at & 0xfff) != 0 || v->arch.entry.addr - at < AXVCPU_X86_TABLES_SIZE)
-        return axvcpu_i_x86_say(AXVCPU_EINVAL, "setup: setup.tables is no page address, or the entry is inside them");
+        return axvcpu_i_say(AXVCPU_EINVAL, "setup: setup.tables is no page address, or the entry is inside them");
     err = axvcpu_i_x86_write_tables(v->vm.vm, at);
     if (err == AXVCPU_EFAULT)
-        return axvcpu_i_x86_say(err, "setup: there is no guest memory at setup.tables; axvm_map it before");
+        return axvcpu_i_say(err, "setup: there is no guest memory at setup.tables; axvm_map it before");
     return err;
 }
 
@@ -5332,7 +5326,7 @@ static int axvcpu_i_x86_go(struct axvcpu *v, bool started, uint64_t arg)
     uint64_t base = 0, ip = a->entry.addr;
 
     if (a->setup.mode != AXVCPU_X86_LONG && ip > UINT32_MAX)
-        return axvcpu_i_x86_say(AXVCPU_EINVAL, "setup: an entry beyond 4 GiB needs long mode");
+        return axvcpu_i_say(AXVCPU_EINVAL, "setup: an entry beyond 4 GiB needs long mode");
     if (a->setup.mode == AXVCPU_X86_REAL)
         axvcpu_i_x86_real_entry(ip, started, &base, &ip);
     axvcpu_i_x86_init_state(a, axvcpu_is_bsp(v));
@@ -6328,7 +6322,7 @@ AXVCPU_API int axvcpu_leaf_inject_exception(struct axvcpu *v, uint32_t vector, u
     struct axvcpu_arch *a = &v->arch;
 
     if (vector > 31 || vector == 2)
-        return axvcpu_i_x86_say(AXVCPU_EINVAL, "inject_exception: no such exception");
+        return axvcpu_i_say(AXVCPU_EINVAL, "inject_exception: no such exception");
     if (vector == 14)
         AXVCPU_I_X86_PUT(a, CR2, addr);
     axvcpu_i_x86_raise(a, vector, (uint32_t)error);
@@ -6605,7 +6599,7 @@ static int axvcpu_i_x86_irqchip(const struct axvcpu_kvm_vm *vm, const struct axv
             !(chip->full && desc->irqchip == AXVM_X86_IRQCHIP_FULL) && !(chip->pit && desc->pit))
             continue;
         if (axvcpu_i_kvm_has(vm->fd, chip->capability) <= 0)
-            return axvcpu_i_kvm_say(AXVCPU_ENOSUPPORT, chip->missing);
+            return axvcpu_i_say(AXVCPU_ENOSUPPORT, chip->missing);
         if (chip->create(vm->fd) >= 0)
             continue;
         code = errno;
@@ -6628,16 +6622,16 @@ static int axvcpu_i_x86_msr_exits(int vm, const struct axvm_arch_desc *desc)
 
     if (axvcpu_i_kvm_has(vm, KVM_CAP_X86_USER_SPACE_MSR) <= 0)
         return desc->msrs_count == 0 ? AXVCPU_OK :
-               axvcpu_i_kvm_say(AXVCPU_ENOSUPPORT, "KVM_CAP_X86_USER_SPACE_MSR is missing; use Linux 5.10 or newer");
+               axvcpu_i_say(AXVCPU_ENOSUPPORT, "KVM_CAP_X86_USER_SPACE_MSR is missing; use Linux 5.10 or newer");
     err = AXVCPU_I_KVM_ENABLE(vm, KVM_CAP_X86_USER_SPACE_MSR, reasons, NULL);
     if (err != 0 || desc->msrs_count == 0)
         return err;
     if (desc->msrs_count > KVM_MSR_FILTER_MAX_RANGES)
-        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_init: at most 16 MSR ranges");
+        return axvcpu_i_say(AXVCPU_EINVAL, "axvm_init: at most 16 MSR ranges");
     AXVCPU_MEMSET(&filter, 0, sizeof(filter));
     for (i = 0; i < desc->msrs_count; i++) {
         if (desc->msrs[i].count == 0 || desc->msrs[i].count > 4096)
-            return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_init: an MSR range has 1 to 4096 of them");
+            return axvcpu_i_say(AXVCPU_EINVAL, "axvm_init: an MSR range has 1 to 4096 of them");
         filter.ranges[i].flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE;
         filter.ranges[i].base = desc->msrs[i].first;
         filter.ranges[i].nmsrs = desc->msrs[i].count;
@@ -6652,9 +6646,9 @@ static int axvcpu_i_kvm_init_vm(struct axvm_arch *vm, const struct axvm_arch_des
 
     if (desc->irqchip > AXVM_X86_IRQCHIP_FULL || (desc->cpuid == NULL) != (desc->cpuid_count == 0) ||
         (desc->msrs == NULL) != (desc->msrs_count == 0))
-        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_init: no such irqchip, or a table without its count");
+        return axvcpu_i_say(AXVCPU_EINVAL, "axvm_init: no such irqchip, or a table without its count");
     if (desc->pit && desc->irqchip != AXVM_X86_IRQCHIP_FULL)
-        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "axvm_init: pit needs AXVM_X86_IRQCHIP_FULL");
+        return axvcpu_i_say(AXVCPU_EINVAL, "axvm_init: pit needs AXVM_X86_IRQCHIP_FULL");
     vm->cpuid = desc->cpuid;
     vm->cpuid_count = desc->cpuid_count;
     vm->own_apic = desc->own_apic;
@@ -6767,7 +6761,7 @@ static int axvcpu_i_x86_set_cpuid(struct axvcpu *v, const struct axvcpu_arch_cre
     if (err != 0)
         return err;
     if (count > AXVCPU_I_X86_CPUIDS)
-        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "init: a CPUID table has at most 256 entries");
+        return axvcpu_i_say(AXVCPU_EINVAL, "init: a CPUID table has at most 256 entries");
     out.count = count;
     out.padding = 0;
     for (i = 0; i < count; i++)
@@ -6976,7 +6970,7 @@ static int axvcpu_i_kvm_init_vcpu(struct axvcpu *v, const struct axvcpu_arch_cre
     int sync = axvcpu_i_kvm_has(v->arch.kvm.vm->kvm.sys, KVM_CAP_SYNC_REGS), err;
 
     if ((create->cpuid == NULL) != (create->cpuid_count == 0))
-        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "init: a CPUID table without its count");
+        return axvcpu_i_say(AXVCPU_EINVAL, "init: a CPUID table without its count");
     err = axvcpu_i_x86_set_cpuid(v, create);
     if (err == 0)
         err = axvcpu_i_x86_capture(v);
@@ -7051,7 +7045,7 @@ static int axvcpu_i_x86_go(struct axvcpu *v, bool started, uint64_t arg)
     int err;
 
     if (v->arch.setup.mode != AXVCPU_X86_LONG && ip > UINT32_MAX)
-        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "setup: an entry beyond 4 GiB needs long mode");
+        return axvcpu_i_say(AXVCPU_EINVAL, "setup: an entry beyond 4 GiB needs long mode");
     if (v->arch.setup.mode == AXVCPU_X86_REAL)
         axvcpu_i_x86_real_entry(ip, started, &base, &ip);
     axvcpu_i_x86_start_sregs(v, &sregs, base);
@@ -7594,7 +7588,7 @@ AXVCPU_API int axvcpu_leaf_inject_exception(struct axvcpu *v, uint32_t vector, u
     int err;
 
     if (vector > 31 || vector == 2)
-        return axvcpu_i_kvm_say(AXVCPU_EINVAL, "inject_exception: no such exception");
+        return axvcpu_i_say(AXVCPU_EINVAL, "inject_exception: no such exception");
     err = AXVCPU_I_KVM(v->arch.kvm.fd, KVM_GET_VCPU_EVENTS, &e, NULL);
     if (err == 0 && vector == 14)
         err = axvcpu_i_x86_special(v, 2, &addr, true); /* CR2 */
@@ -7633,7 +7627,7 @@ AXVCPU_API int axvcpu_leaf_setup(struct axvcpu *v, const struct axvcpu_arch_setu
     int err = AXVCPU_OK;
 
     if (setup->mode > AXVCPU_X86_LONG || (setup->cr3 != 0 && setup->mode != AXVCPU_X86_LONG))
-        return axvcpu_i_x86_say(AXVCPU_EINVAL, "setup: no such mode, or cr3 without long mode");
+        return axvcpu_i_say(AXVCPU_EINVAL, "setup: no such mode, or cr3 without long mode");
     v->arch.setup = *setup;
     if (setup->mode == AXVCPU_X86_LONG && setup->cr3 == 0)
         err = axvcpu_i_x86_tables(v, setup);
