@@ -144,7 +144,7 @@
  *   IRQ_WINDOW          +     s    s       -    -       -    -
  *   DEBUG               +     -    +       +    +       +    +
  *   EXCEPTION           +     -    k       +    k       -    k
- *   TIMER               +     -    -       -    -       -    -
+ *   TIMER               +     + (9) -      -    -       -    -
  *   EOI                 +     -    + (7)   -    -       -    -
  *   REMOTE_FENCE        +     -    -       -    -       +    k
  *   UNDECODED           +     +    +       +    +       +    +
@@ -152,7 +152,8 @@
  *   (1) but those that KVM_CAP_EXIT_HYPERCALL names; guests use a port  (2) where the kernel can filter calls
  *   (3) vendor and experimental ones  (4) where the kernel hands them over  (5) k with an interrupt
  *   controller in the kernel  (6) from the table given at set-up  (7) with the split controller
- *   (8) for fetches
+ *   (8) for fetches  (9) when setup asks for it: after so much time on VMX, for busy waiting alone on SVM; elsewhere
+ *   the host's timer ends a run by its interrupt
  *   A WFI sleeps inside run on KVM of AArch64 and RISC-V; only PSCI's CPU_SUSPEND is a HALT there (2). AArch64: SGIs
  *   are the kernel's GIC's, a fetch from nowhere is an abort in the guest, calls of the architecture's own range
  *   are always the kernel's. RISC-V: the SBI is the kernel's but for (3), the debug console (HYPERCALL) and system

@@ -526,6 +526,10 @@ AXVCPU_API struct axvcpu_x86_event axvcpu_x86_again(const struct axvcpu_x86_left
 AXVCPU_API struct axvcpu_x86_event axvcpu_x86_combine(struct axvcpu_x86_event first, struct axvcpu_x86_event second);
 AXVCPU_API struct axvcpu_x86_event axvcpu_x86_exception(uint32_t vector, uint32_t error);
 
+/* What VMX's preemption timer counts in `ticks` of the time-stamp counter: one whenever bit `rate` of that changes
+   (SDM 3, 26.5.1). Rounded up, and one more, because the first may come at once; 0: it cannot count so far. */
+AXVCPU_API uint32_t axvcpu_x86_timer_counts(uint64_t ticks, uint32_t rate);
+
 /* >>decode entry failures: which rule of the manual a guest's state breaks. The state is gathered by tables:
    a VMREAD for each field (axvcpu_x86_vmcs_field), or the VMCB as it is. */
 
@@ -643,6 +647,16 @@ struct axvcpu_arch_setup {
     uint64_t stack;      /* RSP */
     uint64_t cr3;        /* long mode: your page tables; 0: the library writes some at `tables` */
     axvcpu_gpa_t tables; /* guest memory, AXVCPU_X86_TABLES_SIZE bytes at a page (needs an axvm) */
+    /* Bare metal: when TIMER comes; 0: never. A CPU has one of the two: of what you ask for it does what it can,
+       and if that is nothing, setup is ENOSUPPORT.
+       slice   ticks of the time-stamp counter in the guest since bind, load or the last TIMER; exits do not end
+               a slice, and the host's time is not counted. VMX.
+       pauses  PAUSEs since the last entry, at most 65535, and pause_gap cycles between two of them at most (0: any
+               number of cycles). It ends busy waiting, and nothing else: a guest that computes goes on, and one
+               that exits for something else in between begins anew. SVM. For more than that there is the host's
+               own timer, whose interrupt ends a run on every CPU (EXTERNAL_INTERRUPT). */
+    uint64_t slice;
+    uint32_t pauses, pause_gap;
 };
 
 /* A range of MSRs. */
@@ -716,6 +730,7 @@ struct axvcpu_arch {
     bool dr_loaded;
     bool ts;                     /* CR0.TS as the guest has it, while the FPU is not its own */
     bool open;                   /* RFLAGS.IF at the last HALT */
+    bool timed;                  /* VMX: the preemption timer is on */
     uint8_t window;              /* AXVCPU_I_X86_WINDOW_* that are asked for */
     /* an access between its exit and its commit */
     struct axvcpu_x86_mmio mmio;
@@ -3288,6 +3303,13 @@ AXVCPU_API void axvcpu_x86_decide(const struct axvcpu_x86_events *e, struct axvc
     d->nmi_window = e->nmi && d->taken != AXVCPU_X86_TOOK_NMI;
 }
 
+AXVCPU_API uint32_t axvcpu_x86_timer_counts(uint64_t ticks, uint32_t rate)
+{
+    uint64_t counts = (ticks >> rate) + ((ticks & ((UINT64_C(1) << rate) - 1)) != 0) + 1;
+
+    return counts <= UINT32_MAX ? (uint32_t)counts : 0;
+}
+
 /* >>decode entry failures */
 
 struct axvcpu_i_x86_rule { const char *field, *text; };
@@ -4085,6 +4107,8 @@ AXVCPU_API void axvcpu_i_x86_flush(struct axvcpu_arch *a)
 #define AXVCPU_I_X86_SVM_NRIP 0x08u
 #define AXVCPU_I_X86_SVM_FLUSH_ASID 0x40u
 #define AXVCPU_I_X86_SVM_ASSISTS 0x80u
+#define AXVCPU_I_X86_SVM_PAUSES 0x400u
+#define AXVCPU_I_X86_SVM_PAUSE_GAP 0x1000u
 static uint32_t axvcpu_i_x86_features;
 
 static bool axvcpu_i_x86_svm_has(uint32_t feature)
@@ -4124,6 +4148,7 @@ static void axvcpu_i_x86_space(struct axvcpu *v, struct axvcpu_x86_space *);
 #define AXVCPU_I_X86_SVM_INTR (1u << 0)
 #define AXVCPU_I_X86_SVM_VINTR (1u << 4)
 #define AXVCPU_I_X86_SVM_IRET (1u << 20)
+#define AXVCPU_I_X86_SVM_PAUSE (1u << 23)
 #define AXVCPU_I_X86_SVM_MISC1 /* NMI INIT RDPMC CPUID INVD HLT INVLPGA IOIO MSR SHUTDOWN */               \
     (AXVCPU_I_X86_SVM_INTR | 1u << 1 | 1u << 3 | 1u << 15 | 1u << 18 | 1u << 22 | 1u << 24 | 1u << 26 |    \
      1u << 27 | 1u << 28 | 1u << 31)
@@ -4223,7 +4248,10 @@ static void axvcpu_i_x86_svm_controls(struct axvcpu_arch *a)
     AXVCPU_I_X86_VMCB32(a, 0x00) = a->fpu_loaded ? 0 : 1u | 1u << 16; /* CR0 */
     AXVCPU_I_X86_VMCB32(a, 0x04) = a->dr_loaded ? 0 : 0xffffffffu;
     AXVCPU_I_X86_VMCB32(a, 0x08) = (a->fpu_loaded ? 0 : 1u << 7) | (a->nmi_step ? 1u << 1 : 0) | 1u << 18;
+    AXVCPU_I_X86_VMCB16(a, 0x3c) = (uint16_t)a->setup.pause_gap; /* APM 2, 15.14.4 */
+    AXVCPU_I_X86_VMCB16(a, 0x3e) = (uint16_t)a->setup.pauses;
     AXVCPU_I_X86_VMCB32(a, 0x0c) = AXVCPU_I_X86_SVM_MISC1 | (irq ? AXVCPU_I_X86_SVM_VINTR : 0) |
+                                   (a->setup.pauses != 0 ? AXVCPU_I_X86_SVM_PAUSE : 0) |
                                    (a->nmi_masked && !a->nmi_step ? AXVCPU_I_X86_SVM_IRET : 0);
     /* V_INTR_MASKING; V_IRQ of the highest priority, whatever V_TPR says (APM 2, 15.21.1) */
     AXVCPU_I_X86_VMCB64(a, 0x60) = (AXVCPU_I_X86_VMCB64(a, 0x60) & 0xffu) | 1u << 24 | (irq ? 1u << 8 | 0xfu << 16 | 1u << 20 : 0);
@@ -4350,6 +4378,7 @@ static const struct axvcpu_i_x86_vendor axvcpu_i_x86_svm = {
 #define AXVCPU_I_X86_MSR_VMX_PROC 0x482u
 #define AXVCPU_I_X86_MSR_VMX_EXIT 0x483u
 #define AXVCPU_I_X86_MSR_VMX_ENTRY 0x484u
+#define AXVCPU_I_X86_MSR_VMX_MISC 0x485u
 #define AXVCPU_I_X86_MSR_VMX_CR0_FIXED0 0x486u
 #define AXVCPU_I_X86_MSR_VMX_CR4_FIXED0 0x488u
 #define AXVCPU_I_X86_MSR_VMX_PROC2 0x48bu
@@ -4358,6 +4387,7 @@ static const struct axvcpu_i_x86_vendor axvcpu_i_x86_svm = {
 
 /* Control fields (SDM 3, 25.6 to 25.8) */
 #define AXVCPU_I_X86_CTL_PIN (1u << 0 | 1u << 3 | 1u << 5) /* external interrupts, NMIs, virtual NMIs */
+#define AXVCPU_I_X86_CTL_PIN_TIMER (1u << 6)
 #define AXVCPU_I_X86_CTL_PROC_IRQ_WINDOW (1u << 2)
 #define AXVCPU_I_X86_CTL_PROC_NMI_WINDOW (1u << 22)
 #define AXVCPU_I_X86_CTL_PROC_DR (1u << 23)
@@ -4370,6 +4400,7 @@ static const struct axvcpu_i_x86_vendor axvcpu_i_x86_svm = {
     (AXVCPU_I_X86_CTL_PROC2_EPT | AXVCPU_I_X86_CTL_PROC2_VPID | 1u << 6 | AXVCPU_I_X86_CTL_PROC2_UNRESTRICTED)
 #define AXVCPU_I_X86_CTL_EXIT /* save debug controls, 64-bit host, save and load PAT and EFER */ \
     (1u << 2 | 1u << 9 | 1u << 18 | 1u << 19 | 1u << 20 | 1u << 21)
+#define AXVCPU_I_X86_CTL_EXIT_TIMER (1u << 22) /* save the preemption timer */
 #define AXVCPU_I_X86_CTL_ENTRY (1u << 2 | 1u << 14 | 1u << 15) /* load debug controls, PAT, EFER */
 #define AXVCPU_I_X86_CTL_ENTRY_LONG (1u << 9)
 
@@ -4470,6 +4501,36 @@ static uint64_t axvcpu_i_x86_vmx_choose(uint32_t msr, uint64_t wanted)
     return (wanted | (uint32_t)caps) & caps >> 32;
 }
 
+static uint32_t axvcpu_i_x86_timer_counts(uint64_t ticks)
+{
+    return axvcpu_x86_timer_counts(ticks, axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_MISC) & 31u);
+}
+
+/* A new slice. The CPU saves what is left of it at every exit, so that no entry needs to. */
+static void axvcpu_i_x86_vmx_slice(const struct axvcpu_arch *a)
+{
+    axvcpu_i_x86_vmwrite(0x482e, axvcpu_i_x86_timer_counts(a->setup.slice));
+}
+
+/* SDM 3, 27.2.1.2: counting and saving are on together, or neither is. */
+static void axvcpu_i_x86_vmx_timer(struct axvcpu_arch *a, bool on)
+{
+    const uint64_t pin = AXVCPU_I_X86_CTL_PIN | (on ? AXVCPU_I_X86_CTL_PIN_TIMER : 0);
+    const uint64_t exit = AXVCPU_I_X86_CTL_EXIT | (on ? AXVCPU_I_X86_CTL_EXIT_TIMER : 0);
+
+    axvcpu_i_x86_vmwrite(0x4000, axvcpu_i_x86_vmx_choose(AXVCPU_I_X86_MSR_VMX_PIN, pin));
+    axvcpu_i_x86_vmwrite(0x400c, axvcpu_i_x86_vmx_choose(AXVCPU_I_X86_MSR_VMX_EXIT, exit));
+    a->timed = on;
+}
+
+static bool axvcpu_i_x86_vmx_has_timer(void)
+{
+    const uint64_t pin = axvcpu_i_x86_vmx_choose(AXVCPU_I_X86_MSR_VMX_PIN, AXVCPU_I_X86_CTL_PIN_TIMER);
+    const uint64_t exit = axvcpu_i_x86_vmx_choose(AXVCPU_I_X86_MSR_VMX_EXIT, AXVCPU_I_X86_CTL_EXIT_TIMER);
+
+    return (pin & AXVCPU_I_X86_CTL_PIN_TIMER) != 0 && (exit & AXVCPU_I_X86_CTL_EXIT_TIMER) != 0;
+}
+
 static void axvcpu_i_x86_vmx_controls(struct axvcpu_arch *a)
 {
     uint64_t proc = AXVCPU_I_X86_CTL_PROC | (a->dr_loaded ? 0 : AXVCPU_I_X86_CTL_PROC_DR) |
@@ -4480,6 +4541,8 @@ static void axvcpu_i_x86_vmx_controls(struct axvcpu_arch *a)
     axvcpu_i_x86_vmwrite(0x4004, (a->fpu_loaded ? 0 : 1u << 7) | 1u << 18);
     axvcpu_i_x86_vmwrite(0x6000, AXVCPU_I_X86_CR0_KEPT | (a->fpu_loaded ? 0 : AXVCPU_X86_CR0_TS));
     axvcpu_i_x86_vmwrite(0x2010, a->tsc_offset);
+    if (a->timed != (a->setup.slice != 0))
+        axvcpu_i_x86_vmx_timer(a, a->setup.slice != 0);
 }
 
 /* The valid bit goes by itself (SDM 3, 28.1). */
@@ -4509,12 +4572,10 @@ static void axvcpu_i_x86_vmx_prepare(struct axvcpu *v)
     uint64_t maps = axvcpu_i_x86_maps.addr;
     size_t i;
 
-    (void)v;
     for (i = 0; i < sizeof(zero) / sizeof(zero[0]); i++)
         axvcpu_i_x86_vmwrite(zero[i], 0);
-    axvcpu_i_x86_vmwrite(0x4000, axvcpu_i_x86_vmx_choose(AXVCPU_I_X86_MSR_VMX_PIN, AXVCPU_I_X86_CTL_PIN));
+    axvcpu_i_x86_vmx_timer(&v->arch, false);
     axvcpu_i_x86_vmwrite(0x401e, axvcpu_i_x86_vmx_choose(AXVCPU_I_X86_MSR_VMX_PROC2, AXVCPU_I_X86_CTL_PROC2));
-    axvcpu_i_x86_vmwrite(0x400c, axvcpu_i_x86_vmx_choose(AXVCPU_I_X86_MSR_VMX_EXIT, AXVCPU_I_X86_CTL_EXIT));
     axvcpu_i_x86_vmwrite(0x4012, axvcpu_i_x86_vmx_choose(AXVCPU_I_X86_MSR_VMX_ENTRY, AXVCPU_I_X86_CTL_ENTRY));
     axvcpu_i_x86_vmwrite(0x2004, maps + AXVCPU_X86_IO_MAP);
     axvcpu_i_x86_vmwrite(0x2800, UINT64_MAX);
@@ -4599,6 +4660,8 @@ static void axvcpu_i_x86_vmx_load(struct axvcpu_arch *a)
     __asm__ volatile("vmptrld %0" : : "m"(a->hw_pa) : "cc", "memory");
     axvcpu_i_x86_vmx_host(axvcpu_i_x86_here());
     axvcpu_i_x86_vmx_swap(a, true);
+    if (a->setup.slice != 0)
+        axvcpu_i_x86_vmx_slice(a);
     a->host_rsp = 0;
     a->launched = 0;
 }
@@ -4797,7 +4860,7 @@ static uint32_t axvcpu_i_x86_explain_vmx(const struct axvcpu_x86_control *host, 
     s.cr0_fixed1 = axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_CR0_FIXED0 + 1);
     s.cr4_fixed0 = axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_CR4_FIXED0);
     s.cr4_fixed1 = axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_CR4_FIXED0 + 1);
-    s.misc = axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_BASIC + 5);
+    s.misc = axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_MISC);
     s.ept = axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_EPT_VPID);
     s.physical_mask = host->physical_mask;
     s.efer_valid = host->efer_valid;
@@ -5411,6 +5474,24 @@ AXVCPU_API int axvcpu_leaf_restart(struct axvcpu *v, axvcpu_gpa_t entry, uint64_
     axvcpu_i_x86_init_fpu(v->arch.fpu);
     v->arch.entry = entry;
     return axvcpu_i_x86_go(v, true, arg);
+}
+
+/* Whether this CPU can do what set-up asks of it. */
+static int axvcpu_i_x86_slices(const struct axvcpu_arch_setup *setup)
+{
+    const bool svm = axvcpu_i_x86_vendor == &axvcpu_i_x86_svm;
+    const uint32_t filter = AXVCPU_I_X86_SVM_PAUSES | (setup->pause_gap != 0 ? AXVCPU_I_X86_SVM_PAUSE_GAP : 0);
+    const bool pauses = svm && (axvcpu_i_x86_features & filter) == filter, timer = !svm && axvcpu_i_x86_vmx_has_timer();
+
+    if (setup->pauses > UINT16_MAX || setup->pause_gap > UINT16_MAX || (setup->pause_gap != 0 && setup->pauses == 0))
+        return axvcpu_i_say(AXVCPU_EINVAL, "setup: pauses and pause_gap are below 65536, and no gap is without pauses");
+    if ((setup->slice | setup->pauses) == 0 || (setup->pauses != 0 && pauses))
+        return AXVCPU_OK;
+    if (setup->slice == 0 || !timer)
+        return axvcpu_i_say(AXVCPU_ENOSUPPORT, "setup: no preemption timer for slice (VMX), or no filter for pauses (SVM)");
+    if (axvcpu_i_x86_timer_counts(setup->slice) == 0)
+        return axvcpu_i_say(AXVCPU_EINVAL, "setup: slice is longer than the preemption timer can count");
+    return AXVCPU_OK;
 }
 
 /* >>registers */
@@ -6091,6 +6172,16 @@ static bool axvcpu_i_x86_msr(struct axvcpu *v, struct axvcpu_exit *x, const stru
 
 /* >>switch: run */
 
+/* The slice is over, or one PAUSE too many was met: length 0, or that of the PAUSE. */
+static void axvcpu_i_x86_timer(struct axvcpu *v, struct axvcpu_exit *x, const struct axvcpu_x86_left *l)
+{
+    if (l->length != 0)
+        axvcpu_i_x86_pass(v, l->length);
+    if (v->arch.timed)
+        axvcpu_i_x86_vmx_slice(&v->arch);
+    axvcpu_i_x86_kind(x, AXVCPU_EXIT_TIMER, l->raw);
+}
+
 static int axvcpu_i_x86_served(struct axvcpu *v, struct axvcpu_exit *x, const struct axvcpu_x86_left *l, bool *again)
 {
     struct axvcpu_arch *a = &v->arch;
@@ -6105,8 +6196,7 @@ static int axvcpu_i_x86_served(struct axvcpu *v, struct axvcpu_exit *x, const st
     case AXVCPU_X86_CAUSE_CR: axvcpu_i_x86_cr(v, l); return AXVCPU_OK;
     case AXVCPU_X86_CAUSE_DR: axvcpu_i_x86_dr_in(a); return AXVCPU_OK;
     case AXVCPU_X86_CAUSE_XSETBV: axvcpu_i_x86_guest_xsetbv(v, l->length); return AXVCPU_OK;
-    case AXVCPU_X86_CAUSE_CACHE:
-    case AXVCPU_X86_CAUSE_PAUSE: axvcpu_i_x86_pass(v, l->length); return AXVCPU_OK;
+    case AXVCPU_X86_CAUSE_CACHE: axvcpu_i_x86_pass(v, l->length); return AXVCPU_OK;
     case AXVCPU_X86_CAUSE_RDPMC: axvcpu_i_x86_raise(a, 13, 0); return AXVCPU_OK;
     case AXVCPU_X86_CAUSE_MONITOR:
     case AXVCPU_X86_CAUSE_MWAIT:
@@ -6120,6 +6210,8 @@ static int axvcpu_i_x86_served(struct axvcpu *v, struct axvcpu_exit *x, const st
     case AXVCPU_X86_CAUSE_INTERRUPT: axvcpu_i_x86_resume_event(a, l); return axvcpu_i_x86_interrupted(v, x, l, again);
     case AXVCPU_X86_CAUSE_MEMORY: axvcpu_i_x86_memory(v, x, l, again); return AXVCPU_OK;
     case AXVCPU_X86_CAUSE_MISCONFIG: axvcpu_i_x86_page_fault(x, l); return AXVCPU_OK;
+    case AXVCPU_X86_CAUSE_PAUSE:
+    case AXVCPU_X86_CAUSE_TIMER: axvcpu_i_x86_timer(v, x, l); return AXVCPU_OK;
     case AXVCPU_X86_CAUSE_SHUTDOWN: axvcpu_i_x86_kind(x, AXVCPU_EXIT_SHUTDOWN, l->raw); return AXVCPU_OK;
     case AXVCPU_X86_CAUSE_HYPERCALL: axvcpu_i_x86_hypercall(v, x, l); return AXVCPU_OK;
     case AXVCPU_X86_CAUSE_HLT:
@@ -7612,6 +7704,13 @@ AXVCPU_API bool axvcpu_leaf_wakes(const struct axvcpu *v, bool queued)
 
 /* >>kvm the rest */
 
+static int axvcpu_i_x86_slices(const struct axvcpu_arch_setup *setup)
+{
+    if ((setup->slice | setup->pauses | setup->pause_gap) == 0)
+        return AXVCPU_OK;
+    return axvcpu_i_say(AXVCPU_ENOSUPPORT, "setup: slice and pauses are for bare metal; here the kernel has the time");
+}
+
 AXVCPU_API uint32_t axvcpu_leaf_max_guest_page_table_levels(const struct axvcpu_percpu *p)
 {
     (void)p;
@@ -7628,6 +7727,9 @@ AXVCPU_API int axvcpu_leaf_setup(struct axvcpu *v, const struct axvcpu_arch_setu
 
     if (setup->mode > AXVCPU_X86_LONG || (setup->cr3 != 0 && setup->mode != AXVCPU_X86_LONG))
         return axvcpu_i_say(AXVCPU_EINVAL, "setup: no such mode, or cr3 without long mode");
+    err = axvcpu_i_x86_slices(setup);
+    if (err != 0)
+        return err;
     v->arch.setup = *setup;
     if (setup->mode == AXVCPU_X86_LONG && setup->cr3 == 0)
         err = axvcpu_i_x86_tables(v, setup);

@@ -442,6 +442,22 @@ static void trap21_decisions(void)
     }
 }
 
+// SDM 3, 26.5.1: what the preemption timer counts.
+static void timer_counts(void)
+{
+    static const struct {
+        uint64_t ticks;
+        uint32_t rate, counts;
+    } rows[] = {
+        {1, 0, 2}, {1, 5, 2}, {32, 5, 2}, {33, 5, 3}, {64, 5, 3}, {10000, 0, 10001}, {10000, 5, 314}, {1, 31, 2},
+        {UINT64_C(0xfffffffe), 0, UINT32_MAX}, {UINT64_C(0xffffffff), 0, 0}, {UINT64_C(0xfffffffe) << 5, 5, UINT32_MAX},
+        {(UINT64_C(0xfffffffe) << 5) + 1, 5, 0}, {UINT64_MAX, 5, 0}, {UINT64_MAX, 0, 0}, {UINT64_MAX, 31, 0},
+    };
+    for (unsigned i = 0; i < COUNT(rows); i++)
+        ok_u64(axvcpu_x86_timer_counts(rows[i].ticks, rows[i].rate), rows[i].counts, "preemption timer: %llu ticks, rate %u",
+               (unsigned long long)rows[i].ticks, rows[i].rate);
+}
+
 // SDM 3, tables 6-4 and 6-5.
 static void double_faults(void)
 {
@@ -563,6 +579,7 @@ int main(void)
     trap20_msrs(true);
     trap20_layout();
     trap21_decisions();
+    timer_counts();
     double_faults();
     trap19_cpuid();
     return tap_done();

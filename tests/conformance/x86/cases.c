@@ -7,14 +7,14 @@
 
 #define P ((uint64_t)PATTERN)
 #define GPR(n) AXVCPU_REG_GPR(n)
-enum { RAX, RCX, RDX, RBX };
+enum { RAX, RCX, RDX, RBX, R10 = 10 };
 
 #define PROGRAMS(X)                                                                                        \
     X(first) X(pio16) X(pio32) X(pio64) X(pio_rax) X(rep_in) X(rep_out) X(rep_down) X(rep_long) X(rep32) X(rep16) X(mmio_load)  \
     X(mmio_store) X(mmio_const) X(mmio_change) X(mmio_exchange) X(mmio_test) X(mmio_address)               \
     X(mmio_string) X(mmio16) X(mmio32) X(straddle) X(places) X(load) X(store) X(out) X(in) X(fetch)        \
     X(undecoded) X(vector) X(registers) X(msr_read) X(msr_write) X(msr_kept) X(cpuid) X(hypercall) X(halt) X(order)    \
-    X(shadow) X(storm) X(nmi) X(line) X(spin) X(pair) X(pair_race) X(triple) X(climb)
+    X(shadow) X(storm) X(nmi) X(line) X(spin) X(slice) X(busy) X(pair) X(pair_race) X(triple) X(climb)
 #define POINTS(X)                                                                                          \
     X(places_out_end) X(places_in_end) X(places_load_end) X(places_store_end) X(places_change_end)         \
     X(places_halt_end) X(load_insn) X(load_end) X(load_other) X(out_end)                 \
@@ -513,6 +513,64 @@ static const struct row rows_kicks_other[] = {NONCE, PLAY(play_kicks_other), SPU
 static const struct row rows_injections[] = {NONCE, PLAY(play_injections), SPUN};
 static const struct row rows_injections_other[] = {NONCE, PLAY(play_injections_other), SPUN};
 
+// ---- the time slice: it ends, again and again, the guest gets on between, and nothing of it is lost
+
+enum { SLICES = 40, SLICE_TICKS = 10000, SLICE_PAUSES = 500 };
+
+static void play_slices(struct play *p)
+{
+    struct axvcpu_exit *x = &p->exit[axvcpu_id(p->v)];
+    uint64_t before = 0, now = 0;
+    for (uint32_t i = 0; i < SLICES && !p->wrong; i++, before = now) {
+        if (i % 8 == 7)
+            axvcpu_inject_interrupt(p->v, 0x80);
+        if (!play_run(p) || x->kind != AXVCPU_EXIT_TIMER || axvcpu_get_gpr(p->v, R10, &now) != AXVCPU_OK)
+            play_wrong(p, "exit", x->kind, AXVCPU_EXIT_TIMER);
+        else if (now <= before)
+            play_wrong(p, "turns", now, before + 1);
+    }
+    *(uint32_t *)(void *)(p->ram + DATA) = 1;
+}
+static const struct row rows_slice[] = {NONCE, PLAY(play_slices), RESULT(N(0)), RESULT(N_PLUS(SLICES / 8)), HALT};
+
+// It is over in time for a guest that exits all the while, too.
+static void play_busy(struct play *p)
+{
+    struct axvcpu_exit *x = &p->exit[axvcpu_id(p->v)];
+    uint32_t outs = 0;
+    while (play_run(p) && x->kind == AXVCPU_EXIT_IO_WRITE && outs < 3000)
+        outs++;
+    if (x->kind != AXVCPU_EXIT_TIMER)
+        play_wrong(p, "exit", x->kind, AXVCPU_EXIT_TIMER);
+    else if (outs < 3)
+        play_wrong(p, "exits before it", outs, 3);
+}
+static const struct row rows_slice_busy[] = {PLAY(play_busy), PLAY(play_busy)};
+
+// What no CPU can do, or this one cannot; the vCPU is set up without.
+static void play_refused(struct play *p)
+{
+    static const struct axvcpu_arch_setup bad[] = {
+        {.pause_gap = 1}, {.pauses = 65536}, {.pauses = 1, .pause_gap = 65536}, {.slice = UINT64_MAX},
+        {.slice = 1, .pauses = 65536},
+    };
+    static const struct axvcpu_arch_setup good;
+    static const struct axvcpu_desc desc;
+    static struct axvcpu v;
+    if (axvcpu_init(&v, &desc) != AXVCPU_OK)
+        play_wrong(p, "init", 1, 0);
+    for (uint32_t i = 0; i <= sizeof bad / sizeof bad[0] && !p->wrong; i++) {
+        bool last = i == sizeof bad / sizeof bad[0];
+        int err = axvcpu_setup(&v, axvcpu_gpa(LOAD), axvcpu_hpa(0x1000), last ? &good : &bad[i]);
+        if (last ? err != AXVCPU_OK : err != AXVCPU_EINVAL && err != AXVCPU_ENOSUPPORT)
+            play_wrong(p, "setup", (uint64_t)err, i);
+        if (!last && axvcpu_reset(&v) != AXVCPU_OK)
+            play_wrong(p, "reset", 1, 0);
+    }
+    axvcpu_deinit(&v);
+}
+static const struct row rows_slice_refused[] = {NONCE, PLAY(play_refused), RESULT(N(0)), RESULT(K(P)), HALT};
+
 // ---- two vCPUs
 
 static const struct row rows_pair[] = {
@@ -575,7 +633,9 @@ static const struct row rows_climb[] = {IN(0x10, 4, N(0)), OUTPUT_4(N(~0ull)), R
 void conformance_prepare(const struct test_case *test, struct axvm_arch_desc *vm, struct axvcpu_arch_setup *setup)
 {
     (void)vm;
-    setup->mode = test->mode & 0xff;
+    setup->mode = test->mode & 0x7f;
+    setup->slice = (test->mode & MODE_SLICE) != 0 ? SLICE_TICKS : 0;
+    setup->pauses = (test->mode & MODE_SLICE) != 0 ? SLICE_PAUSES : 0;
     setup->stack = STACK;
     setup->tables = axvcpu_gpa(TABLES);
 }
@@ -638,6 +698,9 @@ const struct test_case conformance_cases[] = {
     CASE_ONCE(kicks_other, spin, MODE_LONG),
     CASE_ONCE(injections, spin, MODE_LONG),
     CASE_ONCE(injections_other, spin, MODE_LONG),
+    CASE(slice, slice, MODE_LONG | MODE_SLICE),
+    CASE_ONCE(slice_busy, busy, MODE_LONG | MODE_SLICE),
+    CASE_ONCE(slice_refused, load, MODE_LONG),
     CASE(pair, pair, MODE_LONG | VCPUS(2)),
     CASE_ONCE(pair_race, pair_race, MODE_LONG | VCPUS(2)),
     CASE(triple, triple, MODE_LONG),

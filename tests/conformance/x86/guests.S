@@ -845,6 +845,41 @@ point halt_end
     iretq
     done spin
 
+// Waits busily until memory says stop, and adds: R11 is R10 times the nonce, whatever came between.
+    guest slice, 64
+    tables64
+    gate 0x80, 2f
+    mov DEV, %rbx
+    xor %r9d, %r9d
+    xor %r10d, %r10d
+    xor %r11d, %r11d
+    sti
+1:  inc %r10
+    pause
+    add %rbx, %r11
+    cmpl $0, DATA
+    je 1b
+    cli
+    imul %rbx, %r10
+    sub %r10, %r11
+    add %rbx, %r11
+    mov %r11, REPORT
+    add %rbx, %r9
+    mov %r9, REPORT
+    hlt
+2:  inc %r9
+    iretq
+    done slice
+
+// Exits often.
+    guest busy, 64
+1:  mov $100, %ecx
+2:  dec %ecx
+    jnz 2b
+    out %al, $0x48
+    jmp 1b
+    done busy
+
 // ---- two vCPUs: EDI is the number. They pass a token through memory and add to it in turn.
 
     guest pair, 64

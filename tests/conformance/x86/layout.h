@@ -27,6 +27,7 @@
 #define MODE_REAL AXVCPU_X86_REAL
 #define MODE_PROTECTED AXVCPU_X86_PROTECTED
 #define MODE_LONG AXVCPU_X86_LONG
+#define MODE_SLICE 0x80 // and with a time slice
 
 #define SLEEP_INSN 0 // a halt is an exit everywhere
 
