@@ -35,11 +35,13 @@ const char *machine_arguments(void)
 }
 
 extern const char machine_other[];
+struct host_cpu *machine_cpus[HOST_CPUS]; // by hart, for start.S
 
 // Any hart may be the one that boots: the others are the remaining numbers, in order.
 bool machine_start(struct host_cpu *c)
 {
     c->machine = c->id <= host_cpus[0].machine ? c->id - 1 : c->id;
+    machine_cpus[c->machine] = c;
     return firmware(AXVCPU_RISCV_SBI_EXT_HSM, 0, c->machine, (uint64_t)(uintptr_t)machine_other, (uint64_t)(uintptr_t)c) == 0;
 }
 

@@ -10,6 +10,10 @@ _start:
     .option norelax
     la gp, __global_pointer$
     .option pop
+    li t1, 1
+    la t0, booted
+    amoswap.w t1, t1, (t0)
+    bnez t1, 3f
     la t0, machine_bss
     la t1, machine_bss_end
 1:  bgeu t0, t1, 2f
@@ -22,6 +26,12 @@ _start:
     sd a1, (t0)
     ld sp, (tp)
     call host_boot
+
+// OpenSBI 1.1 lets a hart go before it has written where to, and then it comes to the start once more.
+3:  la t0, machine_cpus
+    slli a0, a0, 3
+    add t0, t0, a0
+    ld a1, (t0)
 
     .globl machine_other
 machine_other:
@@ -71,3 +81,5 @@ machine_trap:
     .globl machine_tree
 machine_tree:
     .dword 0
+booted:
+    .word 0
