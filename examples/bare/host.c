@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What a bare-metal host needs on any machine; host.h says what each machine adds.
-#define AXVCPU_LOG(level, text) ((void)(level), host_log(text))
+#ifndef HOST_LIBRARY_IN_PROGRAM
 #define AXVCPU_IMPLEMENTATION
+#endif
 #include "axvcpu.h"
 
 enum { FRAME = 4096, STACK_SIZE = 0x8000 };

@@ -6,7 +6,8 @@
 //     cc -ffreestanding -include examples/bare/host.h -Iexamples/bare/ARCH
 //        program.c examples/bare/host.c examples/bare/ARCH/machine.c examples/bare/ARCH/start.S
 //
-// A program has `int host_main(void)` and ends by returning from it: 0 is success.
+// A program has `int host_main(void)` and ends by returning from it: 0 is success. With HOST_LIBRARY_IN_PROGRAM it
+// has AXVCPU_IMPLEMENTATION, too; libc/ has what a hosted example needs to be such a program.
 //
 // What a machine's directory provides. In its machine.h, which is included below:
 //     the backend (AXVCPU_ARCH_*) and the hooks that only it has
@@ -70,6 +71,9 @@ struct host_thread {
 #define AXVCPU_PHYS_TO_VIRT(hpa) ((void *)(uintptr_t)(hpa).addr)
 #define AXVCPU_VIRT_TO_PHYS(ptr) axvcpu_hpa((uint64_t)(uintptr_t)(ptr))
 #define AXVCPU_IRQ_HANDLER(vector) machine_irq(vector)
+#ifndef AXVCPU_LOG
+#define AXVCPU_LOG(level, text) ((void)(level), host_log(text))
+#endif
 
 // ---- the machine's
 

@@ -12,6 +12,7 @@
 
 // The last thing that the library had to say.
 void conformance_log(const char *text);
+#undef AXVCPU_LOG
 #define AXVCPU_LOG(level, text) ((void)(level), conformance_log(text))
 
 #include "axvcpu.h"

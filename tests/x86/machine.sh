@@ -4,7 +4,7 @@
 # machine.sh SECONDS MACHINE PROGRAM [OPTION...]: runs a bare program; its console is our output. MACHINE is
 # qemu:CPU, with options for QEMU, or bochs:CPU, with commands for its debugger, whose output then comes as it
 # is. CPUS=1: Bochs has one, and counts each instruction; with two, in fives. ONLY=NAME: just the cases of that
-# name, or that begin so: 'order*'.
+# name, or that begin so: 'order*'. CONSOLE=1: all that is printed, also by Bochs, not only TAP.
 set -e
 limit=$1 kind=${2%%:*} cpu=${2#*:} program=$3
 shift 3
@@ -44,7 +44,7 @@ info: action=report
 debug: action=ignore
 END
 printf '%s\n' "$@" c | sed '/^$/d' >"$dir/rc"
-if [ $# -gt 0 ]; then # the debugger's own output is wanted
+if [ $# -gt 0 ] || [ -n "$CONSOLE" ]; then # the debugger's own output is wanted
     timeout "$limit" bochs -q -f "$dir/bochsrc" -rc "$dir/rc" </dev/null 2>/dev/null || :
     exit 0
 fi
