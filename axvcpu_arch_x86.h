@@ -696,6 +696,7 @@ struct axvm_arch_desc {
 
 struct axvm_arch {
     axvcpu_hpa_t root; /* of the EPT or NPT */
+    uint32_t logs;     /* mappings with LOG_DIRTY */
     const struct axvcpu_x86_cpuid *cpuid;
     uint32_t cpuid_count;
     bool own_apic;
@@ -753,6 +754,11 @@ struct axvcpu_arch_percpu {
 enum axvcpu_i_x86_vendors { AXVCPU_I_X86_VENDOR_SVM, AXVCPU_I_X86_VENDOR_VMX };
 
 AXVCPU_LEAF_DECLARE(AXVCPU_API, AXVCPU_I_INLINE)
+
+/* The pages of a mapping with AXVM_MAP_LOG_DIRTY that have been written since the last time: bit n of `bitmap`
+   is page n from gpa on. The mapping must have all of gpa..gpa+size. To SVM a walk of the guest's own tables is
+   a write to each (APM 2, 15.25.6). */
+AXVCPU_API int axvm_x86_dirty(struct axvm *, axvcpu_gpa_t, uint64_t size, uint64_t *bitmap);
 
 /* Where the inline halves go when it is not the usual case. */
 AXVCPU_API void axvcpu_i_x86_flush(struct axvcpu_arch *);
@@ -4888,6 +4894,7 @@ AXVCPU_API size_t axvcpu_explain_entry_failure(struct axvcpu *v, char *text, siz
 #define AXVCPU_I_X86_PTE_X UINT64_C(0x4) /* NPT: a user's, as all guest accesses are */
 #define AXVCPU_I_X86_PTE_TABLE (AXVCPU_I_X86_PTE_R | AXVCPU_I_X86_PTE_W | AXVCPU_I_X86_PTE_X)
 #define AXVCPU_I_X86_PTE_LARGE UINT64_C(0x80)
+#define AXVCPU_I_X86_PTE_LOG UINT64_C(0x800) /* ours (bit 11 is software's in both): writable in truth; W: dirty */
 #define AXVCPU_I_X86_PTE_ADDR UINT64_C(0x000ffffffffff000)
 #define AXVCPU_I_X86_PTE_UNCACHED UINT64_C(0x18) /* NPT: PWT, PCD */
 #define AXVCPU_I_X86_PTE_WB UINT64_C(0x30)       /* EPT: memory type 6 */
@@ -4914,6 +4921,38 @@ static bool axvcpu_i_x86_make_table(uint64_t *entry)
 
     AXVCPU_ATOMIC_STORE_RELEASE(entry, frame != 0 ? frame | AXVCPU_I_X86_PTE_TABLE : 0);
     return frame != 0;
+}
+
+/* The last entry that there is on the way to gpa: a leaf, or empty. Tables stay until the VM ends, and entries are
+   changed at one stroke, so that anybody may look at any time. */
+static uint64_t *axvcpu_i_x86_last(uint64_t root, uint64_t gpa, uint32_t *level, uint64_t *pte)
+{
+    uint64_t *table = axvcpu_i_x86_table(root), *entry;
+
+    for (*level = AXVCPU_I_X86_LEVELS - 1;; (*level)--) {
+        entry = &table[gpa >> axvcpu_i_x86_shift(*level) & 0x1ff];
+        *pte = AXVCPU_ATOMIC_LOAD(entry);
+        if (!axvcpu_i_x86_is_table(*pte, *level))
+            return entry;
+        table = axvcpu_i_x86_table(*pte);
+    }
+}
+
+/* A leaf becomes a table of 512 of the next size, which say the same, unless it is another by now; false: there
+   is no frame. */
+static bool axvcpu_i_x86_split(uint64_t *entry, uint64_t pte, uint32_t level)
+{
+    uint64_t frame = AXVCPU_ALLOC_FRAME(1, AXVM_LEAF_PAGE).addr, i;
+    uint64_t *table;
+
+    if (frame == 0)
+        return false;
+    table = axvcpu_i_x86_table(frame);
+    for (i = 0; i < 512; i++)
+        table[i] = (pte & ~(level == 1 ? AXVCPU_I_X86_PTE_LARGE : 0)) + (i << axvcpu_i_x86_shift(level - 1));
+    if (!AXVCPU_ATOMIC_CAS(entry, &pte, frame | AXVCPU_I_X86_PTE_TABLE))
+        AXVCPU_FREE_FRAME(axvcpu_hpa(frame), 1);
+    return true;
 }
 
 /* The entry for gpa at `level`; on the way down missing tables are made if `make`, else it is NULL. A leaf
@@ -4955,14 +4994,14 @@ static void axvcpu_i_x86_clear(uint64_t root, uint64_t gpa, uint64_t size)
     uint64_t end = gpa + size, step;
 
     for (; gpa < end; gpa += step) {
-        uint32_t level = AXVCPU_I_X86_LEVELS - 1;
-        uint64_t *entry = axvcpu_i_x86_second(root, gpa, level, false);
+        uint32_t level;
+        uint64_t pte, *entry;
 
-        while (axvcpu_i_x86_is_table(*entry, level))
-            entry = axvcpu_i_x86_second(root, gpa, --level, false);
+        do /* a leaf may be split meanwhile */
+            entry = axvcpu_i_x86_last(root, gpa, &level, &pte);
+        while (!AXVCPU_ATOMIC_CAS(entry, &pte, UINT64_C(0)));
         step = UINT64_C(1) << axvcpu_i_x86_shift(level);
         step -= gpa & (step - 1);
-        AXVCPU_ATOMIC_STORE_RELEASE(entry, UINT64_C(0));
     }
 }
 
@@ -4996,30 +5035,69 @@ static void axvcpu_i_x86_free(uint64_t *table, uint32_t level)
     }
 }
 
+/* A write to a page that is logged makes it writable; a large leaf is split for that, and without a frame all of
+   it counts as written. False: it is not logged. *was: it was writable already. */
+static bool axvcpu_i_x86_log(uint64_t root, uint64_t gpa, bool *was)
+{
+    uint32_t level;
+    uint64_t pte, *entry;
+
+    do {
+        entry = axvcpu_i_x86_last(root, gpa, &level, &pte);
+        *was = (pte & AXVCPU_I_X86_PTE_W) != 0;
+        if ((pte & AXVCPU_I_X86_PTE_LOG) == 0 || *was)
+            return *was && (pte & AXVCPU_I_X86_PTE_LOG) != 0;
+    } while ((level > 0 && axvcpu_i_x86_split(entry, pte, level)) ||
+             !AXVCPU_ATOMIC_CAS(entry, &pte, pte | AXVCPU_I_X86_PTE_W));
+    return true;
+}
+
+/* The VM whose tables log what this vCPU writes; not those of the host's own. */
+static struct axvm *axvcpu_i_x86_logger(const struct axvcpu_arch *a)
+{
+    struct axvm *vm = ((const struct axvcpu *)(const void *)((const char *)a - offsetof(struct axvcpu, arch)))->vm.vm;
+
+    return vm != NULL && vm->arch.logs != 0 && vm->arch.root.addr == a->root ? vm : NULL;
+}
+
+/* A fault that only we know about: a first write to a page that is logged, or one that another CPU has seen to
+   since, while this one remembers the old entry. True: the guest may try again. */
+static bool axvcpu_i_x86_our_fault(struct axvcpu_arch *a, uint64_t gpa, uint32_t access)
+{
+    bool was = false;
+
+    if ((access & AXVCPU_ACCESS_WRITE) == 0 || axvcpu_i_x86_logger(a) == NULL ||
+        gpa >> axvcpu_i_x86_shift(AXVCPU_I_X86_LEVELS) != 0 || !axvcpu_i_x86_log(a->root, gpa, &was))
+        return false;
+    a->dirty |= was ? AXVCPU_I_X86_DO_TLB : 0;
+    return true;
+}
+
 /* Guest memory for the decoder: as far as the second-stage tables allow, the host's own or ours. */
 static void *axvcpu_i_x86_ptr(void *arg, uint64_t gpa, uint32_t size, bool write)
 {
-    const struct axvcpu_arch *a = (const struct axvcpu_arch *)arg;
-    uint32_t level = AXVCPU_I_X86_LEVELS - 1;
-    uint64_t *entry, in;
+    struct axvcpu_arch *a = (struct axvcpu_arch *)arg;
+    uint32_t level;
+    uint64_t pte, low;
 
-    if (a->root == 0 || gpa >> axvcpu_i_x86_shift(AXVCPU_I_X86_LEVELS) != 0)
+    if (a->root == 0 || gpa >> axvcpu_i_x86_shift(AXVCPU_I_X86_LEVELS) != 0 || (gpa & 0xfff) + size > AXVM_LEAF_PAGE)
         return NULL;
-    entry = axvcpu_i_x86_second(a->root, gpa, level, false);
-    while (axvcpu_i_x86_is_table(*entry, level))
-        entry = axvcpu_i_x86_second(a->root, gpa, --level, false);
-    in = gpa & ((UINT64_C(1) << axvcpu_i_x86_shift(level)) - 1);
-    if ((*entry & AXVCPU_I_X86_PTE_R) == 0 || (write && (*entry & AXVCPU_I_X86_PTE_W) == 0) ||
-        (gpa & 0xfff) + size > AXVM_LEAF_PAGE)
+    (void)axvcpu_i_x86_our_fault(a, gpa, write ? AXVCPU_ACCESS_WRITE : 0);
+    (void)axvcpu_i_x86_last(a->root, gpa, &level, &pte);
+    if ((pte & AXVCPU_I_X86_PTE_R) == 0 || (write && (pte & AXVCPU_I_X86_PTE_W) == 0))
         return NULL;
-    return (char *)AXVCPU_PHYS_TO_VIRT(axvcpu_hpa((*entry & AXVCPU_I_X86_PTE_ADDR & ~((UINT64_C(1) << axvcpu_i_x86_shift(level)) - 1)) + in));
+    low = (UINT64_C(1) << axvcpu_i_x86_shift(level)) - 1;
+    return AXVCPU_PHYS_TO_VIRT(axvcpu_hpa((pte & AXVCPU_I_X86_PTE_ADDR & ~low) | (gpa & low)));
 }
 
 /* >>tables of a VM */
 
+/* A page that is logged is not writable until it has been written. */
 static uint64_t axvcpu_i_x86_leaf_bits(uint32_t flags)
 {
-    uint64_t bits = AXVCPU_I_X86_PTE_R | ((flags & AXVM_MAP_WRITE) != 0 ? AXVCPU_I_X86_PTE_W : 0);
+    uint64_t bits = AXVCPU_I_X86_PTE_R | ((flags & AXVM_MAP_WRITE) == 0     ? 0 :
+                                          (flags & AXVM_MAP_LOG_DIRTY) != 0 ? AXVCPU_I_X86_PTE_LOG :
+                                                                              AXVCPU_I_X86_PTE_W);
 
     if (axvcpu_i_x86_vendor == &axvcpu_i_x86_svm)
         return bits | AXVCPU_I_X86_PTE_X | ((flags & AXVM_MAP_EXEC) == 0 ? AXVCPU_X86_PTE_XD : 0) |
@@ -5054,13 +5132,16 @@ static void axvcpu_i_x86_shoot_down(struct axvm *vm)
 AXVCPU_API int axvm_leaf_map(struct axvm *vm, uint32_t slot, const struct axvm_mapping *m)
 {
     uint64_t hpa = m->backing.ptr != NULL ? AXVCPU_VIRT_TO_PHYS(m->backing.ptr).addr : m->backing.hpa.addr;
+    uint32_t log = (m->flags & AXVM_MAP_LOG_DIRTY) != 0;
+    int err;
 
     (void)slot;
-    if ((m->flags & AXVM_MAP_LOG_DIRTY) != 0)
-        return AXVCPU_ENOSUPPORT;
     if ((m->gpa.addr + (m->size - 1)) >> axvcpu_i_x86_shift(AXVCPU_I_X86_LEVELS) != 0)
         return AXVCPU_EINVAL;
-    return axvcpu_i_x86_fill(vm->arch.root.addr, m->gpa.addr, hpa, m->size, axvcpu_i_x86_leaf_bits(m->flags));
+    (void)AXVCPU_ATOMIC_FETCH_ADD(&vm->arch.logs, log); /* before the guest can fault there */
+    err = axvcpu_i_x86_fill(vm->arch.root.addr, m->gpa.addr, hpa, m->size, axvcpu_i_x86_leaf_bits(m->flags));
+    (void)AXVCPU_ATOMIC_FETCH_ADD(&vm->arch.logs, err != 0 ? 0 - log : 0);
+    return err;
 }
 
 /* That there is nothing is never remembered, so only this needs to be told (SDM 3, 29.4.3.3; APM 2, 7.3.1). */
@@ -5069,7 +5150,50 @@ AXVCPU_API int axvm_leaf_unmap(struct axvm *vm, uint32_t slot, const struct axvm
     (void)slot;
     axvcpu_i_x86_clear(vm->arch.root.addr, m->gpa.addr, m->size);
     axvcpu_i_x86_shoot_down(vm);
+    (void)AXVCPU_ATOMIC_FETCH_ADD(&vm->arch.logs, (m->flags & AXVM_MAP_LOG_DIRTY) != 0 ? UINT32_MAX : 0);
     return AXVCPU_OK;
+}
+
+/* Pages first to end: false when one of them is not logged. `bitmap` NULL: only look. A large leaf that counts as
+   written goes on doing so until it is asked for as a whole. */
+static bool axvcpu_i_x86_collect(uint64_t root, uint64_t first, uint64_t end, uint64_t *bitmap)
+{
+    uint64_t gpa;
+
+    for (gpa = first; gpa < end; gpa += AXVM_LEAF_PAGE) {
+        uint32_t level;
+        uint64_t pte, *entry = axvcpu_i_x86_last(root, gpa, &level, &pte), n = (gpa - first) / AXVM_LEAF_PAGE;
+        uint64_t bit = UINT64_C(1) << n % 64, rest = (UINT64_C(1) << axvcpu_i_x86_shift(level)) - AXVM_LEAF_PAGE;
+        bool written = (pte & AXVCPU_I_X86_PTE_W) != 0;
+
+        if ((pte & AXVCPU_I_X86_PTE_LOG) == 0)
+            return false;
+        if (bitmap == NULL)
+            continue;
+        bitmap[n / 64] = (bitmap[n / 64] & ~bit) | (written ? bit : 0);
+        if (written && (gpa & rest) == rest && gpa - rest >= first) /* its last page */
+            (void)AXVCPU_ATOMIC_FETCH_AND(entry, ~AXVCPU_I_X86_PTE_W);
+    }
+    return true;
+}
+
+/* What is not yet in the bitmap is there the next time: a CPU that still remembers an entry as writable is called
+   out before this returns. Nobody but map and unmap, which have the same lock, takes leaves away. */
+AXVCPU_API int axvm_x86_dirty(struct axvm *vm, axvcpu_gpa_t gpa, uint64_t size, uint64_t *bitmap)
+{
+    bool logged;
+
+    if (vm == NULL || bitmap == NULL || ((gpa.addr | size) & (AXVM_LEAF_PAGE - 1)) != 0 || gpa.addr + size < gpa.addr ||
+        (gpa.addr + size) >> axvcpu_i_x86_shift(AXVCPU_I_X86_LEVELS) != 0)
+        return AXVCPU_EINVAL;
+    axvm_i_lock(vm);
+    logged = axvcpu_i_x86_collect(vm->arch.root.addr, gpa.addr, gpa.addr + size, NULL);
+    if (logged) {
+        (void)axvcpu_i_x86_collect(vm->arch.root.addr, gpa.addr, gpa.addr + size, bitmap);
+        axvcpu_i_x86_shoot_down(vm);
+    }
+    axvm_i_unlock(vm);
+    return logged ? AXVCPU_OK : AXVCPU_EINVAL;
 }
 
 AXVCPU_API int axvm_leaf_init(struct axvm *vm, const struct axvm_arch_desc *desc)
@@ -5820,6 +5944,10 @@ static void axvcpu_i_x86_memory(struct axvcpu *v, struct axvcpu_exit *x, const s
     uint32_t size;
 
     axvcpu_i_x86_resume_event(a, l);
+    *again = true;
+    if (axvcpu_i_x86_our_fault(a, l->gpa, l->access))
+        return;
+    *again = false;
     axvcpu_i_x86_space(v, &s);
     size = (l->access & (AXVCPU_ACCESS_EXEC | AXVCPU_ACCESS_WALK)) != 0 || l->under_way.info != 0 ? 0 :
            axvcpu_x86_fetch(&s, &a->regs, bytes);

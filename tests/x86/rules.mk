@@ -68,3 +68,13 @@ NEEDS_x86 += $(X86)/entry.elf
 COMMANDS_x86 += "entry in QEMU=sh tests/x86/machine.sh 90 qemu:qemu64,+svm,+npt $(X86)/entry.elf" \
   "entry, SVM in Bochs=sh tests/x86/machine.sh 90 bochs:ryzen $(X86)/entry.elf" \
   "entry, VMX in Bochs=sh tests/x86/machine.sh 90 bochs:corei7_skylake_x $(X86)/entry.elf"
+
+# What only the hardware backend has, seen from its host.
+$(X86)/root.elf: tests/x86/root.c tests/x86/root_guest.S $(HOST_x86_bare) $(HEADERS) examples/bare/x86/link.ld \
+  $(wildcard examples/bare/*.h examples/bare/x86/*.h) | deps-x86
+	$(call compile_files,$(GCC),$(BARE_FLAGS_x86) -DAXVCPU_CHECKED \
+	  tests/x86/root.c examples/bare/x86/machine.c $(filter %.S,$^))
+NEEDS_x86 += $(X86)/root.elf
+COMMANDS_x86 += "host's side in QEMU=sh tests/x86/machine.sh 90 qemu:max $(X86)/root.elf" \
+  "host's side, SVM in Bochs=sh tests/x86/machine.sh 90 bochs:ryzen $(X86)/root.elf" \
+  "host's side, VMX in Bochs=sh tests/x86/machine.sh 90 bochs:corei7_skylake_x $(X86)/root.elf"

@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What only the hardware backend has, seen from its host: second-stage tables, written pages, memory that is taken
+// away while another CPU is in the guest. It includes the host, to see what is private.
+#include "../../examples/bare/host.c"
+
+#define DATA UINT64_C(0x40000000)
+#define LARGE (UINT64_C(2) << 20)
+#define HUGE (UINT64_C(1) << 30)
+enum { PAGE = 4096, RAM_PAGES = 16, ENTRY = 0x1000, TABLES = 0x8000, ASK = 0x10 };
+
+// The guest's operations, in the order of root_guest.S.
+enum op { LOAD, STORE, WAIT, COUNT, COPY };
+
+extern const uint8_t guest_worker[], guest_worker_end[];
+
+// ---- a VM
+
+struct guest {
+    struct axvm vm;
+    struct axvcpu vcpus[2];
+    struct axvcpu_exit x;
+    void *ram;
+};
+static struct guest one;
+static char note[64];
+
+// What went wrong last; shown with a case that fails.
+static bool must(bool good, const char *what)
+{
+    size_t i = 0;
+    for (; !good && what[i] && i < sizeof note - 1; i++)
+        note[i] = what[i];
+    if (!good)
+        note[i] = 0;
+    return good;
+}
+
+static void report(bool good, const char *name)
+{
+    host_case(good, name);
+    if (!good && note[0]) {
+        host_print("# ");
+        host_print(note);
+        host_print("\n");
+    }
+    note[0] = 0;
+}
+
+static bool build(struct guest *g)
+{
+    static struct axvcpu_arch_setup setups[2];
+    struct axvm_desc d = {.vcpus = g->vcpus, .vcpu_count = 2, .bsp_entry = axvcpu_gpa(ENTRY), .ap_entry = axvcpu_gpa(ENTRY),
+                          .setups = setups};
+    for (uint32_t i = 0; i < 2; i++)
+        setups[i] = (struct axvcpu_arch_setup){.mode = AXVCPU_X86_LONG, .stack = TABLES, .tables = axvcpu_gpa(TABLES)};
+    g->ram = host_alloc(RAM_PAGES);
+    memcpy((char *)g->ram + ENTRY, guest_worker, (size_t)(guest_worker_end - guest_worker));
+    return must(axvm_init(&g->vm, &d) == 0, "init") &&
+           must(axvm_map(&g->vm, axvcpu_gpa(0), axvcpu_from_ptr(g->ram), RAM_PAGES * PAGE, AXVM_MAP_RWX) == 0, "map") &&
+           must(axvm_boot(&g->vm) == 0, "boot");
+}
+
+static void drop(struct guest *g)
+{
+    for (uint32_t i = 0; i < 2; i++)
+        if (axvcpu_get_state(&g->vcpus[i]) == AXVCPU_STATE_READY)
+            axvcpu_unbind(&g->vcpus[i]);
+    axvm_deinit(&g->vm);
+    host_free(g->ram, RAM_PAGES);
+}
+
+// Run to the next exit that is not the host's own.
+static uint32_t run_to(struct axvcpu *v, struct axvcpu_exit *x)
+{
+    int err;
+    while ((err = axvcpu_run(v, x)) == 0 && x->kind == AXVCPU_EXIT_EXTERNAL_INTERRUPT)
+        AXVCPU_IRQ_HANDLER(x->irq.vector);
+    return err == 0 ? x->kind : AXVCPU_EXIT_NOTHING;
+}
+
+static uint32_t run(struct guest *g, struct axvcpu *v)
+{
+    return run_to(v, &g->x);
+}
+
+static bool asks(const struct axvcpu_exit *x)
+{
+    return x->kind == AXVCPU_EXIT_IO_WRITE && x->io.port == ASK;
+}
+
+// Bound, and asks for its first operation.
+static bool start(struct guest *g, uint32_t id)
+{
+    return must(axvcpu_bind(&g->vcpus[id]) == 0, "bind") && must((run(g, &g->vcpus[id]), asks(&g->x)), "the first question");
+}
+
+static void order(struct axvcpu *v, enum op op, uint64_t rdi, uint64_t rsi)
+{
+    axvcpu_set_gpr(v, AXVCPU_X86_RDI, rdi);
+    axvcpu_set_gpr(v, AXVCPU_X86_RSI, rsi);
+    axvcpu_set_gpr(v, AXVCPU_X86_RCX, op);
+}
+
+// The operation, and the next exit; true if it was done.
+static bool done(struct guest *g, uint32_t id, enum op op, uint64_t rdi, uint64_t rsi)
+{
+    order(&g->vcpus[id], op, rdi, rsi);
+    run(g, &g->vcpus[id]);
+    return asks(&g->x);
+}
+
+static uint64_t result(struct guest *g, uint32_t id, enum op op, uint64_t rdi)
+{
+    uint64_t value = ~UINT64_C(0);
+    if (done(g, id, op, rdi, 0))
+        axvcpu_get_gpr(&g->vcpus[id], AXVCPU_X86_RSI, &value);
+    return value;
+}
+
+static bool is_mmio(const struct guest *g, uint32_t kind, uint64_t addr)
+{
+    return g->x.kind == kind && g->x.mmio.addr == addr;
+}
+
+// ---- tables
+
+static uint32_t level_of(struct guest *g, uint64_t gpa, uint64_t *pte)
+{
+    uint32_t level;
+    (void)axvcpu_i_x86_last(g->vm.arch.root.addr, gpa, &level, pte);
+    return level;
+}
+
+// One leaf, made, read by the guest, and gone.
+static bool leaf_at(struct guest *g, uint64_t gpa, uint64_t hpa, uint64_t size, uint32_t level, uint64_t offset)
+{
+    uint64_t *word = (uint64_t *)(uintptr_t)(hpa + offset), was = *word, nonce = host_random(), pte;
+    bool good = must(axvm_map(&g->vm, axvcpu_gpa(gpa), axvcpu_from_hpa(axvcpu_hpa(hpa)), size, AXVM_MAP_RWX) == 0, "map") &&
+                must(level_of(g, gpa, &pte) == level && (pte & AXVCPU_I_X86_PTE_ADDR) == hpa, "leaf");
+    *word = nonce;
+    good = good && must(result(g, 0, LOAD, gpa + offset) == nonce, "what the guest reads");
+    *word = was;
+    good = must(axvm_unmap(&g->vm, axvcpu_gpa(gpa), size) == 0, "unmap") && good;
+    good = good && must(!done(g, 0, LOAD, gpa + offset, 0) && is_mmio(g, AXVCPU_EXIT_MMIO_READ, gpa + offset), "nothing is there");
+    axvcpu_complete(&g->vcpus[0], 0);
+    return good && must((run(g, &g->vcpus[0]), asks(&g->x)), "it goes on");
+}
+
+static bool leaves(void)
+{
+    size_t before = host_free_pages();
+    uint64_t large = axvcpu_host_alloc_frame(512, LARGE).addr;
+    bool good = build(&one) && start(&one, 0) && leaf_at(&one, DATA + PAGE, large + PAGE, PAGE, 0, 0) &&
+                leaf_at(&one, DATA + LARGE + PAGE, large, PAGE, 0, 0) && leaf_at(&one, DATA + 2 * LARGE, large, LARGE, 1, 5 * PAGE) &&
+                must(axvm_map(&one.vm, axvcpu_gpa(UINT64_C(1) << 48), axvcpu_from_hpa(axvcpu_hpa(large)), PAGE, AXVM_MAP_RWX) ==
+                         AXVCPU_EINVAL, "beyond");
+    drop(&one);
+    host_free((void *)(uintptr_t)large, 512);
+    return must(host_free_pages() == before, "frames") && good;
+}
+
+// A GiB of the host's: most of it is not memory, but the guest stays where it is.
+static bool huge(void)
+{
+    size_t before = host_free_pages();
+    uint64_t *word = host_alloc(1);
+    bool good = build(&one) && start(&one, 0) &&
+                leaf_at(&one, DATA, 0, HUGE, axvcpu_i_x86_has_1g ? 2 : 1, (uint64_t)(uintptr_t)word);
+    drop(&one);
+    host_free(word, 1);
+    return must(host_free_pages() == before, "frames") && good;
+}
+
+// 2 MiB and a page on both sides: neighbours stay.
+static bool mixed(void)
+{
+    uint64_t large = axvcpu_host_alloc_frame(1536, LARGE).addr, pte;
+    bool good = build(&one) && start(&one, 0) &&
+                axvm_map(&one.vm, axvcpu_gpa(DATA - PAGE), axvcpu_from_hpa(axvcpu_hpa(large + LARGE - PAGE)), LARGE + 2 * PAGE,
+                         AXVM_MAP_RWX) == AXVCPU_OK &&
+                must(level_of(&one, DATA - PAGE, &pte) == 0 && level_of(&one, DATA, &pte) == 1 &&
+                     level_of(&one, DATA + LARGE, &pte) == 0, "a page, a large leaf, a page") &&
+                axvm_map(&one.vm, axvcpu_gpa(DATA + LARGE + PAGE), axvcpu_from_hpa(axvcpu_hpa(large)), PAGE, AXVM_MAP_RWX) == 0 &&
+                axvm_unmap(&one.vm, axvcpu_gpa(DATA - PAGE), LARGE + 2 * PAGE) == 0 &&
+                must(done(&one, 0, LOAD, DATA + LARGE + PAGE, 0), "the neighbour") && must(!done(&one, 0, LOAD, DATA + LARGE, 0), "it is gone");
+    drop(&one);
+    host_free((void *)(uintptr_t)large, 1536);
+    return good;
+}
+
+// Takes all frames but n, without a look at them; and back.
+enum { HELD = 2 };
+static void take_all(size_t n)
+{
+    for (size_t i = 0; i < HOST_MEMORY_PAGES; i++)
+        if (!used[i] && n > 0)
+            n--;
+        else if (!used[i])
+            used[i] = HELD;
+}
+
+static void give_all(void)
+{
+    for (size_t i = 0; i < HOST_MEMORY_PAGES; i++)
+        used[i] = used[i] == HELD ? 0 : used[i];
+}
+
+// The n-th frame is refused, for every n: an error, and nothing stays.
+static bool no_frames(void)
+{
+    size_t before = host_free_pages();
+    bool good = true;
+    for (size_t n = 0; n <= 3 && good; n++) {
+        good = build(&one);
+        take_all(n);
+        int err = axvm_map(&one.vm, axvcpu_gpa(UINT64_C(1) << 45), axvcpu_from_ptr(one.ram), PAGE, AXVM_MAP_RWX);
+        good = good && must(err == (n < 3 ? AXVCPU_ENOMEM : AXVCPU_OK), "a page needs three tables");
+        give_all();
+        drop(&one);
+    }
+    return must(host_free_pages() == before, "frames") && good;
+}
+
+// ---- LOG_DIRTY
+
+static uint64_t bitmap[16];
+
+static uint32_t count_dirty(struct guest *g, uint64_t gpa, uint64_t size)
+{
+    uint32_t n = 0;
+    if (axvm_x86_dirty(&g->vm, axvcpu_gpa(gpa), size, bitmap) != 0)
+        return 9999;
+    for (uint64_t i = 0; i < size / PAGE; i++)
+        n += bitmap[i / 64] >> i % 64 & 1;
+    return n;
+}
+
+static bool map_logged(struct guest *g, uint64_t hpa, uint64_t size)
+{
+    return must(axvm_map(&g->vm, axvcpu_gpa(DATA), axvcpu_from_hpa(axvcpu_hpa(hpa)), size, AXVM_MAP_RWX | AXVM_MAP_LOG_DIRTY) == 0, "map");
+}
+
+static bool logs(void)
+{
+    size_t before = host_free_pages();
+    uint64_t large = axvcpu_host_alloc_frame(1024, LARGE).addr, pte;
+    bool good = build(&one) && map_logged(&one, large, 2 * LARGE) && start(&one, 0) &&
+                must(level_of(&one, DATA, &pte) == 1, "large leaves") && must(count_dirty(&one, DATA, 2 * LARGE) == 0, "none") &&
+                done(&one, 0, LOAD, DATA, 0) && done(&one, 0, STORE, DATA + 5 * PAGE, 7) && done(&one, 0, STORE, DATA + 70 * PAGE, 7) &&
+                must(level_of(&one, DATA + 5 * PAGE, &pte) == 0 && level_of(&one, DATA + LARGE, &pte) == 1, "one is split") &&
+                must(count_dirty(&one, DATA, 2 * LARGE) == 2 && bitmap[0] == 1 << 5 && bitmap[1] == 1 << 6, "two") &&
+                must(count_dirty(&one, DATA, 2 * LARGE) == 0, "none since") &&
+                done(&one, 0, STORE, DATA + 5 * PAGE, 8) && must(count_dirty(&one, DATA + 5 * PAGE, PAGE) == 1, "again") &&
+                must(*(uint64_t *)(uintptr_t)(large + 5 * PAGE) == 8, "written");
+    good = good && must(axvm_x86_dirty(&one.vm, axvcpu_gpa(0), PAGE, bitmap) == AXVCPU_EINVAL, "not logged") &&
+           must(axvm_x86_dirty(&one.vm, axvcpu_gpa(DATA), PAGE + 1, bitmap) == AXVCPU_EINVAL, "no pages") &&
+           must(axvm_x86_dirty(&one.vm, axvcpu_gpa(DATA), 4 * LARGE, bitmap) == AXVCPU_EINVAL, "too many") &&
+           must(axvm_x86_dirty(&one.vm, axvcpu_gpa(DATA), PAGE, NULL) == AXVCPU_EINVAL, "NULL") &&
+           must(axvm_unmap(&one.vm, axvcpu_gpa(DATA), 2 * LARGE) == 0, "unmap") && !done(&one, 0, STORE, DATA, 1) &&
+           must(is_mmio(&one, AXVCPU_EXIT_MMIO_WRITE, DATA), "gone");
+    drop(&one);
+    host_free((void *)(uintptr_t)large, 1024);
+    return must(host_free_pages() == before, "frames") && good;
+}
+
+// What the library writes for the guest counts, too: movs from a device.
+static bool logs_emulated(void)
+{
+    uint64_t page = axvcpu_host_alloc_frame(1, PAGE).addr;
+    bool good = build(&one) && map_logged(&one, page, PAGE) && start(&one, 0) &&
+                must(!done(&one, 0, COPY, DATA + PAGE, DATA + 8) && is_mmio(&one, AXVCPU_EXIT_MMIO_READ, DATA + PAGE), "read") &&
+                axvcpu_complete(&one.vcpus[0], 0x77) == 0 && must((run(&one, &one.vcpus[0]), asks(&one.x)), "it goes on") &&
+                must(*(uint64_t *)(uintptr_t)(page + 8) == 0x77, "written") && must(count_dirty(&one, DATA, PAGE) == 1, "logged") &&
+                must(count_dirty(&one, DATA, PAGE) == 0, "none since");
+    drop(&one);
+    host_free((void *)(uintptr_t)page, 1);
+    return good;
+}
+
+static bool wrote;
+static void writes(void *arg)
+{
+    struct guest *g = arg;
+    static struct axvcpu_exit x;
+    struct axvcpu *v = &g->vcpus[1];
+    bool good = axvcpu_bind(v) == 0;
+    for (uint64_t page = 0; page <= 600 && good; page++) {
+        run_to(v, &x);
+        good = asks(&x);
+        order(v, STORE, DATA + page % 512 * PAGE + 8, page);
+    }
+    axvcpu_unbind(v);
+    wrote = good;
+}
+
+// Both CPUs write the same pages while they are asked for: none is missed, nobody hangs.
+static bool logs_two(void)
+{
+    uint64_t large = axvcpu_host_alloc_frame(512, LARGE).addr, ever[8] = {0};
+    bool good = build(&one) && map_logged(&one, large, LARGE) && start(&one, 0) && must(host_start_job(1, writes, &one), "a second CPU");
+    for (uint64_t page = 0; page < 512 && good; page++) {
+        good = must(done(&one, 0, STORE, DATA + (511 - page) * PAGE, page), "store");
+        if (page % 64 == 0 || page == 511) {
+            good = must(count_dirty(&one, DATA, LARGE) <= 512, "collect");
+            for (uint32_t i = 0; i < 8; i++)
+                ever[i] |= bitmap[i];
+        }
+    }
+    host_wait_job(1);
+    good = good && count_dirty(&one, DATA, LARGE) <= 512;
+    for (uint32_t i = 0; i < 8; i++)
+        good = good && must((ever[i] | bitmap[i]) == UINT64_MAX, "every page");
+    good = good && must(wrote, "the other CPU");
+    drop(&one);
+    host_free((void *)(uintptr_t)large, 512);
+    return good;
+}
+
+static bool logs_without_frames(void)
+{
+    uint64_t large = axvcpu_host_alloc_frame(512, LARGE).addr;
+    bool good = build(&one) && map_logged(&one, large, LARGE) && start(&one, 0);
+    take_all(0);
+    good = good && done(&one, 0, STORE, DATA + 3 * PAGE, 1) && must(count_dirty(&one, DATA, PAGE) == 1, "a part") &&
+           must(count_dirty(&one, DATA, LARGE) == 512, "all of it") && must(count_dirty(&one, DATA, LARGE) == 0, "none since");
+    give_all();
+    drop(&one);
+    host_free((void *)(uintptr_t)large, 512);
+    return good;
+}
+
+int host_main(void)
+{
+    report(leaves(), "leaves of a page and of 2 MiB");
+    report(huge(), "leaves of 1 GiB, where the CPU has them");
+    report(mixed(), "unmap leaves the neighbours");
+    report(no_frames(), "a frame that is refused: nothing stays");
+    report(logs(), "LOG_DIRTY: pages of large leaves");
+    report(logs_emulated(), "LOG_DIRTY: what the library writes");
+    report(logs_two(), "LOG_DIRTY: two CPUs");
+    report(logs_without_frames(), "LOG_DIRTY: without frames");
+    return 0;
+}
