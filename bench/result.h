@@ -19,6 +19,7 @@ struct result {
     double ir;                          // instructions per round
     double min_ns, med_ns, p90_ns;      // per round
     char cc[64], flags[512], rev[64];
+    char window[64]; // of a guest's row, for split.c; not written
 };
 
 struct results {
@@ -103,6 +104,7 @@ static inline bool result_parse(const char *line, struct result *r)
     (void)result_text(line, "cc", r->cc, sizeof r->cc);
     (void)result_text(line, "flags", r->flags, sizeof r->flags);
     (void)result_text(line, "rev", r->rev, sizeof r->rev);
+    (void)result_text(line, "window", r->window, sizeof r->window);
     return true;
 }
 

@@ -2,26 +2,28 @@
 //
 // Splits the rounds of a guest program's rows by who executes:
 //
-//     split ELF IR... <trace       one line per row: asm decode core dispatch firmware; IR is what the row itself
-//                                  says, and a row that no call of `play` adds up to is all 0
+//     split ELF WINDOW... <trace       one line per row: asm decode core dispatch firmware guest
+//
+// A WINDOW is "FROM TO ALL ROUNDS", as the row itself says: between the guest's instruction at FROM, it included, and
+// the one at TO there are ALL instructions, which are ROUNDS of the row. One for each exit may be more in the trace:
+// QEMU's clock leaves out some of the guest's instructions that SVM intercepts. Where the trace has no such window,
+// the line is all 0.
 //
 // The trace is of QEMU's `-singlestep -d exec,nochain` or Bochs' `trace on`: a line per instruction of the same
-// program. Its debug information says of which line of C each is: of axvcpu.h (core), of the architecture's header (decode; its
-// part >>switch, and what has no line, is asm), or of anything else (dispatch). memcpy and its like belong to
-// who called them. What lies outside of the program is the guest, or firmware (RISC-V's machine mode). See README.md.
-//
-// flags: -lm
+// program. Its debug information says of which line of C each is: of axvcpu.h (core), of the architecture's header
+// (decode; its part >>switch, and what has no line, is asm), or of anything else (dispatch). memcpy and its like
+// belong to who called them. What lies outside of the program is the guest, or firmware (RISC-V's machine mode).
+// See README.md.
 #define _GNU_SOURCE
 #include <inttypes.h>
-#include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum part { ASM, DECODE, CORE, DISPATCH, FIRMWARE, PARTS, CALLER = PARTS };
-enum { FILES = 64, LINES = 65536, LOOPS = 2, PLAYS = 256, GUEST_MOST = 16 };
+enum part { ASM, DECODE, CORE, DISPATCH, FIRMWARE, GUEST, PARTS, CALLER = PARTS };
+enum { FILES = 64, LINES = 65536, ROWS = 32 };
 
 // A source file: for each of its lines the part.
 static struct file {
@@ -29,23 +31,19 @@ static struct file {
     uint8_t part[LINES];
 } files[FILES];
 
-// The instructions between two returns to `play`, the guest's not counted; aside: of exits that were served
-// without it.
-struct visit { uint32_t of[PARTS], aside[PARTS]; };
-struct play {
-    struct visit *visits;
-    size_t n, room;
-};
-
 static struct {
     uint64_t base, size;
-    struct { uint64_t at, size; } loops[LOOPS]; // `play`, and what begins so
-    int loops_n;
     bool riscv;
     uint8_t *part; // by address
-    struct play plays[PLAYS];
-    int n;
 } program;
+
+static struct row {
+    uint64_t from, to, all, rounds;
+    bool open; // the trace is in its window
+    uint64_t exits;
+    uint64_t now[PARTS], of[PARTS]; // of: the last window that has all
+} rows[ROWS];
+static int rows_n;
 
 static void die(const char *what)
 {
@@ -146,16 +144,10 @@ static void read_symbols(const char *elf)
         if (sscanf(line, "%*d: %" SCNx64 " %" SCNi64 " FUNC %*s %*s %*s %127s", &address, &size, name) != 3 ||
             address - program.base >= program.size)
             continue;
-        if (strncmp(name, "play", 4) == 0 && program.loops_n < LOOPS) {
-            program.loops[program.loops_n].at = address;
-            program.loops[program.loops_n++].size = (uint64_t)size;
-        }
         if (is_memory_function(name))
             memset(program.part + (address - program.base), CALLER, (size_t)size);
     }
     pclose(in);
-    if (program.loops_n == 0)
-        die("the program has no function `play`");
 }
 
 static void read_lines(const char *elf)
@@ -184,81 +176,52 @@ static void read_lines(const char *elf)
 
 // ---- the trace
 
-static void visit_over(struct visit *v)
+static bool in_program(uint64_t pc)
 {
-    struct play *p = &program.plays[program.n - 1];
-    if (p->n == p->room) {
-        p->room = p->room * 2 + 1024;
-        p->visits = realloc(p->visits, p->room * sizeof *p->visits);
-        if (p->visits == NULL)
-            die("no memory");
-    }
-    p->visits[p->n++] = *v;
-    memset(v, 0, sizeof *v);
+    return pc - program.base < program.size;
 }
 
-// What was executed since the guest, and whether `play` was part of it.
-static struct visit now;
-static uint32_t since[PARTS];
-static bool guest, reached;
-
-static void settle(uint32_t *to)
+static uint64_t total(const uint64_t *of)
 {
+    uint64_t sum = 0;
     for (int part = 0; part < PARTS; part++)
-        to[part] += since[part];
-    memset(since, 0, sizeof since);
+        sum += of[part];
+    return sum;
 }
 
-static bool in_play(uint64_t pc)
+// A window may begin where it ends: it is a loop.
+static void guest_at(uint64_t pc)
 {
-    for (int i = 0; i < program.loops_n; i++)
-        if (pc - program.loops[i].at < program.loops[i].size)
-            return true;
-    return false;
+    for (struct row *r = rows; r < rows + rows_n; r++) {
+        if (pc == r->to && r->open && total(r->now) - r->all <= r->exits)
+            memcpy(r->of, r->now, sizeof r->of);
+        if (pc == r->to)
+            r->open = false;
+        if (pc == r->from) {
+            memset(r->now, 0, sizeof r->now);
+            r->exits = 0;
+            r->open = true;
+        }
+    }
 }
 
-static bool at_play(uint64_t pc)
-{
-    for (int i = 0; i < program.loops_n; i++)
-        if (pc == program.loops[i].at)
-            return true;
-    return false;
-}
-
-static void begin_play(void)
-{
-    if (program.n == PLAYS)
-        die("too many plays");
-    program.n++;
-    memset(&now, 0, sizeof now);
-    memset(since, 0, sizeof since);
-    guest = false;
-    reached = true;
-}
-
-// One instruction of the first CPU. A visit ends with the first of `play` itself after the guest.
+// One instruction of the first CPU.
 static void take(uint64_t pc, bool firmware)
 {
     static enum part part;
-    if (pc - program.base >= program.size && !firmware) {
-        settle(reached ? now.of : now.aside);
-        guest = true;
-        reached = false;
-        return;
-    }
+    bool guest = part == GUEST;
     if (firmware)
         part = FIRMWARE;
+    else if (!in_program(pc))
+        part = GUEST;
     else if (program.part[pc - program.base] != CALLER)
         part = (enum part)program.part[pc - program.base];
-    if (at_play(pc) && !firmware)
-        begin_play();
-    if (program.n > 0 && guest && part == DISPATCH && in_play(pc)) {
-        settle(now.of);
-        visit_over(&now);
-        guest = false;
-        reached = true;
+    if (part == GUEST)
+        guest_at(pc);
+    for (struct row *r = rows; r < rows + rows_n; r++) {
+        r->now[part] += r->open;
+        r->exits += guest && part != GUEST;
     }
-    since[part]++;
 }
 
 // A line about a block that was not executed after all takes back the one before.
@@ -283,107 +246,31 @@ static void read_trace(void)
 
 // ---- the rows
 
-static struct visit sum_of(const struct play *p, size_t first, size_t n)
+static void read_row(const char *window)
 {
-    struct visit sum = {{0}, {0}};
-    for (size_t i = first; i < first + n; i++)
-        for (int part = 0; part < PARTS; part++) {
-            sum.of[part] += p->visits[i].of[part];
-            sum.aside[part] += p->visits[i].aside[part];
-        }
-    return sum;
-}
-
-static double total(const uint32_t *of)
-{
-    double sum = 0;
-    for (int part = 0; part < PARTS; part++)
-        sum += of[part];
-    return sum;
-}
-
-// Where the `period` visits begin whose sum was seen most often; the first and the last have the loop's ends in
-// them. *share: how often, of all.
-static size_t usual(const struct play *p, size_t period, double *share)
-{
-    size_t most = 0, all = (p->n - 2) / period, best = 1;
-    for (size_t i = 0; i < all && i < 32; i++) {
-        struct visit one = sum_of(p, 1 + i * period, period);
-        size_t seen = 0;
-        for (size_t j = 0; j < all; j++) {
-            struct visit other = sum_of(p, 1 + j * period, period);
-            seen += memcmp(&one, &other, sizeof one) == 0;
-        }
-        if (seen > most)
-            most = seen, best = 1 + i * period;
-    }
-    *share = all != 0 ? (double)most / (double)all : 0;
-    return best;
-}
-
-// The sum of a period, without what visits in `without` (a bit for each) have aside.
-static struct visit sum_without(const struct play *p, size_t first, size_t period, unsigned without)
-{
-    struct visit sum = sum_of(p, first, period);
-    for (size_t i = 0; i < period; i++)
-        for (int part = 0; part < PARTS && (without >> i & 1u) == 0; part++)
-            sum.of[part] += p->visits[first + i].aside[part];
-    return sum;
-}
-
-// vCPUs that take turns make a period longer than a visit. A round of the row is as many visits as its count of
-// instructions says. The guest looks at the count around one instruction only: a trap of its own that comes
-// elsewhere, and is served without `play`, may be left out. What the guest itself executes in a round is a few
-// instructions; more is another row.
-static bool print_row(const struct play *p, double ir)
-{
-    struct visit all = sum_of(p, 1, p->n - 2);
-    double visits = ir * (double)(p->n - 2) / (total(all.of) + total(all.aside)), share = 0, scale;
-    size_t period = 0, first = 1;
-    while (share < 0.9 && ++period < 5)
-        first = usual(p, period, &share);
-    scale = (visits < 1 ? 1 : (double)lround(visits)) / (double)period;
-    for (unsigned without = 0; share >= 0.9 && without < 1u << period; without++) {
-        struct visit sum = sum_without(p, first, period, without);
-        double own = ir - total(sum.of) * scale;
-        if (own < 0 || own > GUEST_MOST)
-            continue;
-        printf("%.1f %.1f %.1f %.1f %.1f\n", sum.of[ASM] * scale, sum.of[DECODE] * scale, sum.of[CORE] * scale,
-               sum.of[DISPATCH] * scale, sum.of[FIRMWARE] * scale);
-        return true;
-    }
-    return false;
-}
-
-// The calls of `play` behind those at the beginning that saw no exit, which are for no row.
-static int calls_that_exit(void)
-{
-    int empty = 0;
-    while (empty < program.n && program.plays[empty].n < 4)
-        empty++;
-    return program.n - empty;
+    struct row *r = &rows[rows_n];
+    if (rows_n++ == ROWS)
+        die("too many rows");
+    if (sscanf(window, "%" SCNi64 " %" SCNi64 " %" SCNu64 " %" SCNu64, (int64_t *)&r->from, (int64_t *)&r->to, &r->all,
+               &r->rounds) != 4 || r->rounds == 0)
+        die("a window is FROM TO ALL ROUNDS");
+    if (in_program(r->from) || in_program(r->to))
+        die("the guest lies where the program does");
 }
 
 int main(int argc, char **argv)
 {
-    bool one_each; // else some rows have several, and each is looked for
-    int next = 0; // the first call of `play` that belongs to no row yet
     if (argc < 3)
-        die("usage: split ELF IR...");
+        die("usage: split ELF WINDOW...");
     read_machine(argv[1]);
     read_sections(argv[1]);
     read_lines(argv[1]);
     read_symbols(argv[1]);
+    for (int i = 2; i < argc; i++)
+        read_row(argv[i]);
     read_trace();
-    one_each = calls_that_exit() == argc - 2;
-    for (int row = 2; row < argc; row++) {
-        int i = one_each ? program.n - (argc - row) : next, end = one_each ? i + 1 : program.n;
-        while (i < end && (program.plays[i].n < 4 || !print_row(&program.plays[i], strtod(argv[row], NULL))))
-            i++;
-        if (i < end)
-            next = i + 1;
-        else
-            printf("0 0 0 0 0\n");
-    }
+    for (const struct row *r = rows; r < rows + rows_n; r++)
+        for (int part = 0; part < PARTS; part++)
+            printf("%.1f%c", (double)r->of[part] / (double)r->rounds, part + 1 < PARTS ? ' ' : '\n');
     return 0;
 }

@@ -1,10 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The guests of count.c: 64 rounds of one exit each, counted by the PMU; every register is checked after each.
-// At last a hypercall with the nonce from x0, or 0 if a register was wrong, and the last count.
+// The guests of bench/guest.c: 64 rounds of one exit each, counted by the PMU; every register is checked after
+// each. At last the machine is turned off, with the nonce in x28, or 0 if a register was wrong, and the last count
+// in x26.
     .section .rodata
 #define CALL 0xc6000001
-#define LAST 0xc6000002
+#define SYSTEM_OFF 0x84000008
+
+    .macro window name, from, to
+    .pushsection .rodata.windows, "a"
+    .balign 8
+    .quad guest_\name - guest_count, \from - guest_count, \to - guest_count
+    .popsection
+    .endm
+
+    .pushsection .rodata.windows, "a"
+    .balign 8
+    .globl count_windows
+count_windows:
+    .popsection
 
 // x28 has the nonce, x26 the last count, x25 the rounds; x24 and x23 the counts; the others are the nonce plus
 // their number, but those that the exit needs (skip).
@@ -49,22 +63,20 @@ guest_\name:
     .endm
 
     .macro before
-    mrs x24, pmevcntr0_el0
+6:  mrs x24, pmevcntr0_el0
     .endm
-    .macro after // without the first mrs itself
-    mrs x23, pmevcntr0_el0
-    sub x23, x23, x24
-    sub x26, x23, #1
+    .macro after name
+7:  mrs x23, pmevcntr0_el0
+    sub x26, x23, x24
+    window \name, 6b, 7b
     .endm
 
     .macro finish
     subs x25, x25, #1
     b.ne 1b
-    mov x1, x28
     b 8f
-9:  mov x1, #0
-8:  mov x2, x26
-    ldr x0, =LAST
+9:  mov x28, #0
+8:  ldr x0, =SYSTEM_OFF
     hvc #0
     b .
     .ltorg
@@ -72,12 +84,19 @@ guest_\name:
 
     .globl guest_count
 guest_count:
+    begin nothing
+1:  fill 0, 0
+    before
+    after nothing
+    check 0, 0
+    finish
+
     begin hypercall
 1:  fill 0, 0
     ldr x0, =CALL
     before
     hvc #0
-    after
+    after hypercall
     check 0, 0
     finish
 
@@ -86,7 +105,7 @@ guest_count:
     mov x8, #0x10000000
     before
     ldr x7, [x8]
-    after
+    after mmio_read
     sub x7, x7, x8 // the answer: the address
     add x7, x7, x28
     add x7, x7, #7
@@ -111,7 +130,7 @@ guest_count:
     b .                     // not reached: the interrupt comes first
     .balign 0x800
     .skip 0x280             // VBAR_EL1's IRQ at EL1
-3:  after
+3:  after ipi
     mrs x24, s3_0_c12_c12_0 // ICC_IAR1_EL1
     msr s3_0_c12_c12_1, x24 // ICC_EOIR1_EL1
     cmp x24, #2
@@ -119,27 +138,30 @@ guest_count:
     check 1, 1
     finish
 
-// Beside another one, whatever counts: a hypercall and a jump, without and with FP.
-    .balign 16
-    .globl guest_beside
-guest_beside:
+// Two in turn, whatever counts: a hypercall and a jump, without and with FP in use.
+    .macro turn name, float
+    begin \name
     ldr x0, =CALL
-1:  hvc #0
+    .if \float
+1:  fmov x28, d9
+    fmov d9, x28
+    .else
+1:
+    .endif
+2:  hvc #0
     b 1b
+    window \name, 2b, 2b
     .ltorg
-
-    .balign 16
-    .globl guest_beside_float
-guest_beside_float:
-    mov x1, #3 << 20
-    msr cpacr_el1, x1
-    isb
-    ldr x0, =CALL
-1:  fmov d9, x0
-    hvc #0
-    b 1b
-    .ltorg
+    .endm
+    turn turn, 0
+    turn other, 0
+    turn turn_float, 1
+    turn other_float, 1
 
     .balign 16
     .globl guest_count_end
 guest_count_end:
+    .pushsection .rodata.windows, "a"
+    .globl count_windows_end
+count_windows_end:
+    .popsection

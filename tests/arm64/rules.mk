@@ -28,8 +28,8 @@ ARM64_SUITE := $(addprefix tests/conformance/,runner.c port_bare.c arm64/cases.c
 build/tests/arm64/conformance.elf: $(ARM64_SUITE) $(ARM64_NEEDS) \
   $(wildcard tests/conformance/*.h tests/conformance/arm64/*.h) | deps-arm64
 	$(ARM64_BARE) -DAXVCPU_CHECKED -Itests/conformance -Itests/conformance/arm64
-build/tests/arm64/count.elf: tests/arm64/count.c tests/arm64/count_guest.S $(ARM64_NEEDS) | deps-arm64
-	$(ARM64_BARE)
+build/tests/arm64/count.elf: bench/guest.c tests/arm64/count_guest.S tests/arm64/counter.h $(ARM64_NEEDS) | deps-arm64
+	$(ARM64_BARE) -Itests/arm64
 # With the library's vectors, with the host's (own), and where interrupts wait for the host (pending).
 build/tests/arm64/el2.elf: tests/arm64/el2.c tests/arm64/el2_guest.S $(ARM64_NEEDS) | deps-arm64
 	$(ARM64_BARE) -DAXVCPU_CHECKED -DHOST_THREADS

@@ -24,16 +24,16 @@ BARE_NEEDS_riscv := $(HOST_riscv_bare) $(HEADERS) $(wildcard examples/bare/*.h e
 # Both programs twice: with our vectors, and (own) with the host's.
 SUITE_riscv := $(addprefix tests/conformance/,runner.c port_bare.c riscv/cases.c riscv/guests.S) $(BARE_NEEDS_riscv) \
   $(wildcard tests/conformance/*.h tests/conformance/riscv/*.h)
-COUNT_riscv := tests/riscv/count.c tests/riscv/count_guest.S $(BARE_NEEDS_riscv)
+COUNT_riscv := bench/guest.c tests/riscv/count_guest.S tests/riscv/counter.h $(BARE_NEEDS_riscv)
 SUITE_FLAGS_riscv := -DAXVCPU_CHECKED -Itests/conformance -Itests/conformance/riscv
 $(RISCV)/conformance.elf: $(SUITE_riscv) | deps-riscv
 	$(BARE_riscv) $(SUITE_FLAGS_riscv)
 $(RISCV)/conformance-own.elf: $(SUITE_riscv) | deps-riscv
 	$(BARE_riscv) $(SUITE_FLAGS_riscv) -DAXVCPU_OWN_VECTORS
 $(RISCV)/count.elf: $(COUNT_riscv) | deps-riscv
-	$(BARE_riscv)
+	$(BARE_riscv) -Itests/riscv
 $(RISCV)/count-own.elf: $(COUNT_riscv) | deps-riscv
-	$(BARE_riscv) -DAXVCPU_OWN_VECTORS
+	$(BARE_riscv) -Itests/riscv -DAXVCPU_OWN_VECTORS
 
 $(RISCV)/hs.elf: tests/riscv/hs.c tests/riscv/hs_guest.S $(BARE_NEEDS_riscv) | deps-riscv
 	$(call compile_files,riscv64-linux-gnu-gcc -O2 -DHOST_THREADS $(BARE_FLAGS_riscv),\

@@ -1,10 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The guests of count.c: 64 rounds of one exit each, counted by the time-stamp counter; every register and one
-// of the vector registers are checked after each. At last port 0x99: 1 in EAX if all was well, the last count
-// in EBX.
+// The guests of bench/guest.c: 64 rounds of one exit each, counted by the time-stamp counter; every register and
+// one of the vector registers are checked after each. At last port 0x99, with the nonce in RSP, or 0 if a register
+// was wrong, and the last count in RSI.
     .section .rodata
     .code64
+
+    .macro window name, from, to
+    .pushsection .rodata.windows, "a"
+    .balign 8
+    .quad guest_\name - guest_count, \from - guest_count, \to - guest_count
+    .popsection
+    .endm
+
+    .pushsection .rodata.windows, "a"
+    .balign 8
+    .globl count_windows
+count_windows:
+    .popsection
 
     .macro begin name
     .balign 16
@@ -22,16 +35,17 @@ guest_\name:
     .endm
 
 // What stands between the two looks at the counter besides INSN is in `nothing`, too.
-    .macro counted insn:vararg
-    rdtsc
+    .macro counted name, insn:vararg
+7:  rdtsc
     mov %eax, %esi
     xor %eax, %eax
     \insn
     mov %eax, %edx
-    rdtsc
+8:  rdtsc
+    window \name, 7b, 8b
     .endm
 
-    .macro end name, skip1=none, skip2=none
+    .macro end skip1=none, skip2=none
     sub %esi, %eax
     mov %eax, %esi
     .set n, 1
@@ -50,76 +64,69 @@ guest_\name:
     jne 9f
     dec %r15d
     jnz 1b
-9:  xor %eax, %eax
-    test %r15d, %r15d
-    setz %al
-    mov %esi, %ebx
-    out %eax, $0x99
+    jmp 8f
+9:  xor %esp, %esp
+8:  out %eax, $0x99
     hlt
-    .globl guest_\name\()_end
-guest_\name\()_end:
     .endm
 
+    .globl guest_count
+guest_count:
     begin nothing
-    counted
-    end nothing
-
-    begin vmmcall
-    counted vmmcall
-    end vmmcall
-
-    begin vmcall
-    counted vmcall
-    end vmcall
-
-    // ... and the other vCPU has a round of its own in each: it is asked for by the exit.
-    .macro call_beside insn
-    mov $1, %eax
-    \insn
-    .endm
-    .macro call_beside_float insn
-    call_beside \insn
-    movq %xmm7, %rdx
-    .endm
-
-    .irp insn, vmmcall, vmcall
-    begin \insn\()_beside
-    counted call_beside \insn
-    end \insn\()_beside
-
-    begin \insn\()_beside_float
-    counted call_beside_float \insn
-    end \insn\()_beside_float
-
-    .balign 16
-    .globl guest_other_\insn, guest_other_\insn\()_end, guest_other_float_\insn, guest_other_float_\insn\()_end
-guest_other_\insn:
-    \insn
-    jmp guest_other_\insn
-guest_other_\insn\()_end:
-    .balign 16
-guest_other_float_\insn:
-    movq %xmm7, %rdx
-    \insn
-    jmp guest_other_float_\insn
-guest_other_float_\insn\()_end:
-    .endr
+    counted nothing
+    end
 
     begin cpuid
-    counted cpuid
-    end cpuid, rcx, rbx
+    counted cpuid, cpuid
+    end rcx, rbx
 
     begin out
-    counted out %al, $0x10
-    end out
+    counted out, out %al, $0x10
+    end
 
     begin in
-    counted in $0x10, %al
-    end in
+    counted in, in $0x10, %al
+    end
 
     begin mmio
     mov $0xd0000, %ebx
-    counted mov (%rbx), %eax
-    end mmio, rbx
+    counted mmio, mov (%rbx), %eax
+    end rbx
+
+// Two in turn, whatever counts: a hypercall and a jump, without and with a vector register in use.
+    .macro turn name, insn, float
+    .balign 16
+    .globl guest_\name
+guest_\name:
+    mov %rdi, %rsp
+    .if \float
+    movq %rdi, %xmm7
+1:  movq %xmm7, %rsp
+    movq %rsp, %xmm7
+    .else
+1:
+    .endif
+2:  \insn
+    jmp 1b
+    window \name, 2b, 2b
+    .endm
+
+    .irp insn, vmcall, vmmcall
+    begin \insn
+    counted \insn, \insn
+    end
+
+    turn turn_\insn, \insn, 0
+    turn other_\insn, \insn, 0
+    turn turn_float_\insn, \insn, 1
+    turn other_float_\insn, \insn, 1
+    .endr
+
+    .globl guest_count_end
+guest_count_end:
+    .pushsection .rodata.windows, "a"
+    .globl count_windows_end
+count_windows_end:
+    .popsection
 
     .section .note.GNU-stack, "", @progbits

@@ -30,9 +30,9 @@ $(X86)/conformance.elf: $(HOST_x86_bare) $(addprefix tests/conformance/,runner.c
 	$(BARE_x86) -DAXVCPU_CHECKED -Itests/conformance -Itests/conformance/x86 $(filter %.S,$^)
 
 # What a round trip costs in instructions, guest and host.
-$(X86)/count.elf: $(HOST_x86_bare) tests/x86/count.c tests/x86/count_guest.S $(HEADERS) examples/bare/x86/link.ld \
+$(X86)/count.elf: $(HOST_x86_bare) bench/guest.c tests/x86/count_guest.S tests/x86/counter.h $(HEADERS) examples/bare/x86/link.ld \
   $(wildcard examples/bare/*.h examples/bare/x86/*.h) | deps-x86
-	$(BARE_x86) $(filter %.S,$^)
+	$(BARE_x86) -Itests/x86 $(filter %.S,$^)
 
 NEEDS_x86 += $(X86)/conformance.elf $(X86)/count.elf
 # qemu64 has neither next RIPs nor XSAVE, max has XSAVE.
