@@ -125,6 +125,7 @@ enum axvcpu_x86_part { AXVCPU_X86_SELECTOR, AXVCPU_X86_BASE, AXVCPU_X86_LIMIT, A
 
 /* The local APIC's interrupt command register (SDM 3, 11.6.1) */
 #define AXVCPU_X86_APIC_PAGE 0xfee00000u
+#define AXVCPU_X86_APIC_ON 0x800u /* in IA32_APIC_BASE */
 #define AXVCPU_X86_APIC_ICR 0x300u
 #define AXVCPU_X86_APIC_ICR_HIGH 0x310u
 #define AXVCPU_X86_ICR_MODE(icr) ((uint32_t)(icr) >> 8 & 7u)
@@ -155,6 +156,11 @@ AXVCPU_API void axvcpu_x86_cpuid_sane(struct axvcpu_x86_cpuid *table, uint32_t c
 /* A write of the interrupt command register: CPU_UP for a start-up IPI to one CPU, else SEND_IPI, with the
    low half of the register in ipi.aux. xAPIC has the target in the uppermost byte. */
 AXVCPU_API void axvcpu_x86_icr(uint64_t icr, bool x2apic, struct axvcpu_exit *);
+/* A write into the xAPIC's registers, which are at IA32_APIC_BASE `base` (SDM 3, 11.4.3): true if it was one of
+   the command register, in a way that sends (32 bits at a time). Its upper half is kept in *high, and *x is NOTHING;
+   the lower half makes of both what axvcpu_x86_icr says. */
+AXVCPU_API bool axvcpu_x86_xapic(uint64_t base, uint64_t gpa, uint32_t width, uint64_t value, uint32_t *high,
+                                 struct axvcpu_exit *x);
 
 /* >>decode instructions: those that access memory, for MMIO. Bytes in, a description out; then the state
    machine that asks for the accesses one by one and writes registers, flags and RIP when all are done. */
@@ -1224,6 +1230,21 @@ AXVCPU_API void axvcpu_x86_icr(uint64_t icr, bool x2apic, struct axvcpu_exit *x)
     x->ipi.vector = (uint32_t)icr & 0xffu;
     x->ipi.to_all = shorthand >= 2;
     x->ipi.to_self = shorthand == 1 || shorthand == 2;
+}
+
+AXVCPU_API bool axvcpu_x86_xapic(uint64_t base, uint64_t gpa, uint32_t width, uint64_t value, uint32_t *high,
+                                 struct axvcpu_exit *x)
+{
+    uint64_t offset = gpa - (base & ~UINT64_C(0xfff));
+
+    if ((base & AXVCPU_X86_APIC_ON) == 0 || width != 4 || (offset != AXVCPU_X86_APIC_ICR && offset != AXVCPU_X86_APIC_ICR_HIGH))
+        return false;
+    x->kind = AXVCPU_EXIT_NOTHING;
+    if (offset == AXVCPU_X86_APIC_ICR_HIGH)
+        *high = (uint32_t)value;
+    else
+        axvcpu_x86_icr((uint64_t)*high << 32 | (uint32_t)value, false, x);
+    return true;
 }
 
 /* >>decode instructions */
@@ -2659,7 +2680,7 @@ AXVCPU_API void axvcpu_x86_control_reset(struct axvcpu_x86_control *c, bool bsp)
     c->cpl = 0;
     c->cs_access = 0x9b;
     AXVCPU_MEMSET(c->shadow, 0, sizeof(c->shadow));
-    c->shadow[AXVCPU_X86_SHADOW_APIC_BASE] = AXVCPU_X86_APIC_PAGE | 1u << 11 | (bsp ? 1u << 8 : 0);
+    c->shadow[AXVCPU_X86_SHADOW_APIC_BASE] = AXVCPU_X86_APIC_PAGE | AXVCPU_X86_APIC_ON | (bsp ? 1u << 8 : 0);
     c->shadow[AXVCPU_X86_SHADOW_MISC_ENABLE] = 1; /* fast strings */
 }
 
@@ -5479,6 +5500,7 @@ static void axvcpu_i_x86_init_state(struct axvcpu_arch *a, bool bsp)
     a->window = 0;
     axvcpu_x86_control_reset(&a->control, bsp);
     a->tsc_offset = 0;
+    a->icr_high = 0;
     a->dirty |= AXVCPU_I_X86_DO_EVENT | AXVCPU_I_X86_DO_CONTROLS;
 }
 
@@ -5905,6 +5927,29 @@ static int axvcpu_i_x86_exception(struct axvcpu *v, struct axvcpu_exit *x, const
 
 /* >>switch: MMIO */
 
+/* IPIs are the library's, unless the caller's devices do the APIC. */
+static bool axvcpu_i_x86_has_icr(const struct axvcpu *v)
+{
+    return v->vm.vm == NULL || !v->vm.vm->arch.own_apic;
+}
+
+/* Whether the access in *x has sent an IPI, or says where the next one goes: then it is done, and *x is that exit,
+   or NOTHING. */
+static bool axvcpu_i_x86_sends(struct axvcpu *v, struct axvcpu_exit *x)
+{
+    struct axvcpu_arch *a = &v->arch;
+    struct axvcpu_x86_space s;
+
+    if (x->kind != AXVCPU_EXIT_MMIO_WRITE || !axvcpu_i_x86_has_icr(v) ||
+        !axvcpu_x86_xapic(a->control.shadow[AXVCPU_X86_SHADOW_APIC_BASE], x->mmio.addr, x->mmio.width, x->mmio.data, &a->icr_high, x))
+        return false;
+    axvcpu_i_x86_space(v, &s);
+    (void)axvcpu_x86_mmio_commit(&a->mmio, &a->regs, &s, &v->access, x); /* the writing half: it cannot fail */
+    axvcpu_i_x86_changed(a);
+    axvcpu_i_x86_pass(v, 0);
+    return true;
+}
+
 /* What the decoder has done, as an exit, an exception, or the next instruction. */
 static void axvcpu_i_x86_stepped(struct axvcpu *v, struct axvcpu_exit *x, enum axvcpu_x86_mmio_step step, bool *again)
 {
@@ -5912,8 +5957,11 @@ static void axvcpu_i_x86_stepped(struct axvcpu *v, struct axvcpu_exit *x, enum a
 
     switch (step) {
     case AXVCPU_X86_MMIO_ACCESS:
-        *again = false;
-        axvcpu_await(v, x);
+        *again = axvcpu_i_x86_sends(v, x);
+        if (*again)
+            *again = x->kind == AXVCPU_EXIT_NOTHING;
+        else
+            axvcpu_await(v, x);
         break;
     case AXVCPU_X86_MMIO_FAULT:
         if (a->mmio.vector == 14)
@@ -6263,12 +6311,6 @@ static int axvcpu_i_x86_rule_msr(struct axvcpu_arch *a, uint32_t msr, bool write
     return 0;
 }
 
-/* An IPI by the x2APIC's command register (SDM 3, 11.12.9), unless the caller's devices do the APIC. */
-static bool axvcpu_i_x86_is_icr(const struct axvcpu *v, uint64_t addr)
-{
-    return addr == AXVCPU_X86_MSR_X2APIC_ICR && (v->vm.vm == NULL || !v->vm.vm->arch.own_apic);
-}
-
 /* True: served here. */
 static bool axvcpu_i_x86_msr(struct axvcpu *v, struct axvcpu_exit *x, const struct axvcpu_x86_left *l)
 {
@@ -6285,7 +6327,7 @@ static bool axvcpu_i_x86_msr(struct axvcpu *v, struct axvcpu_exit *x, const stru
         return true;
     }
     axvcpu_i_x86_kind(x, write ? AXVCPU_EXIT_SYSREG_WRITE : AXVCPU_EXIT_SYSREG_READ, l->raw);
-    if (write && axvcpu_i_x86_is_icr(v, msr)) {
+    if (write && msr == AXVCPU_X86_MSR_X2APIC_ICR && axvcpu_i_x86_has_icr(v)) { /* SDM 3, 11.12.9 */
         axvcpu_x86_icr(value, true, x);
         axvcpu_i_x86_pass(v, l->length);
         return false;
@@ -7540,20 +7582,15 @@ static int axvcpu_i_x86_done(struct axvcpu *v)
 /* A write to the ICR of a local APIC that is neither in the kernel nor the caller's. */
 static int axvcpu_i_x86_ipi_mmio(struct axvcpu *v, struct kvm_run *run, struct axvcpu_exit *x)
 {
-    uint32_t offset = (uint32_t)run->mmio.phys_addr - AXVCPU_X86_APIC_PAGE, value = 0;
+    uint32_t value = 0;
 
-    if ((offset != AXVCPU_X86_APIC_ICR && offset != AXVCPU_X86_APIC_ICR_HIGH) || run->mmio.len != 4 ||
-        run->mmio.phys_addr >> 32 != 0 || v->arch.kvm.vm->own_apic) {
+    AXVCPU_MEMCPY(&value, run->mmio.data, 4);
+    if (v->arch.kvm.vm->own_apic ||
+        !axvcpu_x86_xapic(AXVCPU_X86_APIC_PAGE | AXVCPU_X86_APIC_ON, run->mmio.phys_addr, run->mmio.len, value, &v->arch.icr_high, x)) {
         axvcpu_i_kvm_mmio(v, run, x, false);
         return AXVCPU_OK;
     }
-    AXVCPU_MEMCPY(&value, run->mmio.data, 4);
-    if (offset == AXVCPU_X86_APIC_ICR_HIGH) {
-        v->arch.icr_high = value;
-        return AXVCPU_OK;
-    }
-    axvcpu_x86_icr((uint64_t)v->arch.icr_high << 32 | value, false, x);
-    return axvcpu_i_x86_done(v);
+    return x->kind == AXVCPU_EXIT_NOTHING ? AXVCPU_OK : axvcpu_i_x86_done(v);
 }
 
 static int axvcpu_i_x86_sysreg(struct axvcpu *v, struct kvm_run *run, struct axvcpu_exit *x)

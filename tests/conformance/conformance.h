@@ -116,6 +116,8 @@ struct row {
 #define PAGE_FAULT(addr, access) EXIT_(NESTED_PAGE_FAULT, addr, access, K(0))
 #define HYPERCALL(args_, ...) \
     {.what = ROW_EXIT, .kind = AXVCPU_EXIT_HYPERCALL, .at = sizeof(args_) / sizeof(uint64_t), .value = __VA_ARGS__, .args = (args_)}
+#define IPI(target, vector, ...) EXIT_(SEND_IPI, target, vector, __VA_ARGS__) // value: what else it says, ipi.aux
+#define STARTS(target, ...) EXIT_(CPU_UP, target, 0, __VA_ARGS__)              // at value; target 0: whoever
 #define UNDECODED(addr, label_) {.what = ROW_EXIT, .kind = AXVCPU_EXIT_UNDECODED, .at = (addr), .label = (label_)}
 #define STRING_IN(port, width_, n) DO_(STRING, .kind = AXVCPU_EXIT_IO_READ, .at = (port), .width = (width_), .count = (n))
 #define STRING_OUT(port, width_, n) DO_(STRING, .kind = AXVCPU_EXIT_IO_WRITE, .at = (port), .width = (width_), .count = (n))

@@ -242,6 +242,19 @@ static bool compare_undecoded(struct play *p, const struct axvcpu_exit *x)
     return good && (p->row->at == 0 || compare(p, "addr", x->undecoded.addr, p->row->at));
 }
 
+// Target 0: a check of the row's own follows.
+static void compare_ipi(struct play *p, const struct axvcpu_exit *x)
+{
+    if (p->row->at != 0 && compare(p, "target", x->ipi.target, p->row->at) && compare(p, "vector", x->ipi.vector, p->row->width))
+        compare(p, "aux", x->ipi.aux, play_value(p, p->row->value));
+}
+
+static void compare_up(struct play *p, const struct axvcpu_exit *x)
+{
+    if (p->row->at != 0 && compare(p, "target", x->cpu_up.target, p->row->at))
+        compare(p, "entry", x->cpu_up.entry, play_value(p, p->row->value));
+}
+
 static void compare_exit(struct play *p)
 {
     const struct axvcpu_exit *x = &p->exit[axvcpu_id(p->v)];
@@ -266,6 +279,8 @@ static void compare_exit(struct play *p)
         break;
     case AXVCPU_EXIT_HYPERCALL: compare_hypercall(p, x); break;
     case AXVCPU_EXIT_UNDECODED: compare_undecoded(p, x); break;
+    case AXVCPU_EXIT_SEND_IPI: compare_ipi(p, x); break;
+    case AXVCPU_EXIT_CPU_UP: compare_up(p, x); break;
     default: break;
     }
 }

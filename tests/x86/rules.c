@@ -442,6 +442,90 @@ static void trap21_decisions(void)
     }
 }
 
+// SDM 3, 11.6.1 and 11.12.9: the interrupt command register.
+enum { IPI = AXVCPU_EXIT_SEND_IPI, UP = AXVCPU_EXIT_CPU_UP };
+static const struct {
+    const char *name;
+    uint64_t icr;
+    bool x2apic;
+    uint32_t kind;
+    uint64_t target, value; // vector, or entry
+    bool to_all, to_self;
+} icrs[] = {
+    {"an interrupt", UINT64_C(0x0300000000004041), false, IPI, 3, 0x41, false, false},
+    {"xAPIC: the target has eight bits", UINT64_C(0xff12345600004041), false, IPI, 0xff, 0x41, false, false},
+    {"x2APIC: the target has 32 bits", UINT64_C(0x1234567800004041), true, IPI, 0x12345678, 0x41, false, false},
+    {"lowest priority", UINT64_C(0x01000000000041ff), false, IPI, 1, 0xff, false, false},
+    {"vector 0", UINT64_C(0x0100000000004000), false, IPI, 1, 0, false, false},
+    {"a logical destination", UINT64_C(0x0100000000004841), false, IPI, 1, 0x41, false, false},
+    {"SMI", UINT64_C(0x0100000000004200), false, IPI, 1, 0, false, false},
+    {"NMI", UINT64_C(0x0100000000004400), false, IPI, 1, 0, false, false},
+    {"self", UINT64_C(0x0000000000044041), false, IPI, 0, 0x41, false, true},
+    {"all", UINT64_C(0x0000000000084041), false, IPI, 0, 0x41, true, true},
+    {"all but self", UINT64_C(0x00000000000c4041), false, IPI, 0, 0x41, true, false},
+    {"x2APIC: all", UINT64_C(0x0000000700084041), true, IPI, 7, 0x41, true, true},
+    {"INIT", UINT64_C(0x0200000000004500), false, IPI, 2, 0, false, false},
+    {"INIT, its level ends", UINT64_C(0x0200000000008500), false, IPI, 2, 0, false, false},
+    {"INIT to all but self", UINT64_C(0x00000000000c4500), false, IPI, 0, 0, true, false},
+    {"start-up", UINT64_C(0x0200000000004608), false, UP, 2, 0x8000, false, false},
+    {"start-up at the last page", UINT64_C(0x02000000000046ff), false, UP, 2, 0xff000, false, false},
+    {"start-up at 0", UINT64_C(0x0200000000004600), false, UP, 2, 0, false, false},
+    {"x2APIC: start-up", UINT64_C(0x0000010000004608), true, UP, 0x100, 0x8000, false, false},
+    {"start-up to all but self", UINT64_C(0x00000000000c4608), false, IPI, 0, 8, true, false},
+    {"start-up to a logical destination", UINT64_C(0x0200000000004e08), false, IPI, 2, 8, false, false},
+};
+
+static void icr(void)
+{
+    for (unsigned i = 0; i < COUNT(icrs); i++) {
+        struct axvcpu_exit x = {0};
+        axvcpu_x86_icr(icrs[i].icr, icrs[i].x2apic, &x);
+        bool good = x.kind == icrs[i].kind;
+        if (good && x.kind == UP)
+            good = x.cpu_up.target == icrs[i].target && x.cpu_up.entry == icrs[i].value && x.cpu_up.arg == 0;
+        else if (good)
+            good = x.ipi.target == icrs[i].target && x.ipi.vector == icrs[i].value && x.ipi.aux == (uint32_t)icrs[i].icr &&
+                   x.ipi.to_all == icrs[i].to_all && x.ipi.to_self == icrs[i].to_self;
+        ok(good, "ICR: %s", icrs[i].name);
+    }
+}
+
+// SDM 3, 11.4: which writes into the xAPIC's page are the command register's.
+static void xapic(void)
+{
+    static const struct {
+        const char *name;
+        uint64_t base, gpa;
+        uint32_t width;
+        bool ours;
+        uint32_t kind, high;
+    } rows[] = {
+        {"its lower half sends", 0xfee00900, 0xfee00300, 4, true, IPI, 0x3000000},
+        {"its upper half is kept", 0xfee00900, 0xfee00310, 4, true, AXVCPU_EXIT_NOTHING, 0x5004041},
+        {"an application processor's", 0xfee00800, 0xfee00300, 4, true, IPI, 0x3000000},
+        {"turned off", 0xfee00100, 0xfee00300, 4, false, 0, 0x3000000},
+        {"moved", 0xfec80900, 0xfec80300, 4, true, IPI, 0x3000000},
+        {"moved, at the old place", 0xfec80900, 0xfee00300, 4, false, 0, 0x3000000},
+        {"above 4 GiB", UINT64_C(0x1fee00900), UINT64_C(0x1fee00300), 4, true, IPI, 0x3000000},
+        {"same low half of the address", 0xfee00900, UINT64_C(0x1fee00300), 4, false, 0, 0x3000000},
+        {"one byte", 0xfee00900, 0xfee00300, 1, false, 0, 0x3000000},
+        {"two bytes", 0xfee00900, 0xfee00300, 2, false, 0, 0x3000000},
+        {"eight bytes", 0xfee00900, 0xfee00300, 8, false, 0, 0x3000000},
+        {"not aligned", 0xfee00900, 0xfee00301, 4, false, 0, 0x3000000},
+        {"the gap behind it", 0xfee00900, 0xfee00304, 4, false, 0, 0x3000000},
+        {"TPR", 0xfee00900, 0xfee00080, 4, false, 0, 0x3000000},
+        {"EOI", 0xfee00900, 0xfee000b0, 4, false, 0, 0x3000000},
+        {"the page below", 0xfee00900, 0xfedff300, 4, false, 0, 0x3000000},
+    };
+    for (unsigned i = 0; i < COUNT(rows); i++) {
+        struct axvcpu_exit x = {.kind = AXVCPU_EXIT_MMIO_WRITE};
+        uint32_t high = 0x3000000;
+        bool ours = axvcpu_x86_xapic(rows[i].base, rows[i].gpa, rows[i].width, 0x5004041, &high, &x);
+        ok(ours == rows[i].ours && high == rows[i].high && x.kind == (ours ? rows[i].kind : (uint32_t)AXVCPU_EXIT_MMIO_WRITE) &&
+               (!ours || x.kind != IPI || x.ipi.target == 3), "xAPIC: %s", rows[i].name);
+    }
+}
+
 // SDM 3, 26.5.1: what the preemption timer counts.
 static void timer_counts(void)
 {
@@ -579,6 +663,8 @@ int main(void)
     trap20_msrs(true);
     trap20_layout();
     trap21_decisions();
+    icr();
+    xapic();
     timer_counts();
     double_faults();
     trap19_cpuid();

@@ -14,11 +14,11 @@ enum { RAX, RCX, RDX, RBX, R10 = 10 };
     X(mmio_store) X(mmio_const) X(mmio_change) X(mmio_exchange) X(mmio_test) X(mmio_address)               \
     X(mmio_string) X(mmio16) X(mmio32) X(straddle) X(places) X(load) X(store) X(out) X(in) X(fetch)        \
     X(undecoded) X(vector) X(registers) X(msr_read) X(msr_write) X(msr_kept) X(cpuid) X(hypercall) X(halt) X(order)    \
-    X(shadow) X(storm) X(nmi) X(line) X(spin) X(slice) X(busy) X(pair) X(pair_race) X(triple) X(climb)
+    X(shadow) X(storm) X(nmi) X(line) X(spin) X(slice) X(busy) X(ipi) X(pair) X(pair_race) X(triple) X(climb)
 #define POINTS(X)                                                                                          \
     X(places_out_end) X(places_in_end) X(places_load_end) X(places_store_end) X(places_change_end)         \
     X(places_halt_end) X(load_insn) X(load_end) X(load_other) X(out_end)                 \
-    X(undecoded_insn) X(undecoded_end) X(msr_read_end) X(msr_write_end) X(halt_end)
+    X(undecoded_insn) X(undecoded_end) X(msr_read_end) X(msr_write_end) X(halt_end) X(ipi_end)
 #define PROGRAM(name) extern const uint8_t guest_##name[], guest_##name##_end[];
 #define POINT(name) extern const uint8_t name[];
 PROGRAMS(PROGRAM)
@@ -344,6 +344,14 @@ static const struct row rows_nmi[] = {
 
 static const struct row rows_line[] = {
     NONCE, OUT(0x48, 1, N(0)), LINE(0x61, 1), TAKES(0x61), TAKES(0x61), TAKES(0x61), LINE(0x61, 0), RESULT(N(0)), HALT,
+};
+
+#define APIC 0xfee00000u
+static const struct row rows_ipi[] = {
+    NONCE, IPI(3, 0x41, K(0x4041)), IPI(3, 0, K(0x4500)), STARTS(3, K(0x9000)), PC_IS(ipi_end),
+    MMIO_W(APIC + 0x80, 4, ZX(4, 0)), MMIO_W(APIC + 0x300, 2, K(1)), MMIO_R(APIC + 0x300, 4, N(0)), RESULT_4(ZX(4, 0)),
+    MMIO_R(APIC + 0x300, 4, K(0x4000)), IPI(3, 0x42, K(0x4042)), IPI(3, 0x43, K(0x4043)), RESULT_4(K(APIC + 0x304)),
+    IPI(5, 0x44, K(0x4044)), RESULT(N(0)), HALT,
 };
 
 // ---- at random moments (trap 14: a flag and an empty handler lose some), from interrupts of the host and from another CPU
@@ -698,6 +706,7 @@ const struct test_case conformance_cases[] = {
     CASE_ONCE(kicks_other, spin, MODE_LONG),
     CASE_ONCE(injections, spin, MODE_LONG),
     CASE_ONCE(injections_other, spin, MODE_LONG),
+    CASE(ipi, ipi, MODE_LONG),
     CASE(slice, slice, MODE_LONG | MODE_SLICE),
     CASE_ONCE(slice_busy, busy, MODE_LONG | MODE_SLICE),
     CASE_ONCE(slice_refused, load, MODE_LONG),

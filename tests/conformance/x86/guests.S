@@ -880,6 +880,33 @@ point halt_end
     jmp 1b
     done busy
 
+// IPIs, by the command register of the xAPIC and of the x2APIC; and what is another register.
+    guest ipi, 64
+    mov DEV, %rbx
+    mov $0xfee00000, %edi
+    movl $3 << 24, 0x310(%rdi)
+    movl $0x4041, 0x300(%rdi)
+    movl $0x4500, 0x300(%rdi)
+    movl $0x4609, 0x300(%rdi)
+point ipi_end
+    mov %ebx, 0x80(%rdi)
+    movw $1, 0x300(%rdi)
+    mov 0x300(%rdi), %eax
+    mov %eax, REPORT
+    orl $0x42, 0x300(%rdi)
+    movl $0x4043, DATA
+    mov $DATA, %esi
+    add $0x300, %edi
+    movsl
+    mov %edi, REPORT
+    mov $0x830, %ecx
+    mov $5, %edx
+    mov $0x4044, %eax
+    wrmsr
+    mov %rbx, REPORT
+    hlt
+    done ipi
+
 // ---- two vCPUs: EDI is the number. They pass a token through memory and add to it in turn.
 
     guest pair, 64
