@@ -286,6 +286,8 @@ static void add_backend(const struct backend *b, const char *cc, unsigned where)
     if ((b->where & where) == 0)
         return;
     for (size_t l = 0; l < COUNT(levels); l += 2) {
+        if (l == (bare ? 0 : 4))
+            continue; // -O2, and one of -O0 and -Os
         struct cell *c =
             cell(text("backend: %s %s, %s %s", b->name, bare ? "freestanding" : "hosted", first_word(cc), levels[l]),
                  text("%s -std=c11 %s %s %s %s %s -c -o $O.o %s && nm -u $O.o", cc, warnings_of(cc), levels[l],
@@ -387,7 +389,7 @@ static void add_programs(void)
             add_program(text("%s, %s", layouts[l].name, compilers[c].name), compilers[c].cc, compilers[c].cc,
                         text("-std=c11 %s %s", compilers[c].c, levels[(l + c) % COUNT(levels)]), layouts[l].files);
     for (size_t i = 0; i < COUNT(linkers); i++)
-        for (size_t l = 0; l < COUNT(layouts); l += 2)
+        for (size_t l = 0; l < COUNT(layouts); l += 4)
             add_program(text("%s, %s", linkers[i].name, layouts[(l + i) % COUNT(layouts)].name), linkers[i].tool,
                         linkers[i].cc, "-std=c11", layouts[(l + i) % COUNT(layouts)].files);
     for (size_t i = 0; i < COUNT(macros); i++)
