@@ -524,6 +524,8 @@ struct axvcpu_x86_decision {
     bool window, nmi_window;
 };
 AXVCPU_API void axvcpu_x86_decide(const struct axvcpu_x86_events *, struct axvcpu_x86_decision *);
+/* The lowest vector that CR8 lets through (SDM 3, 11.8.3.1); 256: none. CR8 0 holds nothing back. */
+AXVCPU_API uint32_t axvcpu_x86_lowest(uint64_t cr8);
 /* What is left of an event whose delivery an exit interrupted. On SVM the PC is still on the instruction of a
    software event, which will execute again (APM 2, 15.20); VMX gives it again. */
 AXVCPU_API struct axvcpu_x86_event axvcpu_x86_again(const struct axvcpu_x86_left *, bool svm);
@@ -736,7 +738,7 @@ struct axvcpu_arch {
     bool fpu_loaded, nmi_masked, nmi_step, ready, prepared;
     bool dr_loaded;
     bool ts;                     /* CR0.TS as the guest has it, while the FPU is not its own */
-    bool open;                   /* RFLAGS.IF at the last HALT */
+    uint32_t opens;              /* the lowest vector that ends the last HALT; 256: none does */
     bool timed;                  /* VMX: the preemption timer is on */
     uint8_t window;              /* AXVCPU_I_X86_WINDOW_* that are asked for */
     /* an access between its exit and its commit */
@@ -921,6 +923,7 @@ AXVCPU_I_X86_CR(4)
 
 #define AXVCPU_I_X86_VMCB(type, hw, offset) (*(type *)(void *)((hw) + (offset)))
 #define AXVCPU_I_X86_VMCB_ALL_CLEAN 0xfffu
+#define AXVCPU_I_X86_CLEAN_TPR 0x008u
 #define AXVCPU_I_X86_VMCB_VMMCALL 0x81u
 #define AXVCPU_I_X86_VMX_VMCALL 18u
 
@@ -3286,9 +3289,14 @@ static bool axvcpu_i_x86_takes_interrupt(const struct axvcpu_x86_events *e)
     return (e->rflags & AXVCPU_X86_FLAG_IF) != 0 && !e->shadow;
 }
 
+AXVCPU_API uint32_t axvcpu_x86_lowest(uint64_t cr8)
+{
+    return (cr8 & 15u) == 0 ? 0 : ((uint32_t)cr8 & 15u) * 16 + 16;
+}
+
 static bool axvcpu_i_x86_held_back(const struct axvcpu_x86_events *e)
 {
-    return e->vector < 0 || (e->tpr != 0 && (uint32_t)e->vector >> 4 <= e->tpr);
+    return e->vector < 0 || (uint32_t)e->vector < axvcpu_x86_lowest(e->tpr);
 }
 
 /* An exception goes before all. What it interrupts is lost if that was the guest's doing (or becomes a double
@@ -4022,6 +4030,7 @@ _Static_assert(AXVCPU_I_X86_FIELDS <= 60, "valid and dirty");
 
 #define AXVCPU_I_X86_WINDOW_IRQ 1u
 #define AXVCPU_I_X86_WINDOW_NMI 2u
+#define AXVCPU_I_X86_WINDOW_CR8 4u /* an interrupt waits until it is lowered */
 
 /* What LGDT and LIDT take (SDM 2). */
 struct axvcpu_i_x86_table_register {
@@ -4153,6 +4162,21 @@ static bool axvcpu_i_x86_has_1g;            /* leaves of that size */
 
 static void axvcpu_i_x86_space(struct axvcpu *v, struct axvcpu_x86_space *);
 
+/* CR8 is the guest's own on SVM (V_TPR), on VMX every access is an exit. */
+static uint64_t axvcpu_i_x86_cr8(const struct axvcpu_arch *a)
+{
+    return a->vendor == AXVCPU_I_X86_VENDOR_SVM ? AXVCPU_I_X86_VMCB(uint8_t, a->hw, 0x60) & 15u : a->control.cr8;
+}
+
+static void axvcpu_i_x86_set_cr8(struct axvcpu_arch *a, uint64_t value)
+{
+    a->control.cr8 = value;
+    if (a->vendor != AXVCPU_I_X86_VENDOR_SVM)
+        return;
+    AXVCPU_I_X86_VMCB(uint8_t, a->hw, 0x60) = (uint8_t)value;
+    AXVCPU_I_X86_VMCB(uint32_t, a->hw, 0xc0) &= ~AXVCPU_I_X86_CLEAN_TPR;
+}
+
 /* >>switch SVM (APM 2, 15 and appendix B). The VMCB is memory, so its fields may be touched at any time. */
 
 #define AXVCPU_I_X86_VMCB64(a, offset) AXVCPU_I_X86_VMCB(uint64_t, (a)->hw, offset)
@@ -4163,7 +4187,6 @@ static void axvcpu_i_x86_space(struct axvcpu *v, struct axvcpu_x86_space *);
 /* Clean bits (APM 2, 15.15.3): what of the VMCB has not changed since the last VMRUN of this CPU. */
 #define AXVCPU_I_X86_CLEAN_I 0x001u
 #define AXVCPU_I_X86_CLEAN_ASID 0x004u
-#define AXVCPU_I_X86_CLEAN_TPR 0x008u
 #define AXVCPU_I_X86_CLEAN_NP 0x010u
 #define AXVCPU_I_X86_CLEAN_CR 0x020u
 #define AXVCPU_I_X86_CLEAN_DR 0x040u
@@ -4272,7 +4295,8 @@ static void axvcpu_i_x86_svm_controls(struct axvcpu_arch *a)
 {
     bool irq = (a->window & AXVCPU_I_X86_WINDOW_IRQ) != 0;
 
-    AXVCPU_I_X86_VMCB32(a, 0x00) = a->fpu_loaded ? 0 : 1u | 1u << 16; /* CR0 */
+    AXVCPU_I_X86_VMCB32(a, 0x00) = (a->fpu_loaded ? 0 : 1u | 1u << 16) | /* CR0; writes of CR8 */
+                                   ((a->window & AXVCPU_I_X86_WINDOW_CR8) != 0 ? 1u << 24 : 0);
     AXVCPU_I_X86_VMCB32(a, 0x04) = a->dr_loaded ? 0 : 0xffffffffu;
     AXVCPU_I_X86_VMCB32(a, 0x08) = (a->fpu_loaded ? 0 : 1u << 7) | (a->nmi_step ? 1u << 1 : 0) | 1u << 18;
     AXVCPU_I_X86_VMCB16(a, 0x3c) = (uint16_t)a->setup.pause_gap; /* APM 2, 15.14.4 */
@@ -4280,7 +4304,8 @@ static void axvcpu_i_x86_svm_controls(struct axvcpu_arch *a)
     AXVCPU_I_X86_VMCB32(a, 0x0c) = AXVCPU_I_X86_SVM_MISC1 | (irq ? AXVCPU_I_X86_SVM_VINTR : 0) |
                                    (a->setup.pauses != 0 ? AXVCPU_I_X86_SVM_PAUSE : 0) |
                                    (a->nmi_masked && !a->nmi_step ? AXVCPU_I_X86_SVM_IRET : 0);
-    /* V_INTR_MASKING; V_IRQ of the highest priority, whatever V_TPR says (APM 2, 15.21.1) */
+    /* V_INTR_MASKING, so that CR8 is V_TPR, the lowest byte; V_IRQ of the highest priority, whatever V_TPR says
+       (APM 2, 15.21.1): no window is asked for what CR8 holds back */
     AXVCPU_I_X86_VMCB64(a, 0x60) = (AXVCPU_I_X86_VMCB64(a, 0x60) & 0xffu) | 1u << 24 | (irq ? 1u << 8 | 0xfu << 16 | 1u << 20 : 0);
     AXVCPU_I_X86_VMCB64(a, 0x50) = a->tsc_offset;
     AXVCPU_I_X86_VMCB32(a, 0xc0) &= ~(AXVCPU_I_X86_CLEAN_I | AXVCPU_I_X86_CLEAN_TPR);
@@ -5499,6 +5524,8 @@ static void axvcpu_i_x86_init_state(struct axvcpu_arch *a, bool bsp)
     a->nmi_masked = a->nmi_step = false;
     a->window = 0;
     axvcpu_x86_control_reset(&a->control, bsp);
+    axvcpu_i_x86_set_cr8(a, 0);
+    a->opens = 256;
     a->tsc_offset = 0;
     a->icr_high = 0;
     a->dirty |= AXVCPU_I_X86_DO_EVENT | AXVCPU_I_X86_DO_CONTROLS;
@@ -5680,7 +5707,7 @@ static uint64_t *axvcpu_i_x86_own(struct axvcpu_arch *a, uint64_t id)
         return &a->regs.gpr[id];
     if (id - AXVCPU_X86_DR(0) < 4)
         return a->dr_loaded ? NULL : &a->dr[id - AXVCPU_X86_DR(0)];
-    return id == AXVCPU_X86_CR(8) ? &a->control.cr8 : id == AXVCPU_X86_XCR0 ? &a->control.xcr0 :
+    return id == AXVCPU_X86_XCR0 ? &a->control.xcr0 :
            id == AXVCPU_REG_SYS(AXVCPU_X86_MSR_TSC_AUX) ? &a->control.shadow[AXVCPU_X86_SHADOW_TSC_AUX] : NULL;
 }
 
@@ -5690,6 +5717,10 @@ AXVCPU_API int axvcpu_leaf_get_reg(struct axvcpu *v, uint64_t id, uint64_t *valu
     uint32_t f = axvcpu_i_x86_field_of(id);
     const uint64_t *own = axvcpu_i_x86_own(a, id);
 
+    if (id == AXVCPU_X86_CR(8)) {
+        *value = axvcpu_i_x86_cr8(a);
+        return AXVCPU_OK;
+    }
     if (f == AXVCPU_I_X86_FIELDS && own == NULL)
         return AXVCPU_ENOSUPPORT;
     *value = f != AXVCPU_I_X86_FIELDS ? axvcpu_i_x86_get_field(a, f) : *own;
@@ -5712,12 +5743,24 @@ static int axvcpu_i_x86_set_xcr0(struct axvcpu *v, uint64_t value)
     return AXVCPU_OK;
 }
 
+/* What it held back, or holds back now, is looked at by the next run. */
+static int axvcpu_i_x86_host_sets_cr8(struct axvcpu *v, uint64_t value)
+{
+    if (value > 15)
+        return axvcpu_i_say(AXVCPU_EINVAL, "set_reg: CR8 has four bits");
+    axvcpu_i_x86_set_cr8(&v->arch, value);
+    (void)AXVCPU_ATOMIC_FETCH_OR(&v->attn, AXVCPU_ATTN_IRQ);
+    return AXVCPU_OK;
+}
+
 AXVCPU_API int axvcpu_leaf_set_reg(struct axvcpu *v, uint64_t id, uint64_t value)
 {
     struct axvcpu_arch *a = &v->arch;
     uint32_t f = axvcpu_i_x86_field_of(id);
     uint64_t *own = axvcpu_i_x86_own(a, id);
 
+    if (id == AXVCPU_X86_CR(8))
+        return axvcpu_i_x86_host_sets_cr8(v, value);
     if (f == AXVCPU_I_X86_FIELDS && own == NULL)
         return AXVCPU_ENOSUPPORT;
     if (f != AXVCPU_I_X86_FIELDS)
@@ -6160,6 +6203,7 @@ static void axvcpu_i_x86_control_in(struct axvcpu_arch *a)
     c->cr0 = AXVCPU_I_X86_GET(a, CR0);
     c->cr3 = AXVCPU_I_X86_GET(a, CR3);
     c->cr4 = AXVCPU_I_X86_GET(a, CR4);
+    c->cr8 = axvcpu_i_x86_cr8(a);
     c->efer = AXVCPU_I_X86_GET(a, EFER);
     c->cs_access = (uint32_t)axvcpu_i_x86_get_field(a, AXVCPU_I_X86_SEGMENT(CS, ACCESS));
     c->cpl = (c->cr0 & AXVCPU_X86_CR0_PE) == 0 ? 0 : axvcpu_i_x86_vendor->cpl(a);
@@ -6220,8 +6264,8 @@ static bool axvcpu_i_x86_load_pdptes(struct axvcpu_arch *a, uint64_t cr3)
     return true;
 }
 
-/* SVM exits for CR0 alone, and only as long as the FPU is not the guest's: the first look makes it so, and
-   after that the hardware has the rules. */
+/* SVM exits for CR0 as long as the FPU is not the guest's: the first look makes it so, and after that the
+   hardware has the rules. And for writes of CR8, while an interrupt waits for one. */
 static void axvcpu_i_x86_cr(struct axvcpu *v, const struct axvcpu_x86_left *l)
 {
     struct axvcpu_arch *a = &v->arch;
@@ -6229,14 +6273,14 @@ static void axvcpu_i_x86_cr(struct axvcpu *v, const struct axvcpu_x86_left *l)
     uint64_t old[4] = { AXVCPU_I_X86_GET(a, CR0), AXVCPU_I_X86_GET(a, CR3), AXVCPU_I_X86_GET(a, CR4), 0 };
     int fault;
 
-    if (axvcpu_i_x86_vendor == &axvcpu_i_x86_svm) {
+    if (axvcpu_i_x86_vendor == &axvcpu_i_x86_svm && l->cr.nr != 8) {
         axvcpu_i_x86_fpu_in(a);
         return;
     }
     axvcpu_i_x86_space(v, &s);
     axvcpu_i_x86_control_in(a);
     fault = axvcpu_x86_do_cr(&a->control, &a->regs, &l->cr, s.bits);
-    if (fault == 0 && l->cr.op != AXVCPU_X86_CR_FROM) {
+    if (fault == 0 && l->cr.nr != 8 && l->cr.op != AXVCPU_X86_CR_FROM) {
         struct axvcpu_x86_control before = a->control;
 
         before.cr0 = old[0], before.cr3 = old[1], before.cr4 = old[2];
@@ -6246,7 +6290,13 @@ static void axvcpu_i_x86_cr(struct axvcpu *v, const struct axvcpu_x86_left *l)
     }
     if (fault != 0)
         a->control.cr0 = old[0], a->control.cr3 = old[1], a->control.cr4 = old[2];
+    if (l->cr.op == AXVCPU_X86_CR_FROM) /* it may have been into RSP */
+        a->dirty |= AXVCPU_I_X86_BIT(AXVCPU_I_X86_F_RSP);
     axvcpu_i_x86_verdict(v, fault, l->length);
+    if (fault == 0 && l->cr.nr == 8 && l->cr.op == AXVCPU_X86_CR_TO) {
+        axvcpu_i_x86_set_cr8(a, a->control.cr8);
+        axvcpu_i_x86_irq(v);
+    }
 }
 
 static void axvcpu_i_x86_guest_xsetbv(struct axvcpu *v, uint32_t length)
@@ -6386,7 +6436,7 @@ static int axvcpu_i_x86_served(struct axvcpu *v, struct axvcpu_exit *x, const st
     case AXVCPU_X86_CAUSE_HYPERCALL: axvcpu_i_x86_hypercall(v, x, l); return AXVCPU_OK;
     case AXVCPU_X86_CAUSE_HLT:
         axvcpu_i_x86_pass(v, l->length);
-        a->open = (AXVCPU_I_X86_GET(a, RFLAGS) & AXVCPU_X86_FLAG_IF) != 0;
+        a->opens = (AXVCPU_I_X86_GET(a, RFLAGS) & AXVCPU_X86_FLAG_IF) == 0 ? 256 : axvcpu_x86_lowest(axvcpu_i_x86_cr8(a));
         axvcpu_i_x86_kind(x, AXVCPU_EXIT_HALT, l->raw);
         return AXVCPU_OK;
     case AXVCPU_X86_CAUSE_INVALID:
@@ -6550,18 +6600,19 @@ static bool axvcpu_i_x86_nmi(struct axvcpu_arch *a)
     return !ready;
 }
 
-/* One at a time; as long as there are more the guest is left when it can take the next. That is all: until
-   then no run needs to look. */
+/* One at a time; as long as there are more the guest is left when it can take the next: at a window, or when it
+   lowers CR8. That is all: until then no run needs to look. */
 static void axvcpu_i_x86_irq(struct axvcpu *v)
 {
-    int vector = axvcpu_irq_next(v);
+    int vector = axvcpu_irq_next(v), lowest = (int)axvcpu_x86_lowest(axvcpu_i_x86_cr8(&v->arch));
 
-    if (vector >= 0 && axvcpu_i_x86_can_take(&v->arch)) {
+    if (vector >= lowest && axvcpu_i_x86_can_take(&v->arch)) {
         axvcpu_i_x86_inject(&v->arch, AXVCPU_X86_EVENT(INTERRUPT, (uint32_t)vector));
         axvcpu_irq_take(v, (uint32_t)vector);
         vector = axvcpu_irq_next(v);
     }
-    axvcpu_i_x86_want(&v->arch, AXVCPU_I_X86_WINDOW_IRQ, vector >= 0);
+    axvcpu_i_x86_want(&v->arch, AXVCPU_I_X86_WINDOW_IRQ, vector >= lowest);
+    axvcpu_i_x86_want(&v->arch, AXVCPU_I_X86_WINDOW_CR8, vector >= 0 && vector < lowest);
 }
 
 AXVCPU_API int axvcpu_leaf_inject(struct axvcpu *v, uint32_t *what)
@@ -6600,9 +6651,9 @@ AXVCPU_API int axvcpu_leaf_inject_hw(struct axvcpu *v, uint32_t vintid, uint32_t
 /* Others may ask while it sleeps: then it is what it was at its HALT. */
 AXVCPU_API bool axvcpu_leaf_wakes(const struct axvcpu *v, bool queued)
 {
-    const volatile bool *open = &v->arch.open;
+    const volatile uint32_t *opens = &v->arch.opens;
 
-    return v->arch.event.info != 0 || (queued && *open);
+    return v->arch.event.info != 0 || (queued && axvcpu_irq_next(v) >= (int)*opens);
 }
 
 AXVCPU_API void axvcpu_leaf_kick(struct axvcpu *v, void *owner)
@@ -7645,8 +7696,8 @@ static int axvcpu_i_x86_exit(struct axvcpu *v, struct kvm_run *run, struct axvcp
     switch (run->exit_reason) {
     case KVM_EXIT_IO: axvcpu_i_x86_io(v, run, x, run->io.count, false); return AXVCPU_OK;
     case KVM_EXIT_HLT: x->kind = AXVCPU_EXIT_HALT; return AXVCPU_OK;
-    case KVM_EXIT_IRQ_WINDOW_OPEN: return axvcpu_i_x86_window(v, run, x);
-    case KVM_EXIT_SET_TPR: return AXVCPU_OK; /* run->cr8 has it already */
+    case KVM_EXIT_IRQ_WINDOW_OPEN:
+    case KVM_EXIT_SET_TPR: return axvcpu_i_x86_window(v, run, x); /* run->cr8 has it already */
     case KVM_EXIT_X86_RDMSR:
     case KVM_EXIT_X86_WRMSR: return axvcpu_i_x86_sysreg(v, run, x);
     case KVM_EXIT_HYPERCALL: return axvcpu_i_x86_hypercall(v, run, x);
@@ -7764,14 +7815,14 @@ AXVCPU_API int axvcpu_leaf_retry(struct axvcpu *v)
 /* >>kvm interrupts */
 
 /* Without an in-kernel controller, one at a time: at once if the kernel can take it, else at the window that
-   it is asked for (api.rst: KVM_INTERRUPT). While an MMIO read is unfinished, it might yet change IF. */
+   it is asked for (api.rst: KVM_INTERRUPT). CR8 is not the kernel's business then. While an MMIO read is unfinished, it might yet change IF. */
 static int axvcpu_i_x86_interrupt(struct axvcpu *v, uint32_t *what)
 {
     struct kvm_run *run = v->arch.kvm.run;
     struct kvm_interrupt irq;
-    int err, vector = axvcpu_irq_next(v);
+    int err, vector = axvcpu_irq_next(v), lowest = (int)axvcpu_x86_lowest(run->cr8);
 
-    if (vector >= 0 && run->ready_for_interrupt_injection &&
+    if (vector >= lowest && run->ready_for_interrupt_injection &&
         (run->exit_reason != KVM_EXIT_MMIO || run->mmio.is_write)) {
         irq.irq = (uint32_t)vector;
         err = AXVCPU_I_KVM(v->arch.kvm.fd, KVM_INTERRUPT, &irq, NULL);
@@ -7781,7 +7832,7 @@ static int axvcpu_i_x86_interrupt(struct axvcpu *v, uint32_t *what)
         axvcpu_irq_take(v, (uint32_t)vector);
         vector = axvcpu_irq_next(v);
     }
-    run->request_interrupt_window = vector >= 0;
+    run->request_interrupt_window = vector >= lowest; /* else SET_TPR comes when CR8 is lowered */
     *what &= vector >= 0 ? UINT32_MAX : ~AXVCPU_ATTN_IRQ;
     return AXVCPU_OK;
 }
@@ -7864,7 +7915,8 @@ AXVCPU_API bool axvcpu_leaf_wakes(const struct axvcpu *v, bool queued)
 {
     const volatile uint8_t *enabled = &v->arch.kvm.run->if_flag; /* another CPU may ask */
 
-    return queued && (v->arch.kvm.vm->kvm.irqchip || *enabled != 0);
+    return queued && (v->arch.kvm.vm->kvm.irqchip ||
+                      (*enabled != 0 && axvcpu_irq_next(v) >= (int)axvcpu_x86_lowest(v->arch.kvm.run->cr8)));
 }
 
 /* >>kvm the rest */

@@ -412,6 +412,12 @@ static const struct {
     {"after STI", {.vector = 0x30, .rflags = IF, .shadow = true}, NOTHING, 0, true, false, 0},
     {"the task priority holds it back", {.vector = 0x30, .rflags = IF, .tpr = 3}, NOTHING, 0, false, false, 0},
     {"above the task priority", {.vector = 0x40, .rflags = IF, .tpr = 3}, INTERRUPT, 0x80000040, false, false, 0},
+    {"one class is enough above", {.vector = 0x40, .more = true, .rflags = IF, .tpr = 3}, INTERRUPT, 0x80000040, true, false, 0},
+    {"the last vector of the class", {.vector = 0x3f, .rflags = IF, .tpr = 3}, NOTHING, 0, false, false, 0},
+    {"held back while IF is clear", {.vector = 0x3f, .rflags = 2, .tpr = 3}, NOTHING, 0, false, false, 0},
+    {"above it while IF is clear", {.vector = 0x40, .rflags = 2, .tpr = 3}, NOTHING, 0, true, false, 0},
+    {"the highest priority holds all back", {.vector = 0xff, .rflags = IF, .tpr = 15}, NOTHING, 0, false, false, 0},
+    {"but not an NMI", {.vector = 0xff, .nmi = true, .rflags = IF, .tpr = 15}, NMI, 0x80000202, false, false, 0},
     {"task priority 0 holds nothing back", {.vector = 8, .rflags = IF}, INTERRUPT, 0x80000008, false, false, 0},
     {"an NMI", {.vector = -1, .nmi = true, .rflags = 2}, NMI, 0x80000202, false, false, 0},
     {"an NMI before an interrupt", {.vector = 0x30, .nmi = true, .rflags = IF}, NMI, 0x80000202, true, false, 0},
@@ -440,6 +446,17 @@ static void trap21_decisions(void)
                     d.nmi_window == decisions[i].nmi_window && d.put_back.info == decisions[i].put_back, "trap 21: %s", decisions[i].name))
             note("  took %u, injects %x, windows %d %d, puts back %x", d.taken, d.inject.info, d.window, d.nmi_window, d.put_back.info);
     }
+}
+
+// SDM 3, 11.8.3.1: a vector needs a higher class than CR8's.
+static void task_priority(void)
+{
+    unsigned wrong = 0;
+    for (uint64_t cr8 = 0; cr8 < 16; cr8++)
+        for (uint32_t vector = 0; vector < 256; vector++)
+            wrong += (vector >= axvcpu_x86_lowest(cr8)) != (cr8 == 0 || vector >> 4 > cr8);
+    ok_u64(wrong, 0, "CR8: each value and vector");
+    ok_u64(axvcpu_x86_lowest(15), 256, "CR8 15: none");
 }
 
 // SDM 3, 11.6.1 and 11.12.9: the interrupt command register.
@@ -663,6 +680,7 @@ int main(void)
     trap20_msrs(true);
     trap20_layout();
     trap21_decisions();
+    task_priority();
     icr();
     xapic();
     timer_counts();

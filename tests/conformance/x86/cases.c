@@ -14,7 +14,7 @@ enum { RAX, RCX, RDX, RBX, R10 = 10 };
     X(mmio_store) X(mmio_const) X(mmio_change) X(mmio_exchange) X(mmio_test) X(mmio_address)               \
     X(mmio_string) X(mmio16) X(mmio32) X(straddle) X(places) X(load) X(store) X(out) X(in) X(fetch)        \
     X(undecoded) X(vector) X(registers) X(msr_read) X(msr_write) X(msr_kept) X(cpuid) X(hypercall) X(halt) X(order)    \
-    X(shadow) X(storm) X(nmi) X(line) X(spin) X(slice) X(busy) X(ipi) X(pair) X(pair_race) X(triple) X(climb)
+    X(shadow) X(storm) X(nmi) X(line) X(spin) X(slice) X(busy) X(ipi) X(cr8) X(pair) X(pair_race) X(triple) X(climb)
 #define POINTS(X)                                                                                          \
     X(places_out_end) X(places_in_end) X(places_load_end) X(places_store_end) X(places_change_end)         \
     X(places_halt_end) X(load_insn) X(load_end) X(load_other) X(out_end)                 \
@@ -346,6 +346,18 @@ static const struct row rows_line[] = {
     NONCE, OUT(0x48, 1, N(0)), LINE(0x61, 1), TAKES(0x61), TAKES(0x61), TAKES(0x61), LINE(0x61, 0), RESULT(N(0)), HALT,
 };
 
+#define CR8 AXVCPU_X86_CR(8)
+static const struct row rows_cr8[] = {
+    NONCE,
+    OUT(0x48, 1, K(3)), INJECT(0x35), RESULT(N(0)), // waits
+    OUT(0x48, 1, K(3)), INJECT(0x45), TAKES(0x45),  // is above it
+    RESULT(N_PLUS(1)), REG_IS(CR8, K(3)), RESULT(N_PLUS(4)), // the value that was no good has changed nothing
+    RESULT(N_PLUS(1)), REG_IS(CR8, K(4)), // waits, as CR8 was raised
+    TAKES(0x35), RESULT(N_PLUS(1)), REG_IS(CR8, K(2)), // it was lowered
+    HALT, INJECT(0x35), BLOCK, STATE_IS(BLOCKED), INJECT(0x45), STATE_IS(READY), TAKES(0x45), RESULT(N_PLUS(1)),
+    HALT, SET_REG(CR8, K(1)), TAKES(0x35), RESULT(N_PLUS(2)), HALT,
+};
+
 #define APIC 0xfee00000u
 static const struct row rows_ipi[] = {
     NONCE, IPI(3, 0x41, K(0x4041)), IPI(3, 0, K(0x4500)), STARTS(3, K(0x9000)), PC_IS(ipi_end),
@@ -445,7 +457,7 @@ static void inject_thread(void *arg)
 {
     struct random *r = arg;
     while (inject_more(r))
-        port_pause(random_below(r, 20000));
+        port_pause(random_below(r, 20000) << (r->waits < 7 ? r->waits : 7)); // the other CPU may have to wait for its turn
     stop_guest(r);
 }
 
@@ -706,6 +718,7 @@ const struct test_case conformance_cases[] = {
     CASE_ONCE(kicks_other, spin, MODE_LONG),
     CASE_ONCE(injections, spin, MODE_LONG),
     CASE_ONCE(injections_other, spin, MODE_LONG),
+    CASE(cr8, cr8, MODE_LONG),
     CASE(ipi, ipi, MODE_LONG),
     CASE(slice, slice, MODE_LONG | MODE_SLICE),
     CASE_ONCE(slice_busy, busy, MODE_LONG | MODE_SLICE),

@@ -880,6 +880,50 @@ point halt_end
     jmp 1b
     done busy
 
+// CR8 holds interrupts back: those of its class and below wait until it is lowered, also in a halt.
+    guest cr8, 64
+    tables64
+    gate 13, 3f
+    gate 0x35, 1f
+    gate 0x45, 2f
+    mov DEV, %rbx
+    mov $3, %eax
+    mov %rax, %cr8
+    sti
+    out %al, $0x48
+    nop
+    mov %rbx, REPORT
+    out %al, $0x48
+    nop
+    mov $16, %eax
+    mov $AT(4f), %r15d
+    mov %rax, %cr8 // no such class
+    mov $0, %ebx
+4:  mov %rbx, REPORT
+    mov %cr8, %rsp
+    add %rbx, %rsp
+    mov %rsp, REPORT
+    mov $STACK, %esp
+    mov $4, %eax
+    mov %rax, %cr8
+    mov %rbx, REPORT
+    mov $2, %r9d
+    mov %r9, %cr8
+    mov %rbx, REPORT
+    mov $3, %eax
+    mov %rax, %cr8
+    hlt
+    mov %rbx, REPORT
+    hlt
+    mov %cr8, %rax
+    add %rbx, %rax
+    mov %rax, REPORT
+    hlt
+1:  handler 0x35
+2:  handler 0x45
+3:  on_fault
+    done cr8
+
 // IPIs, by the command register of the xAPIC and of the x2APIC; and what is another register.
     guest ipi, 64
     mov DEV, %rbx
