@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // For bench/guest.c: x86's guests, and the time-stamp counter, which counts instructions in QEMU and in Bochs.
-enum { COUNT_ENTRY = 0x1000, COUNT_TABLES = 0x70000, COUNT_PAGES = 0x80, COUNT_LINE = 0x61 };
+enum { COUNT_ENTRY = 0x1000, COUNT_TABLES = 0x8000, COUNT_PAGES = 0x10, COUNT_LINE = 0x61 };
 enum { COUNT_NONCE_IN = AXVCPU_X86_RDI, COUNT_NONCE_OUT = AXVCPU_X86_RSP, COUNT_OUT = AXVCPU_X86_RSI };
 #define COUNT_RAM UINT64_C(0) // the guests lie below the host's own code (0x7c00), which bench/split.c needs
 #define COUNT_CASES(x)                                                      \
