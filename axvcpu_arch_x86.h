@@ -446,6 +446,9 @@ AXVCPU_API void axvcpu_x86_control_valid(struct axvcpu_x86_control *,
    we switch, and what follows from CR4 and XCR0. axvcpu_x86_cpuid_sane makes the topology. */
 AXVCPU_API void axvcpu_x86_cpuid_mask(const struct axvcpu_x86_control *, uint32_t leaf, uint32_t subleaf,
                                       uint32_t reg[4]);
+/* What of `valid` XSAVE can keep in an area of `limit` bytes, and is known; the rest a guest is not shown. AMX is
+   not known. */
+AXVCPU_API uint64_t axvcpu_x86_xcr0_within(const struct axvcpu_x86_control *, uint32_t limit);
 
 /* CR0, CR3, CR4, CR8. CR0 and CR4 change EFER.LMA and paging: where axvcpu_x86_needs_pdptes says so,
    the four PDPTEs at CR3 are to be checked (and, on VMX, loaded) first. */
@@ -729,7 +732,7 @@ struct axvcpu_arch {
     struct axvcpu_x86_control control; /* what rules need; CRs and EFER only while one is applied */
     uint64_t root, tsc_offset;
     uint64_t dr[4];              /* debug registers; the host's while the guest has them */
-    uint64_t host_msrs[5], host_dr6; /* VMX: the host's of the fields that are in the CPU */
+    uint64_t host_msrs[5];       /* VMX: the host's of the fields that are in the CPU */
     uint64_t cr0_shadow;         /* VMX: what the guest reads of bits that are not its own */
     char *fpu;                   /* XSAVE's area */
     uint32_t cpu;                /* CPU_ID + 1 of the CPU that has it loaded; 0: none */
@@ -796,8 +799,10 @@ struct axvcpu_i_x86_left {
                       CR2. What of that the host rarely changes it gets back as it was when the vCPU was loaded:
                       FS, GS and their bases, TR, LDTR, SYSENTER's; VMX: CR3, CR4, GDTR, IDTR, PAT, EFER, too;
                       SVM: STAR, LSTAR, CSTAR, SFMASK, KERNEL_GS_BASE
-     at bind, unbind  VMX: STAR, LSTAR, CSTAR, SFMASK, KERNEL_GS_BASE, DR6; XCR0
-     on demand        FPU, SSE, AVX ...; debug registers 0-3 */
+     at bind, unbind  CR2, DR6, DR7; XCR0, PKRU; VMX: STAR, LSTAR, CSTAR, SFMASK, KERNEL_GS_BASE; DEBUGCTL, limits of
+                      the table registers, LDTR, RPLs of the data segments
+     on demand        FPU, SSE, AVX ...; debug registers 0-3: when the guest, or its DR7, has a use for them
+   So the host gets all back at unbind and put; between exits it does without breakpoints of its own, and keys. */
 #define AXVCPU_I_X86_AT(field) [field] "i"(offsetof(struct axvcpu_arch, field))
 /* All but RAX and RSP; the last one is the pointer itself. */
 #define AXVCPU_I_X86_LOAD                                                                                  \
@@ -2795,6 +2800,18 @@ static uint32_t axvcpu_i_x86_xsave_size(const struct axvcpu_x86_control *c, uint
     return size;
 }
 
+/* AVX-512 needs AVX (SDM 1, 13.3). */
+AXVCPU_API uint64_t axvcpu_x86_xcr0_within(const struct axvcpu_x86_control *c, uint32_t limit)
+{
+    static const uint64_t parts[] = { 0x200, 0xe0, 0x4 }; /* PKRU, AVX-512, AVX */
+    uint64_t xcr0 = c->xcr0_valid & AXVCPU_I_X86_XCR0;
+    size_t i;
+
+    for (i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+        xcr0 &= axvcpu_i_x86_xsave_size(c, xcr0) > limit ? ~parts[i] : UINT64_MAX;
+    return xcr0;
+}
+
 static void axvcpu_i_x86_cpuid_xsave(const struct axvcpu_x86_control *c, uint32_t subleaf, uint32_t reg[4])
 {
     if (subleaf == 0) {
@@ -4019,6 +4036,32 @@ static void axvcpu_i_x86_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t reg[4])
     __asm__ volatile("cpuid" : "=a"(reg[0]), "=b"(reg[1]), "=c"(reg[2]), "=d"(reg[3]) : "a"(leaf), "c"(subleaf));
 }
 
+static uint64_t axvcpu_i_x86_read_dr6(void)
+{
+    uint64_t value;
+
+    __asm__ volatile("mov %%db6, %0" : "=r"(value) : : "memory");
+    return value;
+}
+
+static void axvcpu_i_x86_write_dr6(uint64_t value)
+{
+    __asm__ volatile("mov %0, %%db6" : : "r"(value) : "memory");
+}
+
+static uint64_t axvcpu_i_x86_read_dr7(void)
+{
+    uint64_t value;
+
+    __asm__ volatile("mov %%db7, %0" : "=r"(value) : : "memory");
+    return value;
+}
+
+static void axvcpu_i_x86_write_dr7(uint64_t value)
+{
+    __asm__ volatile("mov %0, %%db7" : : "r"(value) : "memory");
+}
+
 /* ---- what of it is the vendor's */
 
 #define AXVCPU_I_X86_BIT(f) (UINT64_C(1) << (f))
@@ -4043,10 +4086,12 @@ struct axvcpu_i_x86_cpu {
     struct axvcpu *loaded;
     uint64_t host_pa;
     uint32_t enabled, asids, next_asid, round;
-    uint64_t xcr0, xcr0_all; /* the host's, and all that there is; 0: no XSAVE */
+    uint64_t xcr0;           /* the host's */
     char *fpu;               /* where the host's is while the guest has it */
+    uint64_t cr2, dr6, dr7, pat; /* the host's */
     struct axvcpu_i_x86_table_register gdt, idt; /* VMX: the host's */
-    uint16_t ldt;
+    uint64_t debugctl;
+    uint16_t ldt, data[4]; /* ES, DS, FS, GS */
 };
 static struct axvcpu_i_x86_cpu axvcpu_i_x86_cpus[AXVCPU_MAX_PHYS_CPUS];
 
@@ -4113,6 +4158,17 @@ static void axvcpu_i_x86_put_field(struct axvcpu_arch *a, uint32_t f, uint64_t v
 #define AXVCPU_I_X86_PUT(a, name, value) axvcpu_i_x86_put_field(a, AXVCPU_I_X86_F_##name, value)
 #define AXVCPU_I_X86_SEGMENT(segment, part) (4u * (uint32_t)AXVCPU_X86_##segment + (uint32_t)AXVCPU_X86_##part)
 
+static void axvcpu_i_x86_dr_in(struct axvcpu_arch *);
+#define AXVCPU_I_X86_DR7_NONE UINT64_C(0x400) /* no breakpoint is on */
+#define AXVCPU_I_X86_DR7_ON 0xffu             /* one of these */
+
+/* A guest whose breakpoints are on has its own addresses for them. */
+static void axvcpu_i_x86_arm(struct axvcpu_arch *a)
+{
+    if (!a->dr_loaded && (AXVCPU_I_X86_GET(a, DR7) & AXVCPU_I_X86_DR7_ON) != 0)
+        axvcpu_i_x86_dr_in(a);
+}
+
 /* What is to be done before the entry. What has been injected is none the next time. */
 AXVCPU_API void axvcpu_i_x86_flush(struct axvcpu_arch *a)
 {
@@ -4125,6 +4181,8 @@ AXVCPU_API void axvcpu_i_x86_flush(struct axvcpu_arch *a)
 
         axvcpu_i_x86_vendor->write(a, f, *axvcpu_i_x86_slot(a, f));
     }
+    if ((todo & (AXVCPU_I_X86_DO_CONTROLS | AXVCPU_I_X86_BIT(AXVCPU_I_X86_F_DR7))) != 0)
+        axvcpu_i_x86_arm(a);
     if ((todo & AXVCPU_I_X86_DO_CONTROLS) != 0)
         axvcpu_i_x86_vendor->controls(a);
     if ((todo & (AXVCPU_I_X86_DO_TLB | AXVCPU_I_X86_DO_TLB_OFF)) != 0) {
@@ -4157,7 +4215,7 @@ static axvcpu_hpa_t axvcpu_i_x86_maps;
 #define AXVCPU_I_X86_MAPS_PAGES 5u
 
 
-static uint64_t axvcpu_i_x86_xcr0_all;      /* what XCR0 can have; 0: no XSAVE */
+static uint64_t axvcpu_i_x86_xcr0_all;      /* what of XCR0 is switched; 0: no XSAVE */
 static bool axvcpu_i_x86_has_1g;            /* leaves of that size */
 
 static void axvcpu_i_x86_space(struct axvcpu *v, struct axvcpu_x86_space *);
@@ -4425,6 +4483,7 @@ static const struct axvcpu_i_x86_vendor axvcpu_i_x86_svm = {
    VMREAD and VMWRITE; then all that is wanted of them is here, and the VMCS itself in memory (VMCLEAR). */
 
 #define AXVCPU_I_X86_MSR_FEATURE_CONTROL 0x3au
+#define AXVCPU_I_X86_MSR_DEBUGCTL 0x1d9u
 #define AXVCPU_I_X86_MSR_VMX_BASIC 0x480u
 #define AXVCPU_I_X86_MSR_VMX_PIN 0x481u
 #define AXVCPU_I_X86_MSR_VMX_PROC 0x482u
@@ -4483,19 +4542,6 @@ static uint32_t axvcpu_i_x86_msr_of(uint32_t f)
     case AXVCPU_I_X86_F_SFMASK: return 0xc0000084u;
     default: return 0xc0000102u;
     }
-}
-
-static uint64_t axvcpu_i_x86_read_dr6(void)
-{
-    uint64_t value;
-
-    __asm__ volatile("mov %%db6, %0" : "=r"(value) : : "memory");
-    return value;
-}
-
-static void axvcpu_i_x86_write_dr6(uint64_t value)
-{
-    __asm__ volatile("mov %0, %%db6" : : "r"(value) : "memory");
 }
 
 static uint64_t axvcpu_i_x86_vmx_read(const struct axvcpu_arch *a, uint32_t f)
@@ -4642,21 +4688,29 @@ static uint64_t axvcpu_i_x86_tss_base(const struct axvcpu_i_x86_table_register *
     return (d[0] >> 16 & 0xffffffu) | (d[0] >> 32 & 0xff000000u) | d[1] << 32;
 }
 
+/* TI and RPL must be 0 (SDM 3, 27.2.3). */
 #define AXVCPU_I_X86_HOST_SELECTOR(name, field)                                                            \
     __asm__ volatile("mov %%" #name ", %0" : "=r"(selector));                                              \
-    axvcpu_i_x86_vmwrite(field, selector & 0xf8u); /* TI and RPL must be 0 (SDM 3, 27.2.3) */
+    axvcpu_i_x86_vmwrite(field, (selector & 4u) != 0 ? 0 : selector & 0xfff8u);
+#define AXVCPU_I_X86_HOST_DATA(name, field, n)                                                             \
+    AXVCPU_I_X86_HOST_SELECTOR(name, field)                                                                \
+    cpu->data[n] = (uint16_t)selector;
+/* What was not 0 there. */
+#define AXVCPU_I_X86_RELOAD_DATA(name, n)                                                                  \
+    if ((cpu->data[n] & 7u) != 0)                                                                          \
+        __asm__ volatile("mov %0, %%" #name : : "r"((uint32_t)cpu->data[n]) : "memory");
 
 static void axvcpu_i_x86_vmx_host_segments(struct axvcpu_i_x86_cpu *cpu)
 {
     uint16_t tr;
     uint64_t selector;
 
-    AXVCPU_I_X86_HOST_SELECTOR(es, 0xc00)
+    AXVCPU_I_X86_HOST_DATA(es, 0xc00, 0)
     AXVCPU_I_X86_HOST_SELECTOR(cs, 0xc02)
     AXVCPU_I_X86_HOST_SELECTOR(ss, 0xc04)
-    AXVCPU_I_X86_HOST_SELECTOR(ds, 0xc06)
-    AXVCPU_I_X86_HOST_SELECTOR(fs, 0xc08)
-    AXVCPU_I_X86_HOST_SELECTOR(gs, 0xc0a)
+    AXVCPU_I_X86_HOST_DATA(ds, 0xc06, 1)
+    AXVCPU_I_X86_HOST_DATA(fs, 0xc08, 2)
+    AXVCPU_I_X86_HOST_DATA(gs, 0xc0a, 3)
     __asm__ volatile("str %0\n\tsgdt %1\n\tsidt %2\n\tsldt %3" : "=r"(tr), "=m"(cpu->gdt), "=m"(cpu->idt), "=m"(cpu->ldt));
     axvcpu_i_x86_vmwrite(0xc0c, tr & 0xfff8u);
     axvcpu_i_x86_vmwrite(0x6c06, axvcpu_i_x86_rdmsr(0xc0000100u));
@@ -4678,9 +4732,30 @@ static void axvcpu_i_x86_vmx_host(struct axvcpu_i_x86_cpu *cpu)
     axvcpu_i_x86_vmwrite(0x6c12, axvcpu_i_x86_rdmsr(0x176));
     axvcpu_i_x86_vmwrite(0x2c00, axvcpu_i_x86_rdmsr(0x277));
     axvcpu_i_x86_vmwrite(0x2c02, axvcpu_i_x86_rdmsr(AXVCPU_X86_MSR_EFER));
+    cpu->debugctl = axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_DEBUGCTL);
 }
 
-/* MSRs and DR6 are not in the VMCS: they change places with the host's. */
+/* An exit leaves the table registers with limits of 64 KiB, no LDT, no selectors with an RPL, and DEBUGCTL clear
+   (SDM 3, 28.5). A selector brings its descriptor's base along; whoever has it is interrupted by an NMI before that
+   is mended must not trust it. */
+static void axvcpu_i_x86_vmx_restore(const struct axvcpu_i_x86_cpu *cpu)
+{
+    uint64_t fs = axvcpu_i_x86_rdmsr(0xc0000100u), gs = axvcpu_i_x86_rdmsr(0xc0000101u);
+
+    __asm__ volatile("lgdt %0\n\tlidt %1\n\tlldt %2" : : "m"(cpu->gdt), "m"(cpu->idt), "m"(cpu->ldt));
+    AXVCPU_I_X86_RELOAD_DATA(es, 0)
+    AXVCPU_I_X86_RELOAD_DATA(ds, 1)
+    AXVCPU_I_X86_RELOAD_DATA(fs, 2)
+    AXVCPU_I_X86_RELOAD_DATA(gs, 3)
+    if (((cpu->data[2] | cpu->data[3]) & 7u) != 0) {
+        axvcpu_i_x86_wrmsr(0xc0000100u, fs);
+        axvcpu_i_x86_wrmsr(0xc0000101u, gs);
+    }
+    if (cpu->debugctl != 0)
+        axvcpu_i_x86_wrmsr(AXVCPU_I_X86_MSR_DEBUGCTL, cpu->debugctl);
+}
+
+/* MSRs and DR6 are not in the VMCS: they change places with the host's. For the last, its caller has it. */
 static void axvcpu_i_x86_vmx_swap(struct axvcpu_arch *a, bool in)
 {
     uint32_t i;
@@ -4693,8 +4768,7 @@ static void axvcpu_i_x86_vmx_swap(struct axvcpu_arch *a, bool in)
         axvcpu_i_x86_wrmsr(msr, in ? a->field[f] : a->host_msrs[i]);
     }
     if (in)
-        a->host_dr6 = axvcpu_i_x86_read_dr6();
-    axvcpu_i_x86_write_dr6(in ? a->field[AXVCPU_I_X86_F_DR6] : a->host_dr6);
+        axvcpu_i_x86_write_dr6(a->field[AXVCPU_I_X86_F_DR6]);
 }
 _Static_assert(AXVCPU_I_X86_F_KERNEL_GS_BASE == AXVCPU_I_X86_F_STAR + 4, "axvcpu_i_x86_vmx_swap");
 
@@ -4718,17 +4792,15 @@ static void axvcpu_i_x86_vmx_load(struct axvcpu_arch *a)
     a->launched = 0;
 }
 
-/* An exit leaves the table registers with limits of 64 KiB, and no LDT (SDM 3, 28.5.2). */
 static void axvcpu_i_x86_vmx_save(struct axvcpu_arch *a)
 {
-    const struct axvcpu_i_x86_cpu *cpu = axvcpu_i_x86_here();
     uint32_t f;
 
     for (f = 0; f < AXVCPU_I_X86_FIELDS; f++)
         (void)axvcpu_i_x86_get_field(a, f);
     axvcpu_i_x86_vmx_swap(a, false);
     axvcpu_i_x86_vmclear(a);
-    __asm__ volatile("lgdt %0\n\tlidt %1\n\tlldt %2" : : "m"(cpu->gdt), "m"(cpu->idt), "m"(cpu->ldt));
+    axvcpu_i_x86_vmx_restore(axvcpu_i_x86_here());
 }
 
 /* An entry that failed has left the launch state as it was (SDM 3, 27.8): clear it, so that it is known. */
@@ -5319,42 +5391,51 @@ static void axvcpu_i_x86_clts(void)
     __asm__ volatile("clts" : : : "memory");
 }
 
-static void axvcpu_i_x86_store_fpu(char *area, bool xsave)
+/* `what` of XCR0; 0: there is no XSAVE. */
+static void axvcpu_i_x86_store_fpu(char *area, uint64_t what)
 {
-    if (xsave)
-        __asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(UINT32_MAX), "d"(UINT32_MAX) : "memory");
+    if (what != 0)
+        __asm__ volatile("xsave64 (%0)" : : "r"(area), "a"((uint32_t)what), "d"((uint32_t)(what >> 32)) : "memory");
     else
         __asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
 }
 
-static void axvcpu_i_x86_load_fpu(const char *area, bool xsave)
+static void axvcpu_i_x86_load_fpu(const char *area, uint64_t what)
 {
-    if (xsave)
-        __asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"(UINT32_MAX), "d"(UINT32_MAX) : "memory");
+    if (what != 0)
+        __asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"((uint32_t)what), "d"((uint32_t)(what >> 32)) : "memory");
     else
         __asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
 }
 
-/* `from` goes out and `to` comes in, with all that there is in XCR0: of the host's, which has every bit. */
-static void axvcpu_i_x86_swap_fpu(char *from, const char *to, uint64_t guest_xcr0)
+/* `from` goes out and `to` comes in; XCR0 has all that there is meanwhile, then `xcr0`. */
+static void axvcpu_i_x86_swap_fpu(char *from, const char *to, uint64_t what, uint64_t xcr0)
 {
-    uint64_t cr0 = axvcpu_i_x86_host_cr0(), all = axvcpu_i_x86_here()->xcr0_all;
+    uint64_t cr0 = axvcpu_i_x86_host_cr0();
 
     axvcpu_i_x86_clts();
-    if (all != 0)
-        axvcpu_i_x86_xsetbv(all);
-    axvcpu_i_x86_store_fpu(from, all != 0);
-    axvcpu_i_x86_load_fpu(to, all != 0);
-    if (all != 0)
-        axvcpu_i_x86_xsetbv(guest_xcr0);
+    if (what != 0)
+        axvcpu_i_x86_xsetbv(axvcpu_i_x86_xcr0_all);
+    axvcpu_i_x86_store_fpu(from, what);
+    axvcpu_i_x86_load_fpu(to, what);
+    if (what != 0)
+        axvcpu_i_x86_xsetbv(xcr0);
     axvcpu_i_x86_set_host_cr0(cr0);
+}
+
+/* PKRU is behind no CR0.TS: a guest that has it has it as long as it is loaded. */
+#define AXVCPU_I_X86_XCR0_PKRU UINT64_C(0x200)
+#define AXVCPU_I_X86_LAZY (axvcpu_i_x86_xcr0_all & ~AXVCPU_I_X86_XCR0_PKRU)
+static bool axvcpu_i_x86_has_keys(const struct axvcpu_arch *a)
+{
+    return (axvcpu_i_x86_xcr0_all & AXVCPU_I_X86_XCR0_PKRU) != 0 && (a->control.cr4_valid & AXVCPU_X86_CR4_PKE) != 0;
 }
 
 static void axvcpu_i_x86_fpu_in(struct axvcpu_arch *a)
 {
     uint64_t cr0 = AXVCPU_I_X86_GET(a, CR0);
 
-    axvcpu_i_x86_swap_fpu(axvcpu_i_x86_here()->fpu, a->fpu, a->control.xcr0);
+    axvcpu_i_x86_swap_fpu(axvcpu_i_x86_here()->fpu, a->fpu, AXVCPU_I_X86_LAZY, a->control.xcr0);
     a->fpu_loaded = true;
     AXVCPU_I_X86_PUT(a, CR0, cr0);
     a->dirty |= AXVCPU_I_X86_DO_CONTROLS;
@@ -5367,13 +5448,14 @@ static void axvcpu_i_x86_fpu_out(struct axvcpu_arch *a)
     if (!a->fpu_loaded)
         return;
     cr0 = AXVCPU_I_X86_GET(a, CR0);
-    axvcpu_i_x86_swap_fpu(a->fpu, axvcpu_i_x86_here()->fpu, a->control.xcr0);
+    axvcpu_i_x86_swap_fpu(a->fpu, axvcpu_i_x86_here()->fpu, AXVCPU_I_X86_LAZY, a->control.xcr0);
     a->fpu_loaded = false;
     AXVCPU_I_X86_PUT(a, CR0, cr0);
     a->dirty |= AXVCPU_I_X86_DO_CONTROLS;
 }
 
-/* Debug registers 0 to 3 are the host's until the guest touches one; a VM exit turns breakpoints off (DR7). */
+/* Debug registers 0 to 3 are the host's until the guest touches one, or turns one on; load and an exit turn the
+   host's breakpoints off (DR7). */
 #define AXVCPU_I_X86_SWAP_DR(n)                                                                            \
     __asm__ volatile("mov %%db" #n ", %0\n\tmov %1, %%db" #n : "=&r"(old) : "r"(dr[n]) : "memory");        \
     dr[n] = old;
@@ -5403,6 +5485,37 @@ static void axvcpu_i_x86_dr_out(struct axvcpu_arch *a)
     a->dirty |= AXVCPU_I_X86_DO_CONTROLS;
 }
 
+/* What no vendor switches, or not all of it. PAT is the guest's behind an exit of QEMU 7.2's SVM. */
+static void axvcpu_i_x86_host_out(struct axvcpu_i_x86_cpu *cpu, const struct axvcpu_arch *a)
+{
+    cpu->cr2 = axvcpu_i_x86_host_cr2();
+    cpu->dr6 = axvcpu_i_x86_read_dr6();
+    cpu->dr7 = axvcpu_i_x86_read_dr7();
+    cpu->pat = axvcpu_i_x86_rdmsr(0x277);
+    if ((cpu->dr7 & AXVCPU_I_X86_DR7_ON) != 0)
+        axvcpu_i_x86_write_dr7(AXVCPU_I_X86_DR7_NONE);
+    if (axvcpu_i_x86_xcr0_all == 0)
+        return;
+    cpu->xcr0 = axvcpu_i_x86_xgetbv();
+    if (axvcpu_i_x86_has_keys(a))
+        axvcpu_i_x86_swap_fpu(cpu->fpu, a->fpu, AXVCPU_I_X86_XCR0_PKRU, a->control.xcr0);
+    else if (a->control.xcr0 != cpu->xcr0)
+        axvcpu_i_x86_xsetbv(a->control.xcr0);
+}
+
+static void axvcpu_i_x86_host_in(const struct axvcpu_i_x86_cpu *cpu, const struct axvcpu_arch *a)
+{
+    if (axvcpu_i_x86_has_keys(a))
+        axvcpu_i_x86_swap_fpu(a->fpu, cpu->fpu, AXVCPU_I_X86_XCR0_PKRU, cpu->xcr0);
+    else if (axvcpu_i_x86_xcr0_all != 0 && a->control.xcr0 != cpu->xcr0)
+        axvcpu_i_x86_xsetbv(cpu->xcr0);
+    if (axvcpu_i_x86_rdmsr(0x277) != cpu->pat)
+        axvcpu_i_x86_wrmsr(0x277, cpu->pat);
+    axvcpu_i_x86_set_host_cr2(cpu->cr2);
+    axvcpu_i_x86_write_dr6(cpu->dr6);
+    axvcpu_i_x86_write_dr7(cpu->dr7);
+}
+
 /* Also called when there is nothing to save, or when it is on a CPU that is not this one and will not come
    back for it (abandon). */
 AXVCPU_API void axvcpu_i_x86_save(struct axvcpu *v)
@@ -5415,9 +5528,8 @@ AXVCPU_API void axvcpu_i_x86_save(struct axvcpu *v)
     if (axvcpu_i_x86_loaded(a)) {
         axvcpu_i_x86_fpu_out(a);
         axvcpu_i_x86_dr_out(a);
-        if (axvcpu_i_x86_here()->xcr0 != 0 && a->control.xcr0 != axvcpu_i_x86_here()->xcr0)
-            axvcpu_i_x86_xsetbv(axvcpu_i_x86_here()->xcr0);
         axvcpu_i_x86_vendor->save(a);
+        axvcpu_i_x86_host_in(axvcpu_i_x86_here(), a);
     }
     a->cpu = 0;
 }
@@ -5445,12 +5557,11 @@ AXVCPU_API int axvcpu_i_x86_load(struct axvcpu *v)
     a->cpu = AXVCPU_CPU_ID() + 1;
     cpu->loaded = v;
     axvcpu_i_x86_take_asid(a);
+    axvcpu_i_x86_host_out(cpu, a);
     axvcpu_i_x86_vendor->load(a);
     if (!a->prepared)
         axvcpu_i_x86_vendor->prepare(v);
     a->prepared = true;
-    if (cpu->xcr0 != 0 && a->control.xcr0 != cpu->xcr0)
-        axvcpu_i_x86_xsetbv(a->control.xcr0);
     return AXVCPU_OK;
 }
 
@@ -5705,8 +5816,11 @@ static uint64_t *axvcpu_i_x86_own(struct axvcpu_arch *a, uint64_t id)
 {
     if (id < AXVCPU_X86_GPRS)
         return &a->regs.gpr[id];
-    if (id - AXVCPU_X86_DR(0) < 4)
+    if (id - AXVCPU_X86_DR(0) < 4) {
+        if (axvcpu_i_x86_loaded(a))
+            axvcpu_i_x86_dr_out(a);
         return a->dr_loaded ? NULL : &a->dr[id - AXVCPU_X86_DR(0)];
+    }
     return id == AXVCPU_X86_XCR0 ? &a->control.xcr0 :
            id == AXVCPU_REG_SYS(AXVCPU_X86_MSR_TSC_AUX) ? &a->control.shadow[AXVCPU_X86_SHADOW_TSC_AUX] : NULL;
 }
@@ -6680,8 +6794,10 @@ static bool axvcpu_i_x86_has_svm(void)
     return (r[3] & 1u) != 0; /* nested paging */
 }
 
+/* Vector state is switched as far as a page has room for it. What else the host has - AMX - no guest can touch. */
 static void axvcpu_i_x86_look_around(void)
 {
+    struct axvcpu_x86_control c;
     uint32_t r[4];
 
     axvcpu_i_x86_cpuid(0, 0, r);
@@ -6690,8 +6806,8 @@ static void axvcpu_i_x86_look_around(void)
     axvcpu_i_x86_cpuid(1, 0, r);
     if ((r[2] & 1u << 26) == 0)
         return;
-    axvcpu_i_x86_cpuid(0xd, 0, r);
-    axvcpu_i_x86_xcr0_all = r[2] <= AXVM_LEAF_PAGE ? (uint64_t)r[3] << 32 | r[0] : 3;
+    axvcpu_x86_control_valid(&c, axvcpu_i_x86_host_cpuid, NULL);
+    axvcpu_i_x86_xcr0_all = axvcpu_x86_xcr0_within(&c, AXVM_LEAF_PAGE);
 }
 
 AXVCPU_API bool axvcpu_leaf_supported(void)
@@ -6764,8 +6880,6 @@ static int axvcpu_i_x86_turn_on(struct axvcpu_percpu *p)
     p->arch.cr4 = axvcpu_i_x86_host_cr4();
     cpu->fpu = (char *)AXVCPU_PHYS_TO_VIRT(p->arch.area) + UINT64_C(2) * AXVM_LEAF_PAGE;
     axvcpu_i_x86_set_host_cr4(p->arch.cr4 | AXVCPU_X86_CR4_OSFXSR | (axvcpu_i_x86_xcr0_all != 0 ? AXVCPU_X86_CR4_OSXSAVE : 0));
-    cpu->xcr0_all = axvcpu_i_x86_xcr0_all;
-    cpu->xcr0 = axvcpu_i_x86_xcr0_all != 0 ? axvcpu_i_x86_xgetbv() : 0;
     cpu->loaded = NULL;
     if (!axvcpu_i_x86_vendor->on(p)) {
         axvcpu_i_x86_set_host_cr4(p->arch.cr4);

@@ -4,15 +4,25 @@
 // away while another CPU is in the guest. It includes the host, to see what is private.
 #include "../../examples/bare/host.c"
 
+extern uint64_t machine_gdt[8];
 #define DATA UINT64_C(0x40000000)
 #define LARGE (UINT64_C(2) << 20)
 #define HUGE (UINT64_C(1) << 30)
 enum { PAGE = 4096, RAM_PAGES = 16, ENTRY = 0x1000, TABLES = 0x8000, ASK = 0x10 };
 
 // The guest's operations, in the order of root_guest.S.
-enum op { LOAD, STORE, WAIT, COUNT, COPY };
+enum op { LOAD, STORE, WAIT, COUNT, COPY, SCRIBBLE, DUMP, KEYS, BREAK };
 
-extern const uint8_t guest_worker[], guest_worker_end[];
+extern const uint8_t guest_worker[], guest_worker_end[], guest_break[];
+
+// Whether this is that substrate (machine.sh).
+static bool is_on(const char *name)
+{
+    const char *at = host_argument("substrate");
+    while (*name && *at == *name)
+        at++, name++;
+    return !*name;
+}
 
 // ---- a VM
 
@@ -50,10 +60,14 @@ static void report(bool good, const char *name)
 static bool build(struct guest *g)
 {
     static struct axvcpu_arch_setup setups[2];
-    struct axvm_desc d = {.vcpus = g->vcpus, .vcpu_count = 2, .bsp_entry = axvcpu_gpa(ENTRY), .ap_entry = axvcpu_gpa(ENTRY),
-                          .setups = setups};
+    struct axvm_desc d = { .vcpus = g->vcpus,
+                           .vcpu_count = 2,
+                           .bsp_entry = axvcpu_gpa(ENTRY),
+                           .ap_entry = axvcpu_gpa(ENTRY),
+                           .setups = setups };
     for (uint32_t i = 0; i < 2; i++)
-        setups[i] = (struct axvcpu_arch_setup){.mode = AXVCPU_X86_LONG, .stack = TABLES, .tables = axvcpu_gpa(TABLES)};
+        setups[i] =
+            (struct axvcpu_arch_setup){ .mode = AXVCPU_X86_LONG, .stack = TABLES, .tables = axvcpu_gpa(TABLES) };
     g->ram = host_alloc(RAM_PAGES);
     memcpy((char *)g->ram + ENTRY, guest_worker, (size_t)(guest_worker_end - guest_worker));
     return must(axvm_init(&g->vm, &d) == 0, "init") &&
@@ -92,7 +106,8 @@ static bool asks(const struct axvcpu_exit *x)
 // Bound, and asks for its first operation.
 static bool start(struct guest *g, uint32_t id)
 {
-    return must(axvcpu_bind(&g->vcpus[id]) == 0, "bind") && must((run(g, &g->vcpus[id]), asks(&g->x)), "the first question");
+    return must(axvcpu_bind(&g->vcpus[id]) == 0, "bind") &&
+           must((run(g, &g->vcpus[id]), asks(&g->x)), "the first question");
 }
 
 static void order(struct axvcpu *v, enum op op, uint64_t rdi, uint64_t rsi)
@@ -136,13 +151,15 @@ static uint32_t level_of(struct guest *g, uint64_t gpa, uint64_t *pte)
 static bool leaf_at(struct guest *g, uint64_t gpa, uint64_t hpa, uint64_t size, uint32_t level, uint64_t offset)
 {
     uint64_t *word = (uint64_t *)(uintptr_t)(hpa + offset), was = *word, nonce = host_random(), pte;
-    bool good = must(axvm_map(&g->vm, axvcpu_gpa(gpa), axvcpu_from_hpa(axvcpu_hpa(hpa)), size, AXVM_MAP_RWX) == 0, "map") &&
-                must(level_of(g, gpa, &pte) == level && (pte & AXVCPU_I_X86_PTE_ADDR) == hpa, "leaf");
+    bool good =
+        must(axvm_map(&g->vm, axvcpu_gpa(gpa), axvcpu_from_hpa(axvcpu_hpa(hpa)), size, AXVM_MAP_RWX) == 0, "map") &&
+        must(level_of(g, gpa, &pte) == level && (pte & AXVCPU_I_X86_PTE_ADDR) == hpa, "leaf");
     *word = nonce;
     good = good && must(result(g, 0, LOAD, gpa + offset) == nonce, "what the guest reads");
     *word = was;
     good = must(axvm_unmap(&g->vm, axvcpu_gpa(gpa), size) == 0, "unmap") && good;
-    good = good && must(!done(g, 0, LOAD, gpa + offset, 0) && is_mmio(g, AXVCPU_EXIT_MMIO_READ, gpa + offset), "nothing is there");
+    good = good && must(!done(g, 0, LOAD, gpa + offset, 0) && is_mmio(g, AXVCPU_EXIT_MMIO_READ, gpa + offset),
+                        "nothing is there");
     axvcpu_complete(&g->vcpus[0], 0);
     return good && must((run(g, &g->vcpus[0]), asks(&g->x)), "it goes on");
 }
@@ -152,9 +169,11 @@ static bool leaves(void)
     size_t before = host_free_pages();
     uint64_t large = axvcpu_host_alloc_frame(512, LARGE).addr;
     bool good = build(&one) && start(&one, 0) && leaf_at(&one, DATA + PAGE, large + PAGE, PAGE, 0, 0) &&
-                leaf_at(&one, DATA + LARGE + PAGE, large, PAGE, 0, 0) && leaf_at(&one, DATA + 2 * LARGE, large, LARGE, 1, 5 * PAGE) &&
-                must(axvm_map(&one.vm, axvcpu_gpa(UINT64_C(1) << 48), axvcpu_from_hpa(axvcpu_hpa(large)), PAGE, AXVM_MAP_RWX) ==
-                         AXVCPU_EINVAL, "beyond");
+                leaf_at(&one, DATA + LARGE + PAGE, large, PAGE, 0, 0) &&
+                leaf_at(&one, DATA + 2 * LARGE, large, LARGE, 1, 5 * PAGE) &&
+                must(axvm_map(&one.vm, axvcpu_gpa(UINT64_C(1) << 48), axvcpu_from_hpa(axvcpu_hpa(large)), PAGE,
+                              AXVM_MAP_RWX) == AXVCPU_EINVAL,
+                     "beyond");
     drop(&one);
     host_free((void *)(uintptr_t)large, 512);
     return must(host_free_pages() == before, "frames") && good;
@@ -177,13 +196,16 @@ static bool mixed(void)
 {
     uint64_t large = axvcpu_host_alloc_frame(1536, LARGE).addr, pte;
     bool good = build(&one) && start(&one, 0) &&
-                axvm_map(&one.vm, axvcpu_gpa(DATA - PAGE), axvcpu_from_hpa(axvcpu_hpa(large + LARGE - PAGE)), LARGE + 2 * PAGE,
-                         AXVM_MAP_RWX) == AXVCPU_OK &&
+                axvm_map(&one.vm, axvcpu_gpa(DATA - PAGE), axvcpu_from_hpa(axvcpu_hpa(large + LARGE - PAGE)),
+                         LARGE + 2 * PAGE, AXVM_MAP_RWX) == AXVCPU_OK &&
                 must(level_of(&one, DATA - PAGE, &pte) == 0 && level_of(&one, DATA, &pte) == 1 &&
-                     level_of(&one, DATA + LARGE, &pte) == 0, "a page, a large leaf, a page") &&
-                axvm_map(&one.vm, axvcpu_gpa(DATA + LARGE + PAGE), axvcpu_from_hpa(axvcpu_hpa(large)), PAGE, AXVM_MAP_RWX) == 0 &&
+                         level_of(&one, DATA + LARGE, &pte) == 0,
+                     "a page, a large leaf, a page") &&
+                axvm_map(&one.vm, axvcpu_gpa(DATA + LARGE + PAGE), axvcpu_from_hpa(axvcpu_hpa(large)), PAGE,
+                         AXVM_MAP_RWX) == 0 &&
                 axvm_unmap(&one.vm, axvcpu_gpa(DATA - PAGE), LARGE + 2 * PAGE) == 0 &&
-                must(done(&one, 0, LOAD, DATA + LARGE + PAGE, 0), "the neighbour") && must(!done(&one, 0, LOAD, DATA + LARGE, 0), "it is gone");
+                must(done(&one, 0, LOAD, DATA + LARGE + PAGE, 0), "the neighbour") &&
+                must(!done(&one, 0, LOAD, DATA + LARGE, 0), "it is gone");
     drop(&one);
     host_free((void *)(uintptr_t)large, 1536);
     return good;
@@ -238,21 +260,25 @@ static uint32_t count_dirty(struct guest *g, uint64_t gpa, uint64_t size)
 
 static bool map_logged(struct guest *g, uint64_t hpa, uint64_t size)
 {
-    return must(axvm_map(&g->vm, axvcpu_gpa(DATA), axvcpu_from_hpa(axvcpu_hpa(hpa)), size, AXVM_MAP_RWX | AXVM_MAP_LOG_DIRTY) == 0, "map");
+    return must(axvm_map(&g->vm, axvcpu_gpa(DATA), axvcpu_from_hpa(axvcpu_hpa(hpa)), size,
+                         AXVM_MAP_RWX | AXVM_MAP_LOG_DIRTY) == 0,
+                "map");
 }
 
 static bool logs(void)
 {
     size_t before = host_free_pages();
     uint64_t large = axvcpu_host_alloc_frame(1024, LARGE).addr, pte;
-    bool good = build(&one) && map_logged(&one, large, 2 * LARGE) && start(&one, 0) &&
-                must(level_of(&one, DATA, &pte) == 1, "large leaves") && must(count_dirty(&one, DATA, 2 * LARGE) == 0, "none") &&
-                done(&one, 0, LOAD, DATA, 0) && done(&one, 0, STORE, DATA + 5 * PAGE, 7) && done(&one, 0, STORE, DATA + 70 * PAGE, 7) &&
-                must(level_of(&one, DATA + 5 * PAGE, &pte) == 0 && level_of(&one, DATA + LARGE, &pte) == 1, "one is split") &&
-                must(count_dirty(&one, DATA, 2 * LARGE) == 2 && bitmap[0] == 1 << 5 && bitmap[1] == 1 << 6, "two") &&
-                must(count_dirty(&one, DATA, 2 * LARGE) == 0, "none since") &&
-                done(&one, 0, STORE, DATA + 5 * PAGE, 8) && must(count_dirty(&one, DATA + 5 * PAGE, PAGE) == 1, "again") &&
-                must(*(uint64_t *)(uintptr_t)(large + 5 * PAGE) == 8, "written");
+    bool good =
+        build(&one) && map_logged(&one, large, 2 * LARGE) && start(&one, 0) &&
+        must(level_of(&one, DATA, &pte) == 1, "large leaves") &&
+        must(count_dirty(&one, DATA, 2 * LARGE) == 0, "none") && done(&one, 0, LOAD, DATA, 0) &&
+        done(&one, 0, STORE, DATA + 5 * PAGE, 7) && done(&one, 0, STORE, DATA + 70 * PAGE, 7) &&
+        must(level_of(&one, DATA + 5 * PAGE, &pte) == 0 && level_of(&one, DATA + LARGE, &pte) == 1, "one is split") &&
+        must(count_dirty(&one, DATA, 2 * LARGE) == 2 && bitmap[0] == 1 << 5 && bitmap[1] == 1 << 6, "two") &&
+        must(count_dirty(&one, DATA, 2 * LARGE) == 0, "none since") && done(&one, 0, STORE, DATA + 5 * PAGE, 8) &&
+        must(count_dirty(&one, DATA + 5 * PAGE, PAGE) == 1, "again") &&
+        must(*(uint64_t *)(uintptr_t)(large + 5 * PAGE) == 8, "written");
     good = good && must(axvm_x86_dirty(&one.vm, axvcpu_gpa(0), PAGE, bitmap) == AXVCPU_EINVAL, "not logged") &&
            must(axvm_x86_dirty(&one.vm, axvcpu_gpa(DATA), PAGE + 1, bitmap) == AXVCPU_EINVAL, "no pages") &&
            must(axvm_x86_dirty(&one.vm, axvcpu_gpa(DATA), 4 * LARGE, bitmap) == AXVCPU_EINVAL, "too many") &&
@@ -268,11 +294,13 @@ static bool logs(void)
 static bool logs_emulated(void)
 {
     uint64_t page = axvcpu_host_alloc_frame(1, PAGE).addr;
-    bool good = build(&one) && map_logged(&one, page, PAGE) && start(&one, 0) &&
-                must(!done(&one, 0, COPY, DATA + PAGE, DATA + 8) && is_mmio(&one, AXVCPU_EXIT_MMIO_READ, DATA + PAGE), "read") &&
-                axvcpu_complete(&one.vcpus[0], 0x77) == 0 && must((run(&one, &one.vcpus[0]), asks(&one.x)), "it goes on") &&
-                must(*(uint64_t *)(uintptr_t)(page + 8) == 0x77, "written") && must(count_dirty(&one, DATA, PAGE) == 1, "logged") &&
-                must(count_dirty(&one, DATA, PAGE) == 0, "none since");
+    bool good =
+        build(&one) && map_logged(&one, page, PAGE) && start(&one, 0) &&
+        must(!done(&one, 0, COPY, DATA + PAGE, DATA + 8) && is_mmio(&one, AXVCPU_EXIT_MMIO_READ, DATA + PAGE),
+             "read") &&
+        axvcpu_complete(&one.vcpus[0], 0x77) == 0 && must((run(&one, &one.vcpus[0]), asks(&one.x)), "it goes on") &&
+        must(*(uint64_t *)(uintptr_t)(page + 8) == 0x77, "written") &&
+        must(count_dirty(&one, DATA, PAGE) == 1, "logged") && must(count_dirty(&one, DATA, PAGE) == 0, "none since");
     drop(&one);
     host_free((void *)(uintptr_t)page, 1);
     return good;
@@ -297,8 +325,9 @@ static void writes(void *arg)
 // Both CPUs write the same pages while they are asked for: none is missed, nobody hangs.
 static bool logs_two(void)
 {
-    uint64_t large = axvcpu_host_alloc_frame(512, LARGE).addr, ever[8] = {0};
-    bool good = build(&one) && map_logged(&one, large, LARGE) && start(&one, 0) && must(host_start_job(1, writes, &one), "a second CPU");
+    uint64_t large = axvcpu_host_alloc_frame(512, LARGE).addr, ever[8] = { 0 };
+    bool good = build(&one) && map_logged(&one, large, LARGE) && start(&one, 0) &&
+                must(host_start_job(1, writes, &one), "a second CPU");
     for (uint64_t page = 0; page < 512 && good; page++) {
         good = must(done(&one, 0, STORE, DATA + (511 - page) * PAGE, page), "store");
         if (page % 64 == 0 || page == 511) {
@@ -323,10 +352,248 @@ static bool logs_without_frames(void)
     bool good = build(&one) && map_logged(&one, large, LARGE) && start(&one, 0);
     take_all(0);
     good = good && done(&one, 0, STORE, DATA + 3 * PAGE, 1) && must(count_dirty(&one, DATA, PAGE) == 1, "a part") &&
-           must(count_dirty(&one, DATA, LARGE) == 512, "all of it") && must(count_dirty(&one, DATA, LARGE) == 0, "none since");
+           must(count_dirty(&one, DATA, LARGE) == 512, "all of it") &&
+           must(count_dirty(&one, DATA, LARGE) == 0, "none since");
     give_all();
     drop(&one);
     host_free((void *)(uintptr_t)large, 512);
+    return good;
+}
+
+// ---- the host's own registers
+
+// All in words, with their names. Not the general registers, which are the compiler's, and RFLAGS' status bits.
+struct word {
+    const char *name;
+    uint64_t value;
+};
+struct host_state {
+    struct word words[64];
+    uint32_t count;
+    uint8_t fpu[512] __attribute__((aligned(16)));
+};
+static uint32_t has; // 1: XSAVE, 2: protection keys
+
+static void note_word(struct host_state *s, const char *name, uint64_t value)
+{
+    s->words[s->count++] = (struct word){ name, value };
+}
+
+static uint32_t pkru(uint32_t set, bool write)
+{
+    uint32_t value;
+    axvcpu_i_x86_set_host_cr4(axvcpu_i_x86_host_cr4() | AXVCPU_X86_CR4_PKE);
+    if (write)
+        __asm__ volatile(".byte 0x0f, 0x01, 0xef" : : "a"(set), "c"(0), "d"(0));
+    __asm__ volatile(".byte 0x0f, 0x01, 0xee" : "=a"(value) : "c"(0) : "rdx");
+    axvcpu_i_x86_set_host_cr4(axvcpu_i_x86_host_cr4() & ~(uint64_t)AXVCPU_X86_CR4_PKE);
+    return value;
+}
+
+// What is one MOV away.
+#define MOVED(X) \
+    X(cr0) X(cr2) X(cr3) X(cr4) X(cr8) X(es) X(cs) X(ss) X(ds) X(fs) X(gs) X(db0) X(db1) X(db2) X(db3) X(db6) X(db7)
+static const struct word host_msrs[] = {
+    { "FS base", 0xc0000100 }, { "GS base", 0xc0000101 }, { "KERNEL_GS", 0xc0000102 }, { "EFER", 0xc0000080 },
+    { "STAR", 0xc0000081 },    { "LSTAR", 0xc0000082 },   { "CSTAR", 0xc0000083 },     { "SFMASK", 0xc0000084 },
+    { "SYSENTER_CS", 0x174 },  { "SYSENTER_ESP", 0x175 }, { "SYSENTER_EIP", 0x176 },   { "PAT", 0x277 },
+    { "DEBUGCTL", 0x1d9 },
+};
+enum { HOST_MSRS = sizeof host_msrs / sizeof host_msrs[0] };
+
+static void look(struct host_state *s)
+{
+    struct axvcpu_i_x86_table_register gdt, idt;
+    uint64_t value;
+    uint16_t tr, ldt;
+    s->count = 0;
+#define LOOK(r) \
+    __asm__ volatile("mov %%" #r ", %0" : "=r"(value)); \
+    note_word(s, #r, value);
+    MOVED(LOOK)
+    for (uint32_t i = 0; i < HOST_MSRS; i++)
+        note_word(s, host_msrs[i].name, axvcpu_i_x86_rdmsr((uint32_t)host_msrs[i].value));
+    __asm__ volatile("sgdt %0\n\tsidt %1\n\tstr %2\n\tsldt %3" : "=m"(gdt), "=m"(idt), "=m"(tr), "=m"(ldt));
+    note_word(s, "GDTR base", gdt.base), note_word(s, "GDTR limit", gdt.limit);
+    note_word(s, "IDTR base", idt.base), note_word(s, "IDTR limit", idt.limit);
+    note_word(s, "TR", tr), note_word(s, "LDTR", ldt);
+    __asm__ volatile("pushf\n\tpop %0" : "=r"(value));
+    note_word(s, "RFLAGS", value & ~UINT64_C(0x8d5));
+    note_word(s, "XCR0", (has & 1) ? axvcpu_i_x86_xgetbv() : 0);
+    note_word(s, "PKRU", (has & 2) ? pkru(0, false) : 0);
+    __asm__ volatile("clts\n\tfxsave64 %0" : "=m"(s->fpu));
+    axvcpu_i_x86_set_host_cr0(s->words[0].value);
+}
+
+// What every register of the host's is for this: nothing a guest, or a CPU that has just started, has.
+static uint64_t wide_gdt[12];
+static void dress(uint64_t n)
+{
+    static const struct word values[] = {
+        { "FS", 0xc0000100 },    { "KGS", 0xc0000102 },   { "STAR", 0xc0000081 },
+        { "LSTAR", 0xc0000082 }, { "CSTAR", 0xc0000083 }, { "SFMASK", 0xc0000084 },
+        { "CS", 0x174 },         { "ESP", 0x175 },        { "EIP", 0x176 },
+    };
+    struct axvcpu_i_x86_table_register gdt = { sizeof wide_gdt - 1, (uint64_t)(uintptr_t)wide_gdt };
+    static uint8_t fpu[512] __attribute__((aligned(16)));
+    memcpy(wide_gdt, machine_gdt, sizeof machine_gdt);
+    wide_gdt[8] = 0x00cff3000000ffff;                                       // 0x43: a user's data
+    wide_gdt[9] = 0x000082000000000f | (uint64_t)(uintptr_t)wide_gdt << 16; // 0x48: LDT
+    __asm__ volatile("lgdt %0\n\tlldt %w1" : : "m"(gdt), "r"(0x48) : "memory");
+    __asm__ volatile("mov %w0, %%ds\n\tmov %w0, %%es\n\tmov %w0, %%fs" : : "r"(0x43) : "memory");
+    for (uint32_t i = 0; i < sizeof values / sizeof values[0]; i++)
+        axvcpu_i_x86_wrmsr((uint32_t)values[i].value, i == 0 ? 0x5000 + n : 0x100 * i + n);
+    axvcpu_i_x86_wrmsr(0x277, UINT64_C(0x0504040600070406));
+    axvcpu_i_x86_set_host_cr2(0x1234000 + n);
+    __asm__ volatile("mov %0, %%cr8" : : "r"(UINT64_C(2)));
+    __asm__ volatile("mov %0, %%db0\n\tmov %1, %%db1\n\tmov %2, %%db2\n\tmov %3, %%db3"
+                     :
+                     : "r"(0x3f00000 + n), "r"(0x3f10000 + n), "r"(0x3f20000 + n), "r"(0x3f30000 + n));
+    __asm__ volatile("mov %0, %%db6\n\tmov %1, %%db7" : : "r"(UINT64_C(0xffff0ff1)), "r"(UINT64_C(0x408)));
+    if (has & 1)
+        axvcpu_i_x86_xsetbv(3);
+    if (has & 2)
+        pkru(0xaaaaaaa0, true);
+    for (uint32_t i = 0; i < sizeof fpu; i++)
+        fpu[i] = i < 32 ? 0 : (uint8_t)(i + n);
+    fpu[0] = 0x7f, fpu[1] = 3, fpu[25] = 0x1f, fpu[24] = 0xa0; // FCW, MXCSR
+    for (uint32_t i = 32; i < 160; i += 16)
+        memset(fpu + i + 10, 0, 6);
+    uint64_t cr0 = axvcpu_i_x86_host_cr0();
+    __asm__ volatile("clts\n\tfxrstor64 %0" : : "m"(fpu));
+    axvcpu_i_x86_set_host_cr0(cr0);
+}
+
+static void undress(const struct host_state *s)
+{
+    struct axvcpu_i_x86_table_register gdt = { sizeof machine_gdt - 1, (uint64_t)(uintptr_t)machine_gdt };
+    __asm__ volatile("lgdt %0\n\tlldt %w1" : : "m"(gdt), "r"(0) : "memory");
+    __asm__ volatile("mov %w0, %%ds\n\tmov %w0, %%es\n\tmov %w1, %%fs" : : "r"(16), "r"(0) : "memory");
+    __asm__ volatile("mov %0, %%db7\n\tmov %1, %%cr8" : : "r"(UINT64_C(0x400)), "r"(UINT64_C(0)));
+    for (uint32_t i = 0; i < s->count; i++)
+        for (uint32_t k = 0; k < HOST_MSRS; k++)
+            if (s->words[i].name == host_msrs[k].name)
+                axvcpu_i_x86_wrmsr((uint32_t)host_msrs[k].value, s->words[i].value);
+}
+
+static bool same_host(const struct host_state *a, const struct host_state *b, const char *when)
+{
+    bool good = true;
+    for (uint32_t i = 0; i < a->count; i++) {
+        if (a->words[i].value == b->words[i].value)
+            continue;
+        good = false;
+        host_print("# "), host_print(when), host_print(": "), host_print(a->words[i].name);
+        host_print(" was "), host_print_number(a->words[i].value, 16);
+        host_print(", is "), host_print_number(b->words[i].value, 16), host_print("\n");
+    }
+    for (uint32_t i = 0; i < 416 && good; i++) // the rest is nobody's
+        good = must(a->fpu[i] == b->fpu[i], "FPU");
+    return must(good, when);
+}
+
+// Words of the guest's dump.
+enum { WORDS_AT = 0x7000, WORD_CR2 = 1, WORD_PAT = 18, WORD_KEYS = 35 };
+
+// QEMU 7.2 has one PAT for host and guest, Bochs 2.7 saves the guest's CR2 and does not load it (APM 2, 15.5.1).
+static bool not_switched(uint32_t word)
+{
+    return (word == WORD_PAT && is_on("x86-qemu-svm")) || (word == WORD_CR2 && is_on("x86-bochs-svm"));
+}
+
+static bool dumps(void *to)
+{
+    bool good = must(done(&one, 0, DUMP, WORDS_AT, has), "dump");
+    memcpy(to, (char *)one.ram + WORDS_AT, 1024);
+    return good;
+}
+
+// The guest's breakpoint, wherever it is loaded; and the host has its own.
+static bool keeps_breakpoints(void)
+{
+    uint64_t at = ENTRY + (uint64_t)(guest_break - guest_worker), value = 0;
+    struct axvcpu *v = &one.vcpus[0];
+    bool good = build(&one) && axvcpu_set_reg(v, AXVCPU_X86_DR(0), at) == 0 &&
+                axvcpu_set_reg(v, AXVCPU_X86_DR(7), 0x402) == 0 && start(&one, 0) &&
+                must(result(&one, 0, BREAK, 0) == 0xdb, "set before it runs") && axvcpu_unbind(v) == 0 &&
+                axvcpu_bind(v) == 0 && must(result(&one, 0, BREAK, 0) == 0xdb, "bound again") &&
+                must(axvcpu_get_reg(v, AXVCPU_X86_DR(0), &value) == 0 && value == at, "DR0 while it is loaded") &&
+                must(result(&one, 0, BREAK, 0) == 0xdb, "after a look") &&
+                axvcpu_set_reg(v, AXVCPU_X86_DR(0), at + 0x8000) == 0 &&
+                must(result(&one, 0, BREAK, 0) == 0, "another address") &&
+                axvcpu_set_reg(v, AXVCPU_X86_DR(0), at) == 0 && must(result(&one, 0, BREAK, 0) == 0xdb, "and back") &&
+                axvcpu_set_reg(v, AXVCPU_X86_DR(7), 0x400) == 0 && must(result(&one, 0, BREAK, 0) == 0, "off");
+    drop(&one);
+    return good;
+}
+
+// Protection keys are behind no trap of the FPU's.
+static bool keeps_keys(void)
+{
+    uint64_t cr4 = 0;
+    bool good = build(&one);
+    pkru(0xaaaaaaa0, true);
+    good = good && start(&one, 0) && must(done(&one, 0, KEYS, 0, 0), "keys") &&
+           axvcpu_get_reg(&one.vcpus[0], AXVCPU_X86_CR(4), &cr4) == 0 && must((cr4 & AXVCPU_X86_CR4_PKE) != 0, "CR4") &&
+           axvcpu_unbind(&one.vcpus[0]) == 0;
+    good = must(pkru(0xaaaaaaa4, false) == 0xaaaaaaa0, "the host's") && good;
+    pkru(0xaaaaaaac, true);
+    good = good && axvcpu_bind(&one.vcpus[0]) == 0 && must(done(&one, 0, DUMP, WORDS_AT, 2), "dump") &&
+           must(((uint32_t *)one.ram)[WORDS_AT / 4 + 2 * WORD_KEYS] == 0x55555550, "the guest's");
+    drop(&one);
+    good = must(pkru(0, false) == 0xaaaaaaac, "the host's again") && good;
+    pkru(0, true);
+    return good;
+}
+
+static bool keeps_host(void)
+{
+    static struct host_state found, before, now;
+    static uint64_t first[128], second[128];
+    uint32_t r[4];
+    axvcpu_i_x86_cpuid(7, 0, r);
+    has = (axvcpu_i_x86_xcr0_all != 0 ? 1u : 0) | ((axvcpu_i_x86_xcr0_all & 0x200) != 0 && (r[2] & 8) != 0 ? 2u : 0);
+    look(&found);
+    bool good = build(&one);
+    dress(0);
+    look(&before);
+    good = good && start(&one, 0) && must(done(&one, 0, SCRIBBLE, 0, has), "scribble") && dumps(first) &&
+           axvcpu_unbind(&one.vcpus[0]) == 0;
+    look(&now);
+    good = same_host(&before, &now, "after unbind") && good;
+    dress(0x10);
+    look(&before);
+    good = good && must(axvcpu_bind(&one.vcpus[0]) == 0, "bind again") && dumps(second);
+    for (uint32_t i = 0; i < 110 && good; i++) {
+        if (first[i] == second[i] || not_switched(i))
+            continue;
+        host_print("# the guest's word "), host_print_number(i, 10), host_print(" was "),
+            host_print_number(first[i], 16);
+        host_print(", is "), host_print_number(second[i], 16), host_print("\n");
+        good = must(false, "what the guest has");
+    }
+    good = good && must(axvcpu_put(&one.vcpus[0]) == 0, "put");
+    look(&now);
+    good = same_host(&before, &now, "after put") && good && axvcpu_load(&one.vcpus[0]) == 0;
+    undress(&found);
+    drop(&one);
+    undress(&found);
+    return good;
+}
+
+static bool disables(void)
+{
+    struct axvcpu_percpu *p = &percpu[0];
+    bool good = build(&one) && start(&one, 0) && must(axvcpu_percpu_disable(p) == AXVCPU_EBUSY, "while a vCPU is here") &&
+                axvcpu_unbind(&one.vcpus[0]) == 0 && must(axvcpu_percpu_disable(p) == 0, "disable");
+    good = good &&
+           must(axvcpu_i_x86_host_cr0() == p->arch.cr0 && axvcpu_i_x86_host_cr4() == p->arch.cr4, "CR0 and CR4") &&
+           must((p->arch.cr4 & AXVCPU_X86_CR4_VMXE) == 0, "... without VMX") &&
+           must((axvcpu_i_x86_rdmsr(AXVCPU_X86_MSR_EFER) & AXVCPU_X86_EFER_SVME) == 0, "... without SVM") &&
+           must(axvcpu_bind(&one.vcpus[0]) == AXVCPU_ENOSUPPORT, "bind on a CPU that is not enabled");
+    good = must(axvcpu_percpu_enable(p) == 0, "enable") && good;
+    axvcpu_reset(&one.vcpus[0]);
+    drop(&one);
     return good;
 }
 
@@ -340,5 +607,10 @@ int host_main(void)
     report(logs_emulated(), "LOG_DIRTY: what the library writes");
     report(logs_two(), "LOG_DIRTY: two CPUs");
     report(logs_without_frames(), "LOG_DIRTY: without frames");
+    report(keeps_host(), "the host's registers, and the guest's");
+    report(!(has & 2) || keeps_keys(), "... and their protection keys");
+    // QEMU 7.2 loads DR7 for the guest without a look at what it says
+    report(is_on("x86-qemu-svm") || keeps_breakpoints(), "... and their breakpoints");
+    report(disables(), "disable");
     return 0;
 }

@@ -656,6 +656,31 @@ static void trap19_cpuid(void)
     ok(c.cr4_valid == 0 && c.efer_valid == 0 && c.xcr0_valid == 1 && c.physical_mask == (UINT64_C(1) << 36) - 1, "a CPU that has nothing");
 }
 
+// What XCR0 there is for a guest whose state has one page; AMX (bits 17, 18) and MPX (3, 4) it never has.
+static void xsave_room(void)
+{
+    static const struct {
+        uint64_t valid, expected;
+        uint32_t limit, end[10];
+        const char *name;
+    } given[] = {
+        {0x602e7, 0x2e7, 4096, {0, 0, 832, 0, 0, 1152, 1664, 2688, 0, 2696}, "with AMX beside it"},
+        {0x2ff, 0x2e7, 4096, {0, 0, 832, 1024, 1088, 1152, 1664, 2688, 0, 2696}, "with MPX beside it"},
+        {0x7, 7, 832, {0, 0, 832}, "to the byte"},
+        {0x7, 3, 831, {0, 0, 832}, "a byte less: no AVX"},
+        {0x2e7, 0xe7, 2688, {0, 0, 832, 0, 0, 1152, 1664, 2688, 0, 2696}, "no room for keys"},
+        {0x2e7, 7, 2000, {0, 0, 832, 0, 0, 1152, 1664, 2688, 0, 2696}, "... nor for AVX-512"},
+        {0x2e7, 3, 600, {0, 0, 832, 0, 0, 1152, 1664, 2688, 0, 2696}, "... nor for AVX"},
+        {0x207, 0x7, 4096, {0, 0, 832, 0, 0, 0, 0, 0, 0, 8192}, "a part that is far out"},
+        {3, 3, 4096, {0}, "SSE alone"},
+    };
+    for (unsigned i = 0; i < sizeof given / sizeof given[0]; i++) {
+        struct axvcpu_x86_control c = {.xcr0_valid = given[i].valid};
+        memcpy(c.xsave_end, given[i].end, sizeof c.xsave_end);
+        ok_u64(axvcpu_x86_xcr0_within(&c, given[i].limit), given[i].expected, "XSAVE area: %s", given[i].name);
+    }
+}
+
 static void reset(void)
 {
     struct axvcpu_x86_control c = blank();
@@ -668,6 +693,7 @@ int main(void)
 {
     tap_begin(30);
     reset();
+    xsave_room();
     control_registers();
     trap19_xcr0();
     cr_instructions();
