@@ -129,6 +129,7 @@ $(call suite,x86)                             ## guests on bare x86-64
 $(call suite,static)                          ## static analysis
 $(call suite,soak)                            ## VMs that come and go
 $(call suite,mutants)                         ## faults that the tests must find, twenty of them
+$(call suite,hostile)                         ## guests of random instructions, on every backend
 $(call suite,fuzz)                            ## hostile input
 
 test-%:

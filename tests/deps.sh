@@ -75,6 +75,9 @@ static   aarch64-linux-gnu-gcc                            gcc-aarch64-linux-gnu
 static   /usr/aarch64-linux-gnu/include/stdio.h           libc6-dev-arm64-cross
 static   riscv64-linux-gnu-gcc                            gcc-riscv64-linux-gnu
 static   /usr/riscv64-linux-gnu/include/stdio.h           libc6-dev-riscv64-cross
+hostile  gcc                                              gcc
+hostile  qemu-system-riscv64                              qemu-system-misc
+hostile  riscv64-linux-gnu-gcc                            gcc-riscv64-linux-gnu
 fuzz     clang                                            clang
 fuzz     /usr/lib/llvm-*/lib/clang/*/lib/*/libclang_rt.*  libclang-rt-dev
 '

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Hostile guests on every backend; one is run again by ONLY=SEED.N, with its exits but for those by time. QEMU
+# shall not count time by instructions: a guest whose exception vector cannot be fetched executes none.
+HOSTILE := build/tests/hostile
+HOSTILE_C := $(addprefix tests/,hostile/hostile.c hostile/bare.c conformance/port_bare.c)
+HOSTILE_H := tests/hostile/hostile.h $(wildcard tests/conformance/*.h)
+hostile_flags = -DAXVCPU_CHECKED -Itests/hostile -Itests/conformance -Itests/conformance/$1
+hostile_guest = $(HOSTILE_C) tests/hostile/$1.c tests/conformance/$1/cases.c tests/conformance/$1/guests.S $(HOSTILE_H) \
+  $(wildcard tests/conformance/$1/*.h)
+
+# The machine, without the host that bare.c includes; flags are the architectures' own suites'.
+hostile_machine = $(wildcard examples/bare/*.[ch] examples/bare/$1/*.[chS]) $(HEADERS) examples/bare/$1/link.ld
+
+$(HOSTILE)/riscv.elf: $(call hostile_guest,riscv) $(call hostile_machine,riscv) | deps-hostile
+	$(call compile_files,riscv64-linux-gnu-gcc -O2 $(BARE_FLAGS_riscv) $(call hostile_flags,riscv),\
+	  $(filter-out examples/bare/host.c examples/bare/roundrobin.c,$(filter %.c %.S,$^)))
+
+NEEDS_hostile := $(HOSTILE)/riscv.elf
+COMMANDS_hostile := "HS in QEMU=sh tests/riscv/qemu.sh 280 $(HOSTILE)/riscv.elf -smp 1"
+LIMIT_hostile := 300
