@@ -74,6 +74,8 @@ enum axvcpu_x86_part { AXVCPU_X86_SELECTOR, AXVCPU_X86_BASE, AXVCPU_X86_LIMIT, A
 #define AXVCPU_X86_FLAG_DF 0x400u
 #define AXVCPU_X86_FLAG_OF 0x800u
 #define AXVCPU_X86_FLAG_RF 0x10000u
+#define AXVCPU_X86_DR6_BS 0x4000u /* a single step */
+#define AXVCPU_X86_DR7_GD 0x2000u /* debug registers are guarded */
 #define AXVCPU_X86_FLAG_VM 0x20000u /* virtual 8086 */
 #define AXVCPU_X86_FLAG_AC 0x40000u
 
@@ -998,8 +1000,8 @@ AXVCPU_I_INLINE struct axvcpu_arch *axvcpu_i_x86_enter_vmx(struct axvcpu_arch *a
     return a;
 }
 
-/* Three fields are read and one written. Whether the call was in a shadow would be another: if so that lasts
-   one instruction longer. */
+/* Three fields are read and one written. Whether the call was in a shadow, or a single step, would be another: if so
+   that lasts one instruction longer, and the trap comes behind the next. */
 AXVCPU_I_INLINE int axvcpu_i_x86_run_vmx(struct axvcpu *v, struct axvcpu_exit *x)
 {
     struct axvcpu_i_x86_left left;
@@ -5942,7 +5944,42 @@ static void axvcpu_i_x86_raise(struct axvcpu_arch *a, uint32_t vector, uint32_t 
 
 static void axvcpu_i_x86_irq(struct axvcpu *v);
 
-/* Past an instruction that is done: its interrupt shadow is over, too, and single-stepping sees it. */
+/* Single-stepping: #DB after an instruction that is done, or after one element of a string (SDM 3, 18.3.1.4; APM 2,
+   13.1.4). What the CPU itself kept of it, in a shadow, is the same trap. Who injects it does DR6 and DR7. */
+static void axvcpu_i_x86_trap(struct axvcpu_arch *a)
+{
+    AXVCPU_I_X86_PUT(a, DR6, AXVCPU_I_X86_GET(a, DR6) | AXVCPU_X86_DR6_BS);
+    AXVCPU_I_X86_PUT(a, DR7, AXVCPU_I_X86_GET(a, DR7) & ~(uint64_t)AXVCPU_X86_DR7_GD);
+    if (a->vendor == AXVCPU_I_X86_VENDOR_VMX && axvcpu_i_x86_loaded(a))
+        axvcpu_i_x86_vmwrite(0x6822, 0);
+    axvcpu_i_x86_raise(a, 1, 0);
+}
+
+/* As a field that is read after every instruction: in few words where it is in the CPU, which is where a vCPU is
+   loaded that has it not. */
+static uint64_t axvcpu_i_x86_flags(struct axvcpu_arch *a)
+{
+    const uint64_t bit = AXVCPU_I_X86_BIT(AXVCPU_I_X86_F_RFLAGS);
+
+    if ((a->valid & bit) == 0 && a->vendor == AXVCPU_I_X86_VENDOR_VMX) {
+        a->regs.rflags = axvcpu_i_x86_vmread(0x6820);
+        a->valid |= bit;
+    }
+    return (a->valid & bit) != 0 ? a->regs.rflags : AXVCPU_I_X86_GET(a, RFLAGS);
+}
+
+static void axvcpu_i_x86_step_over(struct axvcpu_arch *a)
+{
+    uint64_t flags = axvcpu_i_x86_flags(a);
+
+    if (AXVCPU_I_LIKELY((flags & (AXVCPU_X86_FLAG_RF | AXVCPU_X86_FLAG_TF)) == 0))
+        return;
+    AXVCPU_I_X86_PUT(a, RFLAGS, flags & ~(uint64_t)AXVCPU_X86_FLAG_RF);
+    if ((flags & AXVCPU_X86_FLAG_TF) != 0 && !a->nmi_step)
+        axvcpu_i_x86_trap(a);
+}
+
+/* Past an instruction that is done: its interrupt shadow and RF are over, too, and single-stepping sees it. */
 static void axvcpu_i_x86_pass(struct axvcpu *v, uint32_t length)
 {
     struct axvcpu_arch *a = &v->arch;
@@ -5955,6 +5992,7 @@ static void axvcpu_i_x86_pass(struct axvcpu *v, uint32_t length)
         rip = s.bits == 64 ? rip : rip & UINT32_MAX;
     }
     AXVCPU_I_X86_PUT(a, RIP, rip);
+    axvcpu_i_x86_step_over(a);
     if ((AXVCPU_I_X86_GET(a, SHADOW) & 3u) == 0)
         return;
     AXVCPU_I_X86_PUT(a, SHADOW, AXVCPU_I_X86_GET(a, SHADOW) & ~UINT64_C(3));
@@ -6208,12 +6246,12 @@ static char *axvcpu_i_x86_element(struct axvcpu *v, struct axvcpu_exit *x, const
     return NULL;
 }
 
-/* As many elements as are left, and are on this page and in the buffer; downwards one by one. */
+/* As many elements as are left, and are on this page and in the buffer; downwards, or in single steps, one by one. */
 static uint32_t axvcpu_i_x86_elements(const struct axvcpu_arch *a, uint32_t room)
 {
     uint64_t left = (a->io.flags & AXVCPU_X86_IO_REP) == 0 ? 1 :
                     a->regs.gpr[AXVCPU_X86_RCX] & axvcpu_i_x86_mask(a->io.address_width);
-    uint32_t most = (a->regs.rflags & AXVCPU_X86_FLAG_DF) != 0 ? 1 : (uint32_t)sizeof(a->buf) / a->io.width;
+    uint32_t most = (a->regs.rflags & (AXVCPU_X86_FLAG_DF | AXVCPU_X86_FLAG_TF)) != 0 ? 1 : (uint32_t)sizeof(a->buf) / a->io.width;
 
     most = room < most ? room : most;
     return left < most ? (uint32_t)left : most;

@@ -14,11 +14,13 @@ enum { RAX, RCX, RDX, RBX, R10 = 10 };
     X(mmio_store) X(mmio_const) X(mmio_change) X(mmio_exchange) X(mmio_test) X(mmio_address)               \
     X(mmio_string) X(mmio16) X(mmio32) X(straddle) X(places) X(load) X(store) X(out) X(in) X(fetch)        \
     X(undecoded) X(vector) X(registers) X(msr_read) X(msr_write) X(msr_kept) X(cpuid) X(hypercall) X(halt) X(order)    \
-    X(shadow) X(storm) X(nmi) X(line) X(spin) X(slice) X(busy) X(ipi) X(cr8) X(pair) X(pair_race) X(triple) X(climb)
+    X(shadow) X(storm) X(nmi) X(line) X(spin) X(slice) X(busy) X(ipi) X(cr8) X(step) X(pair) X(pair_race) X(triple) X(climb)
 #define POINTS(X)                                                                                          \
     X(places_out_end) X(places_in_end) X(places_load_end) X(places_store_end) X(places_change_end)         \
     X(places_halt_end) X(load_insn) X(load_end) X(load_other) X(out_end)                 \
-    X(undecoded_insn) X(undecoded_end) X(msr_read_end) X(msr_write_end) X(halt_end) X(ipi_end)
+    X(undecoded_insn) X(undecoded_end) X(msr_read_end) X(msr_write_end) X(halt_end) X(ipi_end)                    \
+    X(step_nop) X(step_cpuid) X(step_zero) X(step_out) X(step_in) X(step_load) X(step_change) X(step_count) X(step_rep) X(step_stos)     \
+    X(step_again) X(step_port) X(step_repout) X(step_outs) X(step_msr) X(step_rdmsr) X(step_cr8) X(step_end)
 #define PROGRAM(name) extern const uint8_t guest_##name[], guest_##name##_end[];
 #define POINT(name) extern const uint8_t name[];
 PROGRAMS(PROGRAM)
@@ -356,6 +358,28 @@ static const struct row rows_cr8[] = {
     TAKES(0x35), RESULT(N_PLUS(1)), REG_IS(CR8, K(2)), // it was lowered
     HALT, INJECT(0x35), BLOCK, STATE_IS(BLOCKED), INJECT(0x45), STATE_IS(READY), TAKES(0x45), RESULT(N_PLUS(1)),
     HALT, SET_REG(CR8, K(1)), TAKES(0x35), RESULT(N_PLUS(2)), HALT,
+};
+
+// A trap behind each, with the PC behind it; of a repetition behind each element, with the PC on it until the last.
+static void check_steps(struct play *p)
+{
+    static const uint8_t *const at[] = {
+        step_nop, step_cpuid, step_zero, step_out, step_in, step_load, step_change, step_count, step_rep, step_stos,
+        step_again, step_port, step_repout, step_outs, step_msr, step_rdmsr, step_cr8, step_end,
+    };
+    const uint64_t *noted = (const uint64_t *)(const void *)(p->ram + DATA);
+    for (uint32_t i = 0; i <= sizeof at / sizeof at[0] && !p->wrong; i++) {
+        uint64_t wanted = i < sizeof at / sizeof at[0] ? LOAD + (uint64_t)(at[i] - p->test->program) : 0;
+        if (noted[i] != wanted)
+            play_wrong(p, "a trap's PC", noted[i], wanted);
+    }
+}
+#define STEPS 18u
+static const struct row rows_step[] = {
+    NONCE, OUT(0x48, 1, K(0)), IN(0x48, 1, K(0)), MMIO_R(DEV, 8, N(5)), MMIO_R(DEV, 4, N(0)), MMIO_W(DEV, 4, N_PLUS(1)),
+    MMIO_W(MMIO + 0x100, 4, K(0)), MMIO_W(MMIO + 0x104, 4, K(0)),
+    OUT(0x50, 1, K(0)), OUT(0x50, 1, K(0)), SYSREG_R(MSR, K(7)),
+    RESULT(N_PLUS(STEPS)), RESULT(N(5)), HALT, PLAY(check_steps),
 };
 
 #define APIC 0xfee00000u
@@ -719,6 +743,7 @@ const struct test_case conformance_cases[] = {
     CASE_ONCE(injections, spin, MODE_LONG),
     CASE_ONCE(injections_other, spin, MODE_LONG),
     CASE(cr8, cr8, MODE_LONG),
+    CASE(step, step, MODE_LONG),
     CASE(ipi, ipi, MODE_LONG),
     CASE(slice, slice, MODE_LONG | MODE_SLICE),
     CASE_ONCE(slice_busy, busy, MODE_LONG | MODE_SLICE),

@@ -924,6 +924,64 @@ point halt_end
 3:  on_fault
     done cr8
 
+// Single-stepping through instructions that exit: R8 is where the handler notes each PC, R9 its traps that DR6 calls
+// single steps. The last one turns it off.
+    .macro traced name, insn:vararg
+    \insn
+point step_\name
+    .endm
+    guest step, 64
+    tables64
+    gate 1, 1f
+    mov DEV, %r12
+    mov $DATA, %r8d
+    xor %r9d, %r9d
+    xor %eax, %eax
+    mov $MMIO + 0x100, %edi
+    mov $DATA + 0x800, %esi
+    pushfq
+    orl $0x100, (%rsp)
+    popfq
+    traced nop, nop
+    traced cpuid, cpuid
+    traced zero, xor %eax, %eax
+    traced out, out %al, $0x48
+    traced in, in $0x48, %al
+    traced load, mov DEV, %r10
+    traced change, addl $1, DEV
+    traced count, mov $2, %ecx
+point step_rep
+    traced stos, rep stosl
+    traced again, mov $2, %ecx
+    traced port, mov $0x50, %edx
+point step_repout
+    traced outs, rep outsb
+    traced msr, mov $MSR, %ecx
+    traced rdmsr, rdmsr
+    traced cr8, mov %cr8, %rax
+    traced end, nop
+    nop
+    add %r12, %r9
+    mov %r9, REPORT
+    mov %r10, REPORT
+    hlt
+1:  push %rax
+    mov 8(%rsp), %rax
+    mov %rax, (%r8)
+    add $8, %r8
+    mov %dr6, %rax
+    and $0x4000, %eax
+    shr $14, %eax
+    add %rax, %r9
+    mov $0xffff0ff0, %eax
+    mov %rax, %dr6
+    cmpq $AT(step_end), 8(%rsp)
+    jne 2f
+    andl $~0x100, 24(%rsp)
+2:  pop %rax
+    iretq
+    done step
+
 // IPIs, by the command register of the xAPIC and of the x2APIC; and what is another register.
     guest ipi, 64
     mov DEV, %rbx
