@@ -8,7 +8,7 @@
 #define GPR(n) AXVCPU_REG_GPR(n)
 
 #define PROGRAMS(X)                                                                                        \
-    X(first) X(loads) X(loads_signed) X(stores) X(undecoded) X(load) X(store) X(fetch) X(refuse) X(refuse_sysreg) X(user) X(sysreg) X(calls)  \
+    X(first) X(registers) X(loads) X(loads_signed) X(stores) X(undecoded) X(load) X(store) X(fetch) X(refuse) X(refuse_sysreg) X(user) X(sysreg) X(calls)  \
     X(calls_arch) \
     X(suspend) X(pair) X(order) X(line) X(spin) X(timer) X(timer_sleep) X(sgi) X(bad) X(far_away) X(serror) X(cpus) X(own) X(wfe)
 #define POINTS(X)                                                                                          \
@@ -34,6 +34,14 @@ static const struct row rows_first[] = {
     HALT, INJECT(0x40), TAKES(0x40),
     RESULT(N(1)),
     HALT,
+};
+
+#define REG(n) RESULT(N_PLUS(n))
+static const struct row rows_registers[] = {
+    NONCE, MMIO_R(DEV, 8, N(1)),
+    REG(0), REG(1), REG(2), REG(3), REG(4), REG(5), REG(6), REG(7), REG(8), REG(9), REG(10), REG(11), REG(12), REG(13),
+    REG(14), REG(15), REG(16), REG(17), REG(18), REG(22), REG(23), REG(24), REG(25), REG(26), REG(27), REG(28), REG(29),
+    REG(30), RESULT(N(0)), REG(20), REG(21), HALT,
 };
 
 // ---- accesses
@@ -424,6 +432,7 @@ void conformance_prepare(const struct test_case *test, struct axvm_arch_desc *vm
 const char conformance_arch[] = "arm64";
 const struct test_case conformance_cases[] = {
     CASE(first, first, 0),
+    CASE(registers, registers, 0),
     CASE(loads, loads, 0),
     CASE(loads_signed, loads_signed, 0),
     CASE(stores, stores, 0),

@@ -95,6 +95,25 @@ guest_\name\()_end:
 
 // ---- the first one: a hypercall, MMIO in and out, kicks, sleep and wake-up
 
+    // Each register keeps what the guest has put there, whatever exits come.
+    guest registers
+    nonce
+    .irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 22, 23, 24, 25, 26, 27, 28, 29, 30
+    add x\n, x19, #\n
+    .endr
+    ldr xzr, [x20]
+    .irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 22, 23, 24, 25, 26, 27, 28, 29, 30
+    result x\n
+    .endr
+    mov x1, x21
+    add x20, x19, #20
+    add x21, x19, #21
+    str x19, [x1]
+    str x20, [x1]
+    str x21, [x1]
+    wfi
+    done registers
+
     guest first
     ldr x0, =CALL
     mov x1, #0x11

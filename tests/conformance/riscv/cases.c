@@ -6,7 +6,7 @@
 #include "accesses.h"
 
 #define PROGRAMS(X)                                                                                        \
-    X(first) X(firmware) X(load_all) X(store_all) X(zero) X(load) X(undecoded) X(straddle) X(fetch) X(walk) X(paging) X(csr)   \
+    X(first) X(firmware) X(load_all) X(store_all) X(registers) X(zero) X(load) X(undecoded) X(straddle) X(fetch) X(walk) X(paging) X(csr)   \
     X(virtual) X(user) X(user_wfi) X(sbi) X(hart) X(order) X(timer) X(line) X(spin) X(float) X(same) \
     X(ipi) X(masked) X(vectored) X(store) X(rights) X(no_exec) X(unmaps) X(remote)
 #define POINTS(X)                                                                                          \
@@ -48,6 +48,13 @@ static const struct row rows_firmware[] = {
 static const struct row rows_load_all[] = {LOADS(LOAD_ROWS) HALT};
 #define STORE_ROWS(insn, reg, at, same, width, value) NONCE, MMIO_W(DEV, width, value),
 static const struct row rows_store_all[] = {STORES(STORE_ROWS) MMIO_W(DEV, 4, K(0)), HALT};
+#define REG(n) RESULT(N_PLUS(n))
+static const struct row rows_registers[] = {
+    NONCE, MMIO_R(DEV, 8, N(1)),
+    REG(1), REG(2), REG(3), REG(4), REG(5), REG(6), REG(7), REG(8), REG(9), REG(10), REG(11), REG(12), REG(13), REG(14),
+    REG(15), REG(16), REG(17), REG(18), REG(19), REG(20), REG(21), REG(22), REG(23), REG(24), REG(25), REG(26), REG(27),
+    REG(28), REG(29), REG(1), REG(30), REG(31), HALT,
+};
 static const struct row rows_zero[] = {NONCE, MMIO_W(DEV, 4, K(0)), RESULT(K(0)), HALT};
 
 static const struct row rows_pending[] = {
@@ -140,7 +147,7 @@ static const struct row rows_user[] = {
 
 #define BASE 0x10
 #define TIME 0x54494d45
-#define IPI 0x735049
+#define SBI_IPI 0x735049
 #define RFENCE 0x52464e43
 #define HSM 0x48534d
 #define SRST 0x53525354
@@ -190,11 +197,11 @@ static const struct row rows_sbi[] = {
     SBI(BASE, 4, 0, 0, 0, 0, 0, 0, 0x111), SBI(BASE, 5, 0, 0, 0, 0, 0, 0, 0x222), SBI(BASE, 6, 0, 0, 0, 0, 0, 0, 0x333),
     SBI(BASE, 7, 0, 0, 0, 0, 0, NOT_SUPPORTED, 0),
     SBI(TIME, 0, ALL, 5, 0, 0, 0, 0, 0), SBI(TIME, 1, 0, 5, 0, 0, 0, NOT_SUPPORTED, 0),
-    CALL(IPI, 0, 1, 0, 0, 0, 0), SERVED, ANSWER(0, 0),
-    CALL(IPI, 0, 0, ALL, 0, 0, 0), SERVED, ANSWER(0, 0),
-    CALL(IPI, 0, 4, 0, 0, 0, 0), SERVED, ANSWER(INVALID_PARAM, 0),
-    CALL(IPI, 0, 1, 64, 0, 0, 0), SERVED, ANSWER(INVALID_PARAM, 0),
-    CALL(IPI, 0, 3, 63, 0, 0, 0), SERVED, ANSWER(INVALID_PARAM, 0),
+    CALL(SBI_IPI, 0, 1, 0, 0, 0, 0), SERVED, ANSWER(0, 0),
+    CALL(SBI_IPI, 0, 0, ALL, 0, 0, 0), SERVED, ANSWER(0, 0),
+    CALL(SBI_IPI, 0, 4, 0, 0, 0, 0), SERVED, ANSWER(INVALID_PARAM, 0),
+    CALL(SBI_IPI, 0, 1, 64, 0, 0, 0), SERVED, ANSWER(INVALID_PARAM, 0),
+    CALL(SBI_IPI, 0, 3, 63, 0, 0, 0), SERVED, ANSWER(INVALID_PARAM, 0),
     CALL(RFENCE, 0, 1, 0, 0, 0, 0), SERVED, ANSWER(0, 0),
     CALL(RFENCE, 1, 1, 0, 0x1000, 0x2000, 0), SERVED, ANSWER(0, 0),
     CALL(RFENCE, 2, 0, ALL, 0, ALL, 3), SERVED, ANSWER(0, 0),
@@ -286,8 +293,8 @@ static const struct row rows_hart_status[] = {
     CALL(HSM, 2, 1, 0, 0, 0, 0), SERVED, ANSWER(0, AXVCPU_RISCV_HART_STARTED),
     CALL(HSM, 0, 1, LOAD, 0, 0, 0), PLAY(play_cpu_up), ANSWER(ALREADY, 0),
     CALL(HSM, 0, 2, LOAD, 0, 0, 0), PLAY(play_cpu_up), ANSWER(INVALID_PARAM, 0),
-    CALL(IPI, 0, 3, 0, 0, 0, 0), SERVED, ANSWER(0, 0), CALL(IPI, 0, 1, 1, 0, 0, 0), SERVED, ANSWER(0, 0),
-    CALL(IPI, 0, 2, 1, 0, 0, 0), SERVED, ANSWER(INVALID_PARAM, 0), SBI(IPI, 1, 1, 0, 0, 0, 0, NOT_SUPPORTED, 0),
+    CALL(SBI_IPI, 0, 3, 0, 0, 0, 0), SERVED, ANSWER(0, 0), CALL(SBI_IPI, 0, 1, 1, 0, 0, 0), SERVED, ANSWER(0, 0),
+    CALL(SBI_IPI, 0, 2, 1, 0, 0, 0), SERVED, ANSWER(INVALID_PARAM, 0), SBI(SBI_IPI, 1, 1, 0, 0, 0, 0, NOT_SUPPORTED, 0),
     CALL(RFENCE, 0, 3, 0, 0, 0, 0), SERVED, ANSWER(0, 0), CALL(RFENCE, 2, 1, 1, 0x1000, 0x1000, 5), SERVED, ANSWER(0, 0),
     CALL(RFENCE, 2, 4, 0, 0, ALL, 5), SERVED, ANSWER(INVALID_PARAM, 0),
     SBI(RFENCE, 6, 1, 0, 0, 0, 0, NOT_SUPPORTED, 0), SBI(BASE, 2, 0, 0, 0, 0, 0, 0, VERSION), SBI(TIME, 0, ALL, 0, 0, 0, 0, 0, 0),
@@ -486,6 +493,7 @@ const struct test_case conformance_cases[] = {
     CASE(firmware, firmware, 0),
     CASE(load_all, load_all, 0),
     CASE(store_all, store_all, 0),
+    CASE(registers, registers, 0),
     CASE(zero, zero, 0),
     CASE_ONCE(pending, load, 0),
     CASE(retry, load, 0),

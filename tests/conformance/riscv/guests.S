@@ -112,6 +112,26 @@ guest_\name\()_end:
     wfi
     done store_all
 
+// Each register keeps what the guest has put there, whatever exits come.
+    guest registers
+    li t6, DEV
+    ld t5, (t6)
+    .irp n, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29
+    addi x\n, t5, \n
+    .endr
+    ld x0, (t6)
+    .irp n, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29
+    report x\n
+    .endr
+    li s2, REPORT
+    addi x30, x1, 29
+    addi x31, x1, 30
+    sd x1, (s2)
+    sd x30, (s2)
+    sd x31, (s2)
+    wfi
+    done registers
+
     guest zero // x0 stays 0
     li x8, DEV - 8
     ld x0, 8(x8)
