@@ -376,7 +376,7 @@ struct axvcpu_arch {
 
 struct axvcpu_arch_percpu {
     struct axvcpu *now; /* whose registers are loaded; bound ones may take turns */
-    uint64_t vbar, hcr, cptr, mdcr, cnthctl; /* the host's */
+    uint64_t vbar, hcr, cptr, mdcr, cnthctl, cntvoff; /* the host's */
     uint64_t stamp;
     char *gich;
     uint32_t cpu_id, lrs, gic, aprs;
@@ -1824,6 +1824,7 @@ static void axvcpu_i_arm64_unload(struct axvcpu *v, struct axvcpu_arch_percpu *c
     a->hcr = AXVCPU_I_ARM64_READ(hcr_el2);
     AXVCPU_I_ARM64_WRITE(cptr_el2, c->cptr);
     AXVCPU_I_ARM64_WRITE(cnthctl_el2, c->cnthctl);
+    AXVCPU_I_ARM64_WRITE(cntvoff_el2, c->cntvoff); /* the host's own virtual counter must not jump */
     AXVCPU_I_ARM64_WRITE(mdcr_el2, c->mdcr);
     AXVCPU_I_ARM64_WRITE(hcr_el2, c->hcr);
     AXVCPU_I_ARM64_ISB();
@@ -1841,6 +1842,7 @@ static void axvcpu_i_arm64_control_in(const struct axvcpu_arch *a, struct axvcpu
     c->cptr = AXVCPU_I_ARM64_READ(cptr_el2);
     c->mdcr = AXVCPU_I_ARM64_READ(mdcr_el2);
     c->cnthctl = AXVCPU_I_ARM64_READ(cnthctl_el2);
+    c->cntvoff = AXVCPU_I_ARM64_READ(cntvoff_el2);
     AXVCPU_I_ARM64_WRITE(hcr_el2, a->hcr);
     AXVCPU_I_ARM64_WRITE(mdcr_el2, (c->mdcr & 0x1fu) | AXVCPU_I_ARM64_MDCR); /* HPMN stays */
     AXVCPU_I_ARM64_WRITE(cnthctl_el2, a->timer == AXVCPU_ARM64_TIMER_VIRTUAL ? AXVCPU_I_ARM64_CNTHCTL :

@@ -76,6 +76,8 @@ static   /usr/aarch64-linux-gnu/include/stdio.h           libc6-dev-arm64-cross
 static   riscv64-linux-gnu-gcc                            gcc-riscv64-linux-gnu
 static   /usr/riscv64-linux-gnu/include/stdio.h           libc6-dev-riscv64-cross
 hostile  gcc                                              gcc
+hostile  qemu-system-aarch64                              qemu-system-arm
+hostile  aarch64-linux-gnu-gcc                            gcc-aarch64-linux-gnu
 hostile  qemu-system-riscv64                              qemu-system-misc
 hostile  riscv64-linux-gnu-gcc                            gcc-riscv64-linux-gnu
 fuzz     clang                                            clang

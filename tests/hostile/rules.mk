@@ -16,6 +16,18 @@ $(HOSTILE)/riscv.elf: $(call hostile_guest,riscv) $(call hostile_machine,riscv) 
 	$(call compile_files,riscv64-linux-gnu-gcc -O2 $(BARE_FLAGS_riscv) $(call hostile_flags,riscv),\
 	  $(filter-out examples/bare/host.c examples/bare/roundrobin.c,$(filter %.c %.S,$^)))
 
-NEEDS_hostile := $(HOSTILE)/riscv.elf
-COMMANDS_hostile := "HS in QEMU=sh tests/riscv/qemu.sh 280 $(HOSTILE)/riscv.elf -smp 1"
+$(HOSTILE)/arm64.elf: $(call hostile_guest,arm64) $(call hostile_machine,arm64) | deps-hostile
+	$(call compile_files,$(ARM64_CC) $(ARM64_FLAGS) $(call hostile_flags,arm64),\
+	  $(filter-out examples/bare/host.c examples/bare/roundrobin.c,$(filter %.c %.S,$^)))
+
+NEEDS_hostile := $(addprefix $(HOSTILE)/,riscv.elf arm64.elf)
+COMMANDS_hostile := "HS in QEMU=sh tests/riscv/qemu.sh 280 $(HOSTILE)/riscv.elf -smp 1" \
+  "EL2 in QEMU, max, GICv3=sh tests/arm64/qemu.sh 280 3 max $(HOSTILE)/arm64.elf -smp 1"
 LIMIT_hostile := 300
+
+# The long form.
+LONG_hostile := "HS in QEMU, vectors, no sstc=CPU=v=true,vext_spec=v1.0,sstc=off sh tests/riscv/qemu.sh 280 $(HOSTILE)/riscv.elf -smp 1" \
+  "EL2 in QEMU, GICv2=sh tests/arm64/qemu.sh 280 2 cortex-a57 $(HOSTILE)/arm64.elf -smp 1"
+.PHONY: hostile
+hostile: $(RUN) $(NEEDS_hostile) | deps-hostile ## hostile guests on all machines
+	@$(RUN) -j 2 -l 900 hostile-all $(COMMANDS_hostile) $(LONG_hostile)
