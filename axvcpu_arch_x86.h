@@ -726,7 +726,7 @@ struct axvcpu_arch {
     uint32_t launched;
     uint32_t vendor;             /* enum axvcpu_i_x86_vendors */
     uint32_t nrip_at, nrip_add;  /* SVM: where the next RIP is found behind a VMMCALL, and what is added to that */
-    uint32_t inside;             /* entering or in the guest: who changes tables waits for it */
+    uint32_t inside;             /* entering, in the guest, or at its memory: who changes tables waits for it */
     uint64_t remote;             /* ... and wants this done first: AXVCPU_I_X86_DO_TLB */
     uint64_t valid, dirty;       /* fields by number: same as the hardware's; to be written. AXVCPU_I_X86_DO_* */
     uint64_t field[AXVCPU_I_X86_FIELDS];
@@ -749,7 +749,7 @@ struct axvcpu_arch {
     /* an access between its exit and its commit */
     struct axvcpu_x86_mmio mmio;
     struct axvcpu_x86_io io;
-    char *string;                /* where a string's elements go to or come from; contiguous */
+    uint64_t string[2];          /* guest addresses of a string's elements: the first, and where the next page goes on */
     uint32_t step;               /* the instruction's length */
     uint8_t buf[64];
     axvcpu_gpa_t entry;
@@ -4221,6 +4221,8 @@ static uint64_t axvcpu_i_x86_xcr0_all;      /* what of XCR0 is switched; 0: no X
 static bool axvcpu_i_x86_has_1g;            /* leaves of that size */
 
 static void axvcpu_i_x86_space(struct axvcpu *v, struct axvcpu_x86_space *);
+static void axvcpu_i_x86_look(struct axvcpu_arch *);
+static void axvcpu_i_x86_looked(struct axvcpu_arch *);
 
 /* CR8 is the guest's own on SVM (V_TPR), on VMX every access is an exit. */
 static uint64_t axvcpu_i_x86_cr8(const struct axvcpu_arch *a)
@@ -4421,7 +4423,9 @@ static void axvcpu_i_x86_svm_left(struct axvcpu *v, uint64_t code, struct axvcpu
     if (axvcpu_x86_svm_left(&raw, l))
         return;
     axvcpu_i_x86_space(v, &s);
+    axvcpu_i_x86_look(a);
     raw.size = axvcpu_x86_fetch(&s, &a->regs, bytes);
+    axvcpu_i_x86_looked(a);
     raw.bits = s.bits;
     if (raw.size == 0 || !axvcpu_x86_svm_left(&raw, l))
         l->cause = AXVCPU_X86_CAUSE_RAW;
@@ -5153,6 +5157,19 @@ static void axvcpu_i_x86_free(uint64_t *table, uint32_t level)
             AXVCPU_FREE_FRAME(axvcpu_hpa(table[i] & AXVCPU_I_X86_PTE_ADDR), 1);
         }
     }
+}
+
+/* Guest memory, and tables, are looked at between these two, so that axvm_unmap and axvm_x86_dirty wait for it as for
+   a guest: what is found in between may be used until the end, and no longer. Nothing of the caller's is called
+   there, but for AXVCPU_ALLOC_FRAME. */
+static void axvcpu_i_x86_look(struct axvcpu_arch *a)
+{
+    (void)AXVCPU_ATOMIC_XCHG(&a->inside, 1u); /* out before a table is read */
+}
+
+static void axvcpu_i_x86_looked(struct axvcpu_arch *a)
+{
+    AXVCPU_ATOMIC_STORE_RELEASE(&a->inside, 0u);
 }
 
 /* A write to a page that is logged makes it writable; a large leaf is split for that, and without a frame all of
@@ -6181,27 +6198,30 @@ static void axvcpu_i_x86_page_fault(struct axvcpu_exit *x, const struct axvcpu_x
 /* A data access of an instruction that can be had is MMIO; the rest is the host's to mend. */
 static void axvcpu_i_x86_memory(struct axvcpu *v, struct axvcpu_exit *x, const struct axvcpu_x86_left *l, bool *again)
 {
+    bool data = (l->access & (AXVCPU_ACCESS_EXEC | AXVCPU_ACCESS_WALK)) == 0 && l->under_way.info == 0;
+    bool write = (l->access & AXVCPU_ACCESS_WRITE) != 0;
+    enum axvcpu_x86_mmio_step step = AXVCPU_X86_MMIO_UNDECODED;
     struct axvcpu_arch *a = &v->arch;
     uint8_t bytes[AXVCPU_X86_INSN_MAX];
     struct axvcpu_x86_space s;
-    uint32_t size;
+    uint32_t size = 0;
+    bool ours;
 
     axvcpu_i_x86_resume_event(a, l);
-    *again = true;
-    if (axvcpu_i_x86_our_fault(a, l->gpa, l->access))
-        return;
-    *again = false;
     axvcpu_i_x86_space(v, &s);
-    size = (l->access & (AXVCPU_ACCESS_EXEC | AXVCPU_ACCESS_WALK)) != 0 || l->under_way.info != 0 ? 0 :
-           axvcpu_x86_fetch(&s, &a->regs, bytes);
-    if (size == 0) {
-        axvcpu_i_x86_page_fault(x, l);
+    axvcpu_i_x86_page_fault(x, l);
+    axvcpu_i_x86_look(a);
+    ours = axvcpu_i_x86_our_fault(a, l->gpa, l->access);
+    if (!ours && data)
+        size = axvcpu_x86_fetch(&s, &a->regs, bytes);
+    if (size != 0)
+        step = axvcpu_x86_mmio_begin(&a->mmio, &a->regs, &s, bytes, size, l->gpa, write, x);
+    axvcpu_i_x86_looked(a);
+    *again = ours || size != 0;
+    if (size == 0)
         return;
-    }
-    axvcpu_i_x86_kind(x, AXVCPU_EXIT_NOTHING, l->raw);
-    *again = true;
-    axvcpu_i_x86_stepped(v, x, axvcpu_x86_mmio_begin(&a->mmio, &a->regs, &s, bytes, size, l->gpa,
-                                                     (l->access & AXVCPU_ACCESS_WRITE) != 0, x), again);
+    x->kind = step == AXVCPU_X86_MMIO_ACCESS || step == AXVCPU_X86_MMIO_UNDECODED ? x->kind : (uint32_t)AXVCPU_EXIT_NOTHING;
+    axvcpu_i_x86_stepped(v, x, step, again);
 }
 
 /* >>switch: ports */
@@ -6216,34 +6236,68 @@ static uint64_t axvcpu_i_x86_merge_low(uint64_t old, uint64_t value, uint32_t by
     return bytes == 4 ? value & UINT32_MAX : (old & ~axvcpu_i_x86_mask(bytes)) | (value & axvcpu_i_x86_mask(bytes));
 }
 
-/* Where the next element of a string is; NULL: an exception, or *x says what. */
-static char *axvcpu_i_x86_element(struct axvcpu *v, struct axvcpu_exit *x, const struct axvcpu_x86_space *s, uint32_t *n)
+/* A string's bytes from or to guest memory, of one or two pages; false: not all of it is there. */
+static bool axvcpu_i_x86_copy(struct axvcpu_arch *a, const uint64_t gpa[2], void *buf, uint32_t bytes, bool in)
+{
+    uint32_t first = axvcpu_i_x86_in_page(gpa[0], bytes), i;
+    uint32_t length[2] = { first, bytes - first };
+    bool good = true;
+
+    axvcpu_i_x86_look(a);
+    for (i = 0; i < 2 && length[i] != 0 && good; i++) {
+        char *at = (char *)axvcpu_i_x86_ptr(a, gpa[i], length[i], in), *here = (char *)buf + i * first;
+
+        good = at != NULL;
+        if (good)
+            AXVCPU_MEMCPY(in ? at : here, in ? here : at, length[i]);
+    }
+    axvcpu_i_x86_looked(a);
+    return good;
+}
+
+/* A page of an element, for this access. */
+static enum axvcpu_x86_walk axvcpu_i_x86_element_at(struct axvcpu *v, const struct axvcpu_x86_space *s, uint64_t linear,
+                                                    uint32_t access, uint64_t *gpa)
+{
+    struct axvcpu_arch *a = &v->arch;
+    enum axvcpu_x86_walk walk;
+    uint32_t error;
+
+    axvcpu_i_x86_look(a);
+    walk = axvcpu_x86_walk(s, a->regs.rflags, linear, access, gpa, &error);
+    if (walk == AXVCPU_X86_WALK_OK && axvcpu_i_x86_ptr(a, *gpa, 1, access == AXVCPU_ACCESS_WRITE) == NULL)
+        walk = AXVCPU_X86_WALK_LOST;
+    axvcpu_i_x86_looked(a);
+    if (walk == AXVCPU_X86_WALK_FAULT) {
+        AXVCPU_I_X86_PUT(a, CR2, linear);
+        axvcpu_i_x86_raise(a, 14, error);
+    }
+    return walk;
+}
+
+/* Where the next element of a string is, and how many bytes of it are on that page; 0: an exception, or *x says what.
+   One that crosses a page is on both before a device hears of it. */
+static uint32_t axvcpu_i_x86_element(struct axvcpu *v, struct axvcpu_exit *x, const struct axvcpu_x86_space *s)
 {
     struct axvcpu_arch *a = &v->arch;
     bool in = (a->io.flags & AXVCPU_X86_IO_IN) != 0;
-    uint64_t offset = a->regs.gpr[in ? AXVCPU_X86_RDI : AXVCPU_X86_RSI] & axvcpu_i_x86_mask(a->io.address_width), gpa;
-    uint64_t linear = s->bits == 64 && a->io.segment < AXVCPU_X86_FS ? offset : offset + s->base[a->io.segment];
-    uint32_t error, access = in ? AXVCPU_ACCESS_WRITE : AXVCPU_ACCESS_READ, room = 0x1000u - ((uint32_t)linear & 0xfffu);
-    char *ptr;
+    uint64_t offset = a->regs.gpr[in ? AXVCPU_X86_RDI : AXVCPU_X86_RSI] & axvcpu_i_x86_mask(a->io.address_width);
+    uint64_t linear = axvcpu_i_x86_linear(s, a->io.segment, offset), mask = s->bits == 64 ? UINT64_MAX : UINT32_MAX;
+    uint32_t room = axvcpu_i_x86_in_page(linear, 0x1000), i;
+    enum axvcpu_x86_walk walk = AXVCPU_X86_WALK_OK;
 
-    linear &= s->bits == 64 ? UINT64_MAX : UINT32_MAX;
-    switch (axvcpu_x86_walk(s, a->regs.rflags, linear, access, &gpa, &error)) {
-    case AXVCPU_X86_WALK_FAULT:
-        AXVCPU_I_X86_PUT(a, CR2, linear);
-        axvcpu_i_x86_raise(a, 14, error);
-        return NULL;
-    case AXVCPU_X86_WALK_LOST: break;
-    default:
-        ptr = (char *)axvcpu_i_x86_ptr(a, gpa, a->io.width, in);
-        *n = room / a->io.width;
-        if (ptr != NULL)
-            return ptr;
-        break;
+    if (s->bits == 64 && !axvcpu_i_x86_canonical(linear, s->cr4)) { /* SDM 1, 3.3.7.1 */
+        axvcpu_i_x86_raise(a, a->io.segment == AXVCPU_X86_SS ? 12 : 13, 0);
+        return 0;
     }
-    axvcpu_i_x86_kind(x, AXVCPU_EXIT_UNDECODED, x->raw);
-    x->undecoded.addr = linear;
-    x->undecoded.insn_len = 0;
-    return NULL;
+    for (i = 0; i < (room < a->io.width ? 2u : 1u) && walk == AXVCPU_X86_WALK_OK; i++, linear = (linear + room) & mask)
+        walk = axvcpu_i_x86_element_at(v, s, linear, in ? AXVCPU_ACCESS_WRITE : AXVCPU_ACCESS_READ, &a->string[i]);
+    if (walk == AXVCPU_X86_WALK_LOST) {
+        axvcpu_i_x86_kind(x, AXVCPU_EXIT_UNDECODED, x->raw);
+        x->undecoded.addr = (linear - room) & mask;
+        x->undecoded.insn_len = 0;
+    }
+    return walk == AXVCPU_X86_WALK_OK ? room : 0;
 }
 
 /* As many elements as are left, and are on this page and in the buffer; downwards, or in single steps, one by one. */
@@ -6261,8 +6315,7 @@ static bool axvcpu_i_x86_string(struct axvcpu *v, struct axvcpu_exit *x)
 {
     struct axvcpu_arch *a = &v->arch;
     struct axvcpu_x86_space s;
-    uint32_t room = 0;
-    char *ptr;
+    uint32_t room;
 
     axvcpu_i_x86_space(v, &s);
     if (a->io.address_width == 0) /* QEMU's SVM does not tell */
@@ -6271,15 +6324,12 @@ static bool axvcpu_i_x86_string(struct axvcpu *v, struct axvcpu_exit *x)
         axvcpu_i_x86_pass(v, a->step);
         return true;
     }
-    ptr = axvcpu_i_x86_element(v, x, &s, &room);
-    if (ptr == NULL)
-        return x->kind == AXVCPU_EXIT_NOTHING;
+    room = axvcpu_i_x86_element(v, x, &s);
     if (room == 0)
-        room = 1;
-    a->string = ptr;
-    x->io.count = axvcpu_i_x86_elements(a, room);
-    if ((a->io.flags & AXVCPU_X86_IO_IN) == 0)
-        AXVCPU_MEMCPY(a->buf, ptr, (size_t)x->io.count * a->io.width);
+        return x->kind == AXVCPU_EXIT_NOTHING;
+    x->io.count = axvcpu_i_x86_elements(a, room < a->io.width ? 1 : room / a->io.width);
+    if ((a->io.flags & AXVCPU_X86_IO_IN) == 0) /* gone since a moment ago: again */
+        return !axvcpu_i_x86_copy(a, a->string, a->buf, x->io.count * a->io.width, false);
     return false;
 }
 
@@ -6324,8 +6374,8 @@ static void axvcpu_i_x86_io_string(struct axvcpu *v)
         AXVCPU_MEMSET(a->buf, 0xff, bytes);
     else if (in && v->access.count == 1)
         AXVCPU_MEMCPY(a->buf, &v->access.value, a->io.width);
-    if (in)
-        AXVCPU_MEMCPY(a->string, a->buf, bytes);
+    if (in) /* memory that was unmapped meanwhile has no use for it */
+        (void)axvcpu_i_x86_copy(a, a->string, a->buf, bytes, true);
     *at = axvcpu_i_x86_merge_low(*at, down ? *at - bytes : *at + bytes, a->io.address_width);
     if ((a->io.flags & AXVCPU_X86_IO_REP) != 0) {
         *rcx = axvcpu_i_x86_merge_low(*rcx, *rcx - v->access.count, a->io.address_width);
@@ -6404,13 +6454,10 @@ static void axvcpu_i_x86_verdict(struct axvcpu *v, int fault, uint32_t length)
 /* PAE's four entries are in registers of the CPU, which it loads when CR0, CR3 or CR4 are written: now we do. */
 static bool axvcpu_i_x86_load_pdptes(struct axvcpu_arch *a, uint64_t cr3)
 {
-    const void *at = axvcpu_i_x86_ptr(a, cr3 & 0xffffffe0u, 32, false);
-    uint64_t pdptes[4];
+    uint64_t gpa[2] = { cr3 & 0xffffffe0u, 0 }, pdptes[4];
 
-    if (at == NULL)
-        return false;
-    AXVCPU_MEMCPY(pdptes, at, sizeof(pdptes));
-    if (!axvcpu_x86_pdptes_valid(pdptes, a->control.physical_mask))
+    if (!axvcpu_i_x86_copy(a, gpa, pdptes, sizeof(pdptes), false) ||
+        !axvcpu_x86_pdptes_valid(pdptes, a->control.physical_mask))
         return false;
     axvcpu_i_x86_vendor->pdptes(a, pdptes);
     return true;
@@ -6669,12 +6716,16 @@ static void axvcpu_i_x86_commit_cpuid(struct axvcpu *v)
 static void axvcpu_i_x86_commit_mmio(struct axvcpu *v, struct axvcpu_exit *x)
 {
     struct axvcpu_arch *a = &v->arch;
+    enum axvcpu_x86_mmio_step step;
     struct axvcpu_x86_space s;
     bool again = true;
 
     axvcpu_i_x86_space(v, &s);
     axvcpu_i_x86_kind(x, AXVCPU_EXIT_NOTHING, x->raw);
-    axvcpu_i_x86_stepped(v, x, axvcpu_x86_mmio_commit(&a->mmio, &a->regs, &s, &v->access, x), &again);
+    axvcpu_i_x86_look(a);
+    step = axvcpu_x86_mmio_commit(&a->mmio, &a->regs, &s, &v->access, x);
+    axvcpu_i_x86_looked(a);
+    axvcpu_i_x86_stepped(v, x, step, &again);
 }
 
 AXVCPU_API int axvcpu_i_x86_commit(struct axvcpu *v, struct axvcpu_exit *x)

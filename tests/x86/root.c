@@ -11,7 +11,7 @@ extern uint64_t machine_gdt[8];
 enum { PAGE = 4096, RAM_PAGES = 16, ENTRY = 0x1000, TABLES = 0x8000, ASK = 0x10 };
 
 // The guest's operations, in the order of root_guest.S.
-enum op { LOAD, STORE, WAIT, COUNT, COPY, SCRIBBLE, DUMP, KEYS, BREAK };
+enum op { LOAD, STORE, WAIT, COUNT, COPY, SCRIBBLE, DUMP, KEYS, INS, OUTS, BREAK };
 
 extern const uint8_t guest_worker[], guest_worker_end[], guest_break[];
 
@@ -360,6 +360,154 @@ static bool logs_without_frames(void)
     return good;
 }
 
+// ---- memory that goes while another CPU is in the guest, or at its memory
+
+static uint32_t seen; // 1: it is about to begin; 0x100 and an exit's kind: that ended it
+static enum op other_op;
+static void works(void *arg)
+{
+    struct guest *g = arg;
+    static struct axvcpu_exit x;
+    struct axvcpu *v = &g->vcpus[1];
+    bool good = axvcpu_bind(v) == 0 && (run_to(v, &x), asks(&x));
+    order(v, other_op, DATA, 1);
+    __atomic_store_n(&seen, 1, __ATOMIC_SEQ_CST);
+    if (good)
+        run_to(v, &x);
+    axvcpu_unbind(v);
+    __atomic_store_n(&seen, 0x100 + x.kind, __ATOMIC_SEQ_CST);
+}
+
+static bool map_page(struct guest *g, void *page, uint64_t n)
+{
+    return must(axvm_map(&g->vm, axvcpu_gpa(DATA + n * PAGE), axvcpu_from_ptr(page), PAGE, AXVM_MAP_RWX) == 0, "map");
+}
+
+static bool begin_work(struct guest *g, enum op op, uint64_t *word)
+{
+    __atomic_store_n(&seen, 0, __ATOMIC_SEQ_CST);
+    other_op = op;
+    *word = 0;
+    if (!build(g) || !map_page(g, word, 0) || !must(host_start_job(1, works, g), "a second CPU"))
+        return false;
+    while (__atomic_load_n(&seen, __ATOMIC_SEQ_CST) == 0)
+        host_pause(1000);
+    if (op == WAIT) // it is in its loop by now, with the translation in its TLB; the other one says so
+        host_pause(200000);
+    while (op == COUNT && __atomic_load_n(word, __ATOMIC_SEQ_CST) < 10)
+        host_pause(1000);
+    return true;
+}
+
+// It counts in a page; nothing comes there behind the unmap.
+static bool unmaps(void)
+{
+    uint64_t *word = host_alloc(1);
+    bool good = true;
+    for (int i = 0; i < 5 && good; i++) {
+        good = begin_work(&one, COUNT, word) && must(axvm_unmap(&one.vm, axvcpu_gpa(DATA), PAGE) == 0, "unmap");
+        uint64_t last = __atomic_exchange_n(word, 0x55, __ATOMIC_SEQ_CST);
+        host_wait_job(1);
+        good = good && must(last >= 10 && *word == 0x55, "nothing is written") &&
+               must(seen == 0x100 + AXVCPU_EXIT_MMIO_WRITE, "its access is one to nowhere");
+        drop(&one);
+    }
+    host_free(word, 1);
+    return good;
+}
+
+// It waits for a word of a page; another page comes there.
+static bool changes(void)
+{
+    uint64_t *word = host_alloc(2);
+    bool good = begin_work(&one, WAIT, word);
+    word[PAGE / 8] = 1; // what it waits for
+    good =
+        good && must(axvm_unmap(&one.vm, axvcpu_gpa(DATA), PAGE) == 0, "unmap") && map_page(&one, word + PAGE / 8, 0);
+    host_wait_job(1);
+    good = good && must(seen == 0x100 + AXVCPU_EXIT_IO_WRITE || seen == 0x100 + AXVCPU_EXIT_MMIO_READ,
+                        "it sees the other page");
+    drop(&one);
+    host_free(word, 2);
+    return good;
+}
+
+// There the library writes for the guest, again and again, until a page is taken away under it.
+static uint32_t copied;
+static void copies(void *arg)
+{
+    struct guest *g = arg;
+    static struct axvcpu_exit x;
+    struct axvcpu *v = &g->vcpus[1];
+    bool good = axvcpu_bind(v) == 0 && (run_to(v, &x), asks(&x));
+    while (good && asks(&x)) {
+        order(v, COPY, DATA + PAGE, DATA);
+        good = run_to(v, &x) == AXVCPU_EXIT_MMIO_READ && axvcpu_complete(v, 0x77) == 0;
+        run_to(v, &x);
+        __atomic_fetch_add(&copied, 1, __ATOMIC_SEQ_CST);
+    }
+    axvcpu_unbind(v);
+    __atomic_store_n(&seen, 0x100 + x.kind, __ATOMIC_SEQ_CST);
+}
+
+static bool unmaps_emulated(void)
+{
+    uint64_t *word = host_alloc(1);
+    bool good = true;
+    for (int i = 0; i < 5 && good; i++) {
+        copied = 0;
+        good = build(&one) && map_page(&one, word, 0) && must(host_start_job(1, copies, &one), "a second CPU");
+        while (good && __atomic_load_n(&copied, __ATOMIC_SEQ_CST) < 3)
+            host_pause(1000);
+        host_pause(host_random() % 100000);
+        good = good && must(axvm_unmap(&one.vm, axvcpu_gpa(DATA), PAGE) == 0, "unmap");
+        *word = 0x55;
+        host_wait_job(1);
+        good = good && must(*word == 0x55, "nothing is written") &&
+               must(seen == 0x100 + AXVCPU_EXIT_MMIO_WRITE, "it is nobody's");
+        drop(&one);
+    }
+    host_free(word, 1);
+    return good;
+}
+
+// A string from a port, whose page goes between the exit and its answer.
+static bool unmaps_string(void)
+{
+    uint32_t *page = host_alloc(1);
+    struct axvcpu *v = &one.vcpus[0];
+    bool good = build(&one) && map_page(&one, page, 0) && start(&one, 0) && !done(&one, 0, INS, DATA, 0) &&
+                must(one.x.kind == AXVCPU_EXIT_IO_READ && one.x.io.count == 1, "the exit") &&
+                axvm_unmap(&one.vm, axvcpu_gpa(DATA), PAGE) == 0 && axvcpu_complete(v, 0x12345678) == 0 &&
+                must((run(&one, v), asks(&one.x)), "it goes on") && must(page[0] == 0, "nothing is written");
+    drop(&one);
+    host_free(page, 1);
+    return good;
+}
+
+// An element on two pages, which are nowhere near each other; and one whose second page is not there.
+static bool string_across(void)
+{
+    uint8_t *page = host_alloc(3);
+    struct axvcpu *v = &one.vcpus[0];
+    bool good =
+        build(&one) && map_page(&one, page, 1) && map_page(&one, page + 2 * PAGE, 0) && start(&one, 0) &&
+        !done(&one, 0, INS, DATA + PAGE - 1, 0) &&
+        must(one.x.kind == AXVCPU_EXIT_IO_READ && one.x.io.width == 4, "in") && axvcpu_complete(v, 0x44332211) == 0 &&
+        must((run(&one, v), asks(&one.x)), "it goes on") &&
+        must(page[3 * PAGE - 1] == 0x11 && page[0] == 0x22 && page[1] == 0x33 && page[2] == 0x44 && page[3] == 0,
+             "in memory") &&
+        !done(&one, 0, OUTS, DATA + PAGE - 3, 0) &&
+        must(one.x.kind == AXVCPU_EXIT_IO_WRITE && one.x.io.width == 4 && one.x.io.data == 0x22110000, "out") &&
+        must((run(&one, v), asks(&one.x)), "it goes on behind it") &&
+        axvm_unmap(&one.vm, axvcpu_gpa(DATA + PAGE), PAGE) == 0 && !done(&one, 0, INS, DATA + PAGE - 1, 0) &&
+        must(one.x.kind == AXVCPU_EXIT_UNDECODED && one.x.undecoded.addr == DATA + PAGE, "half of it is nowhere") &&
+        must(page[3 * PAGE - 1] == 0x11, "the other half is as it was");
+    drop(&one);
+    host_free(page, 3);
+    return good;
+}
+
 // ---- the host's own registers
 
 // All in words, with their names. Not the general registers, which are the compiler's, and RFLAGS' status bits.
@@ -584,7 +732,8 @@ static bool keeps_host(void)
 static bool disables(void)
 {
     struct axvcpu_percpu *p = &percpu[0];
-    bool good = build(&one) && start(&one, 0) && must(axvcpu_percpu_disable(p) == AXVCPU_EBUSY, "while a vCPU is here") &&
+    bool good = build(&one) && start(&one, 0) &&
+                must(axvcpu_percpu_disable(p) == AXVCPU_EBUSY, "while a vCPU is here") &&
                 axvcpu_unbind(&one.vcpus[0]) == 0 && must(axvcpu_percpu_disable(p) == 0, "disable");
     good = good &&
            must(axvcpu_i_x86_host_cr0() == p->arch.cr0 && axvcpu_i_x86_host_cr4() == p->arch.cr4, "CR0 and CR4") &&
@@ -607,6 +756,11 @@ int host_main(void)
     report(logs_emulated(), "LOG_DIRTY: what the library writes");
     report(logs_two(), "LOG_DIRTY: two CPUs");
     report(logs_without_frames(), "LOG_DIRTY: without frames");
+    report(unmaps(), "an unmapped page is gone for the other CPU");
+    report(changes(), "... and another one in its place is there");
+    report(unmaps_emulated(), "... and for what the library does there for a guest");
+    report(unmaps_string(), "... and for a string from a port that is being answered");
+    report(string_across(), "a string's element on two pages");
     report(keeps_host(), "the host's registers, and the guest's");
     report(!(has & 2) || keeps_keys(), "... and their protection keys");
     // QEMU 7.2 loads DR7 for the guest without a look at what it says

@@ -29,12 +29,14 @@ guest_worker:
     op // STORE
     mov %rsi, (%rdi)
     next
-    op // WAIT: until it is RSI
+    op // WAIT: until it is RSI. Bochs 2.7 holds host interrupts back from a guest with IF off
+    sti
 3:  pause
     cmp %rsi, (%rdi)
     jne 3b
     next
     op // COUNT: writes one number after the other, for ever
+    sti
 3:  inc %rsi
     mov %rsi, (%rdi)
     jmp 3b
@@ -54,6 +56,15 @@ guest_worker:
     xor %edx, %edx
     mov $0x55555550, %eax
     .byte 0x0f, 0x01, 0xef // wrpkru
+    next
+    op // INS, OUTS: one element of 4 bytes
+    mov $0x20, %edx
+    insl
+    next
+    op
+    mov %rdi, %rsi
+    mov $0x20, %edx
+    outsl
     next
     op // BREAK: RSI is then what happens at guest_break
     jmp break
