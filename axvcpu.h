@@ -4642,10 +4642,13 @@ AXVCPU_I_INLINE void axvcpu_i_kvm_await(struct axvcpu *v, struct axvcpu_exit *x,
     x->raw = raw;
 }
 
-AXVCPU_I_INLINE void axvcpu_i_kvm_mmio(struct axvcpu *v, struct kvm_run *run, struct axvcpu_exit *x, bool running)
+/* false: of a width that no access has. Then it is nothing that we know: RAW. */
+AXVCPU_I_INLINE bool axvcpu_i_kvm_mmio(struct axvcpu *v, struct kvm_run *run, struct axvcpu_exit *x, bool running)
 {
     uint64_t data;
 
+    if (AXVCPU_I_UNLIKELY(run->mmio.len - 1 > 7))
+        return false;
     x->mmio.addr = run->mmio.phys_addr;
     x->mmio.width = x->mmio.reg_width = run->mmio.len;
     x->mmio.reg = AXVCPU_REG_NONE; /* the kernel writes it, extended as the instruction wants */
@@ -4657,6 +4660,7 @@ AXVCPU_I_INLINE void axvcpu_i_kvm_mmio(struct axvcpu *v, struct kvm_run *run, st
     } else {
         axvcpu_i_kvm_await(v, x, AXVCPU_EXIT_MMIO_READ, KVM_EXIT_MMIO, run->mmio.data, running);
     }
+    return true;
 }
 
 static void axvcpu_i_kvm_system_event(const struct kvm_run *run, struct axvcpu_exit *x)

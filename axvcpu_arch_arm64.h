@@ -3651,10 +3651,7 @@ static int axvcpu_i_arm64_debug_exit(struct axvcpu *v, const struct kvm_run *run
 
 AXVCPU_I_INLINE bool axvcpu_i_kvm_usual(struct axvcpu *v, struct kvm_run *run, struct axvcpu_exit *x, bool running)
 {
-    if (AXVCPU_I_UNLIKELY(run->exit_reason != KVM_EXIT_MMIO))
-        return false;
-    axvcpu_i_kvm_mmio(v, run, x, running);
-    return true;
+    return AXVCPU_I_LIKELY(run->exit_reason == KVM_EXIT_MMIO) && axvcpu_i_kvm_mmio(v, run, x, running);
 }
 
 static int axvcpu_i_kvm_exit(struct axvcpu *v, struct kvm_run *run, struct axvcpu_exit *x)

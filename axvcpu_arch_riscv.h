@@ -3251,10 +3251,7 @@ static int axvcpu_i_riscv_debug_exit(struct axvcpu *v, struct axvcpu_exit *x)
 
 AXVCPU_I_INLINE bool axvcpu_i_kvm_usual(struct axvcpu *v, struct kvm_run *run, struct axvcpu_exit *x, bool running)
 {
-    if (AXVCPU_I_UNLIKELY(run->exit_reason != KVM_EXIT_MMIO))
-        return false;
-    axvcpu_i_kvm_mmio(v, run, x, running);
-    return true;
+    return AXVCPU_I_LIKELY(run->exit_reason == KVM_EXIT_MMIO) && axvcpu_i_kvm_mmio(v, run, x, running);
 }
 
 static int axvcpu_i_kvm_exit(struct axvcpu *v, struct kvm_run *run, struct axvcpu_exit *x)
@@ -3280,7 +3277,7 @@ static bool axvcpu_i_riscv_negative(struct axvcpu *v)
 {
     const struct kvm_run *run = v->arch.kvm.run;
 
-    return axvcpu_access(v)->kind == AXVCPU_EXIT_MMIO_READ && !axvcpu_access(v)->refused && run->mmio.len < 8 &&
+    return axvcpu_access(v)->kind == AXVCPU_EXIT_MMIO_READ && !axvcpu_access(v)->refused && run->mmio.len - 1 < 7 &&
            (run->mmio.data[run->mmio.len - 1] & 0x80u) != 0;
 }
 

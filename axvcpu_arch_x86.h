@@ -7481,12 +7481,16 @@ static int axvcpu_i_x86_restore(struct axvcpu *v)
     return err;
 }
 
+#define AXVCPU_I_X86_PIO 4096u /* KVM_PIO_PAGE_OFFSET: where every kernel has the data of ports */
+
 static int axvcpu_i_kvm_init_vcpu(struct axvcpu *v, const struct axvcpu_arch_create *create)
 {
     int sync = axvcpu_i_kvm_has(v->arch.kvm.vm->kvm.sys, KVM_CAP_SYNC_REGS), err;
 
     if ((create->cpuid == NULL) != (create->cpuid_count == 0))
         return axvcpu_i_say(AXVCPU_EINVAL, "init: a CPUID table without its count");
+    if (v->arch.kvm.run_size < AXVCPU_I_X86_PIO + 8)
+        return axvcpu_i_say(AXVCPU_EIO, "KVM_GET_VCPU_MMAP_SIZE: no room for what a port gets");
     err = axvcpu_i_x86_set_cpuid(v, create);
     if (err == 0)
         err = axvcpu_i_x86_capture(v);
@@ -7806,11 +7810,24 @@ AXVCPU_I_INLINE uint32_t axvcpu_i_x86_element(const void *buf, uint32_t width)
     return wide & mask[width];
 }
 
-/* A string's elements are answered in the buffer, a plain IN by value. */
-AXVCPU_I_INLINE void axvcpu_i_x86_io(struct axvcpu *v, struct kvm_run *run, struct axvcpu_exit *x, uint32_t count,
-                                     bool running)
+AXVCPU_I_INLINE bool axvcpu_i_x86_is_width(uint32_t width)
 {
-    void *buf = (char *)run + run->io.data_offset;
+    return width == 1 || width == 2 || width == 4;
+}
+
+/* The data are behind the run page. Of a plain IN eight bytes are written, at once. */
+static bool axvcpu_i_x86_io_fits(const struct axvcpu *v, const struct kvm_run *run)
+{
+    uint64_t size = v->arch.kvm.run_size, bytes = (uint64_t)run->io.count * run->io.size + 8, at = run->io.data_offset;
+
+    return at % 8 == 0 && at >= sizeof(*run) && at <= size && bytes <= size - at;
+}
+
+/* A string's elements are answered in the buffer, a plain IN by value. */
+AXVCPU_I_INLINE void axvcpu_i_x86_io(struct axvcpu *v, struct kvm_run *run, struct axvcpu_exit *x, uint64_t offset,
+                                     uint32_t count, bool running)
+{
+    void *buf = (char *)run + offset;
 
     x->io.buf = buf;
     x->io.port = run->io.port;
@@ -7822,6 +7839,15 @@ AXVCPU_I_INLINE void axvcpu_i_x86_io(struct axvcpu *v, struct kvm_run *run, stru
     } else {
         axvcpu_i_kvm_await(v, x, AXVCPU_EXIT_IO_READ, KVM_EXIT_IO, count == 1 ? buf : &v->arch.kvm.ignored, running);
     }
+}
+
+static int axvcpu_i_x86_io_exit(struct axvcpu *v, struct kvm_run *run, struct axvcpu_exit *x)
+{
+    if (axvcpu_i_x86_is_width(run->io.size) && run->io.count != 0 && axvcpu_i_x86_io_fits(v, run))
+        axvcpu_i_x86_io(v, run, x, run->io.data_offset, run->io.count, false);
+    else
+        x->kind = AXVCPU_EXIT_RAW;
+    return AXVCPU_OK;
 }
 
 /* An exit that nothing can be answered to: the kernel ends the instruction here and now. */
@@ -7841,7 +7867,8 @@ static int axvcpu_i_x86_ipi_mmio(struct axvcpu *v, struct kvm_run *run, struct a
     AXVCPU_MEMCPY(&value, run->mmio.data, 4);
     if (v->arch.kvm.vm->own_apic ||
         !axvcpu_x86_xapic(AXVCPU_X86_APIC_PAGE | AXVCPU_X86_APIC_ON, run->mmio.phys_addr, run->mmio.len, value, &v->arch.icr_high, x)) {
-        axvcpu_i_kvm_mmio(v, run, x, false);
+        if (!axvcpu_i_kvm_mmio(v, run, x, false))
+            x->kind = AXVCPU_EXIT_RAW;
         return AXVCPU_OK;
     }
     return x->kind == AXVCPU_EXIT_NOTHING ? AXVCPU_OK : axvcpu_i_x86_done(v);
@@ -7897,7 +7924,7 @@ static int axvcpu_i_x86_window(struct axvcpu *v, struct kvm_run *run, struct axv
 static int axvcpu_i_x86_exit(struct axvcpu *v, struct kvm_run *run, struct axvcpu_exit *x)
 {
     switch (run->exit_reason) {
-    case KVM_EXIT_IO: axvcpu_i_x86_io(v, run, x, run->io.count, false); return AXVCPU_OK;
+    case KVM_EXIT_IO: return axvcpu_i_x86_io_exit(v, run, x);
     case KVM_EXIT_HLT: x->kind = AXVCPU_EXIT_HALT; return AXVCPU_OK;
     case KVM_EXIT_IRQ_WINDOW_OPEN:
     case KVM_EXIT_SET_TPR: return axvcpu_i_x86_window(v, run, x); /* run->cr8 has it already */
@@ -7927,12 +7954,12 @@ AXVCPU_I_INLINE bool axvcpu_i_kvm_usual(struct axvcpu *v, struct kvm_run *run, s
     if (AXVCPU_I_LIKELY(run->exit_reason == KVM_EXIT_MMIO)) {
         if (AXVCPU_I_UNLIKELY(run->mmio.is_write) && (uint32_t)run->mmio.phys_addr >> 12 == AXVCPU_X86_APIC_PAGE >> 12)
             return false;
-        axvcpu_i_kvm_mmio(v, run, x, running);
-    } else if (AXVCPU_I_LIKELY(run->exit_reason == KVM_EXIT_IO) && AXVCPU_I_LIKELY(run->io.count == 1)) {
-        axvcpu_i_x86_io(v, run, x, 1, running);
-    } else {
-        return false;
+        return axvcpu_i_kvm_mmio(v, run, x, running);
     }
+    if (AXVCPU_I_UNLIKELY(run->exit_reason != KVM_EXIT_IO) || AXVCPU_I_UNLIKELY(run->io.count != 1) ||
+        AXVCPU_I_UNLIKELY(run->io.data_offset != AXVCPU_I_X86_PIO) || AXVCPU_I_UNLIKELY(!axvcpu_i_x86_is_width(run->io.size)))
+        return false;
+    axvcpu_i_x86_io(v, run, x, AXVCPU_I_X86_PIO, 1, running);
     return true;
 }
 
@@ -7948,10 +7975,18 @@ static int axvcpu_i_kvm_exit(struct axvcpu *v, struct kvm_run *run, struct axvcp
 
 /* >>kvm answers */
 
-/* Bytes of the last port access. */
-static size_t axvcpu_i_x86_string(const struct axvcpu *v)
+/* All bytes of the last IN. After a KVM_RUN that failed halfway the page may have something else by now. */
+static void axvcpu_i_x86_fill(struct axvcpu *v, int byte)
 {
-    return (size_t)v->arch.kvm.run->io.count * v->arch.kvm.run->io.size;
+    struct kvm_run *run = v->arch.kvm.run;
+
+    if (run->exit_reason == KVM_EXIT_IO && axvcpu_i_x86_io_fits(v, run))
+        AXVCPU_MEMSET((char *)run + run->io.data_offset, byte, (size_t)run->io.count * run->io.size);
+}
+
+static bool axvcpu_i_x86_has_mmio(const struct kvm_run *run)
+{
+    return run->exit_reason == KVM_EXIT_MMIO && run->mmio.len - 1 < 8;
 }
 
 /* A bus answers with all ones and drops writes; an MSR gives #GP. */
@@ -7961,7 +7996,7 @@ AXVCPU_API int axvcpu_leaf_refuse(struct axvcpu *v)
 
     *v->arch.kvm.answer = UINT64_MAX;
     if (axvcpu_access(v)->kind == AXVCPU_EXIT_IO_READ)
-        AXVCPU_MEMSET((char *)run + run->io.data_offset, 0xff, axvcpu_i_x86_string(v));
+        axvcpu_i_x86_fill(v, 0xff);
     if (axvcpu_access(v)->kind == AXVCPU_EXIT_SYSREG_READ || axvcpu_access(v)->kind == AXVCPU_EXIT_SYSREG_WRITE)
         run->msr.error = 1;
     return AXVCPU_OK;
@@ -7972,7 +8007,7 @@ static int axvcpu_i_x86_replay(struct axvcpu *v)
 {
     const struct kvm_run *run = v->arch.kvm.run;
 
-    if (v->vm.vm == NULL)
+    if (v->vm.vm == NULL || !axvcpu_i_x86_has_mmio(run))
         return AXVCPU_EFAULT;
     return axvm_write(v->vm.vm, axvcpu_gpa(run->mmio.phys_addr), run->mmio.data, run->mmio.len);
 }
@@ -7983,7 +8018,7 @@ static bool axvcpu_i_x86_reread(struct axvcpu *v)
     const struct kvm_run *run = v->arch.kvm.run;
     const void *memory = NULL;
 
-    if (axvcpu_access(v)->kind == AXVCPU_EXIT_MMIO_READ && v->vm.vm != NULL)
+    if (axvcpu_access(v)->kind == AXVCPU_EXIT_MMIO_READ && v->vm.vm != NULL && axvcpu_i_x86_has_mmio(run))
         memory = axvm_ptr(v->vm.vm, axvcpu_gpa(run->mmio.phys_addr), run->mmio.len);
     if (memory != NULL)
         AXVCPU_MEMCPY(v->arch.kvm.answer, memory, run->mmio.len);
@@ -8003,7 +8038,7 @@ AXVCPU_API int axvcpu_leaf_retry(struct axvcpu *v)
     if (axvcpu_i_x86_reread(v))
         return AXVCPU_OK;
     if (axvcpu_access(v)->kind == AXVCPU_EXIT_IO_READ)
-        AXVCPU_MEMSET((char *)v->arch.kvm.run + v->arch.kvm.run->io.data_offset, 0, axvcpu_i_x86_string(v));
+        axvcpu_i_x86_fill(v, 0);
     err = axvcpu_i_x86_fetch(v);
     if (err != 0)
         return err;

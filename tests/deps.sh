@@ -82,6 +82,8 @@ hostile  qemu-system-riscv64                              qemu-system-misc
 hostile  riscv64-linux-gnu-gcc                            gcc-riscv64-linux-gnu
 fuzz     clang                                            clang
 fuzz     /usr/lib/llvm-*/lib/clang/*/lib/*/libclang_rt.*  libclang-rt-dev
+fuzz     /usr/aarch64-linux-gnu/include/asm/kvm.h         linux-libc-dev-arm64-cross
+fuzz     /usr/riscv64-linux-gnu/include/asm/kvm.h         linux-libc-dev-riscv64-cross
 '
 
 PATH=$PATH:/usr/sbin:/sbin # where Debian keeps modprobe

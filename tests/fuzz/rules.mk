@@ -3,18 +3,35 @@
 # Fuzzers of what belongs to no one architecture; a decoder's fuzzer is with its decoder.
 FUZZ := api
 PROGRAMS_fuzz :=
-NEEDS_fuzz := $(FUZZ:%=build/tests/fuzz/%)
-$(NEEDS_fuzz): build/tests/fuzz/%: tests/fuzz/%.c | deps-fuzz
+FUZZ_NEEDS := $(FUZZ:%=build/tests/fuzz/%)
+$(FUZZ_NEEDS): build/tests/fuzz/%: tests/fuzz/%.c | deps-fuzz
 	$(call compile_one,clang) $(BUILD_fuzz)
 
-FUZZ_RUNS ?= 200000
-COMMANDS_fuzz := $(foreach f,$(FUZZ),"$f=sh tests/fuzz.sh build/tests/fuzz/$f $(FUZZ_RUNS) 300")
+# The KVM backends, all on this host: another architecture's needs its <asm/kvm.h>, and no other header of its.
+ifeq ($(shell uname -m),x86_64)
+FUZZ_KVM := x86 arm64 riscv
+FUZZ_KVM_x86 := -DAXVCPU_ARCH_X86
+FUZZ_KVM_arm64 := -DAXVCPU_ARCH_ARM64 -Ibuild/tests/fuzz/arm64
+FUZZ_KVM_riscv := -DAXVCPU_ARCH_RISCV -D__riscv -D__riscv_xlen=64 -Ibuild/tests/fuzz/riscv
+ASM_arm64 := $(addprefix /usr/aarch64-linux-gnu/include/asm/,kvm.h ptrace.h hwcap.h sve_context.h)
+ASM_riscv := $(addprefix /usr/riscv64-linux-gnu/include/asm/,kvm.h ptrace.h)
+FUZZ_NEEDS += $(FUZZ_KVM:%=build/tests/fuzz/kvm-%)
+$(FUZZ_KVM:%=build/tests/fuzz/kvm-%): build/tests/fuzz/kvm-%: tests/fuzz/kvm.c | deps-fuzz
+	@mkdir -p build/tests/fuzz/$*/asm && $(if $(ASM_$*),ln -sf $(ASM_$*) build/tests/fuzz/$*/asm,:)
+	$(call compile_one,clang) $(BUILD_fuzz) -DAXVCPU_KVM -DAXVCPU_CHECKED $(FUZZ_KVM_$*)
+endif
+NEEDS_fuzz := $(FUZZ_NEEDS)
 
-# The long form: every fuzzer there is, FUZZ_SECONDS each, with a seed of the day's.
+FUZZ_RUNS ?= 200000
+COMMANDS_fuzz := $(foreach f,$(FUZZ),"$f=sh tests/fuzz.sh build/tests/fuzz/$f $(FUZZ_RUNS) 300") \
+  $(foreach a,$(FUZZ_KVM),"kvm-$a=sh tests/fuzz.sh build/tests/fuzz/kvm-$a $(FUZZ_RUNS) 200 -entropic=0")
+
+# The long form: every fuzzer there is, FUZZ_SECONDS each, with a seed of the day's, from where it was left.
 FUZZ_SECONDS ?= 600
-FUZZERS := $(NEEDS_fuzz) $(foreach a,arm64 riscv x86,build/tests/$a/fuzz)
+FUZZERS := $(FUZZ_NEEDS) $(foreach a,arm64 riscv x86,build/tests/$a/fuzz)
 .PHONY: fuzz
 fuzz: $(FUZZERS) ## all fuzzers, ten minutes each
-	@for f in $(FUZZERS); do echo "== $$f, $(FUZZ_SECONDS) s"; mkdir -p build/corpus/$$f; \
-	  $$f -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=build/corpus/ build/corpus/$$f >build/corpus/log 2>&1 || \
-	    { tail -n 30 build/corpus/log; exit 1; }; tail -n 1 build/corpus/log; done
+	@for f in $(FUZZERS); do echo "== $$f, $(FUZZ_SECONDS) s"; c=build/corpus/$${f#build/tests/}; mkdir -p $$c; \
+	  $$f -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=$$c- $$c 2>&1 | tee $$c.log | \
+	    awk '/pulse/ { print; fflush() }'; \
+	  tail -n 1 $$c.log; tail -n 1 $$c.log | grep -q '^Done' || { tail -n 30 $$c.log; exit 1; }; done

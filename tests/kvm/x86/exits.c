@@ -92,6 +92,15 @@ CHECK(check_ins, check_io(n, 4, 5); memset(x.io.buf, 0x5a, 20); ok_int(axvcpu_co
 CHECK(refuse_in, ok_int(axvcpu_refuse(v), 0, "%s: refuse", n);
       ok_int(memcmp(x.io.buf, "\xff\xff\xff\xff", 4), 0, "%s: refused: all ones", n);)
 
+// No kernel has these (found by tests/fuzz/kvm.c): nothing of them is touched.
+RUN(fill_out3, fill_io(run, KVM_EXIT_IO_OUT, 3, 1);)
+RUN(fill_out255, fill_io(run, KVM_EXIT_IO_OUT, 255, 1);)
+RUN(fill_none, fill_io(run, KVM_EXIT_IO_IN, 1, 0);)
+RUN(fill_beyond, fill_io(run, KVM_EXIT_IO_IN, 4, UINT32_MAX);)
+RUN(fill_odd, fill_io(run, KVM_EXIT_IO_IN, 4, 1); run->io.data_offset = 4097;)
+RUN(fill_in_page, fill_io(run, KVM_EXIT_IO_IN, 4, 1); run->io.data_offset = 32;)
+RUN(fill_outside, fill_io(run, KVM_EXIT_IO_OUT, 4, 1); run->io.data_offset = UINT64_MAX - 7;)
+
 static void fill_mmio(struct kvm_run *run, bool write, uint32_t len)
 {
     run->mmio.phys_addr = 0x123456789000;
@@ -109,6 +118,9 @@ MMIO_WRITE(3, 0x332211)
 MMIO_WRITE(4, 0x44332211)
 MMIO_WRITE(5, 0x5544332211)
 MMIO_WRITE(8, 0x8877665544332211)
+RUN(fill_write0, fill_mmio(run, true, 0);)
+RUN(fill_read9, fill_mmio(run, false, 9);)
+RUN(fill_read_huge, fill_mmio(run, false, UINT32_MAX);)
 RUN(fill_read, fill_mmio(run, false, 4);)
 CHECK(check_read, ok_u64(x.mmio.width, 4, "%s: width", n); ok_int(axvcpu_complete(v, 0xaabbccdd), 0, "%s: complete", n);
       ok_int(memcmp(axvcpu_kvm_run(v)->mmio.data, "\xdd\xcc\xbb\xaa", 4), 0, "%s: the answer is in the page", n);)
@@ -209,6 +221,16 @@ static const struct played exits[] = {
     {"system event crash", fill_crash, KVM_EXIT_SYSTEM_EVENT, AXVCPU_EXIT_SYSTEM_DOWN, check_crash},
     {"system event of a newer kernel", fill_future, KVM_EXIT_SYSTEM_EVENT, AXVCPU_EXIT_RAW, check_raw},
     {"exit of a newer kernel", NULL, 999, AXVCPU_EXIT_RAW, check_raw},
+    {"OUT of 3", fill_out3, KVM_EXIT_IO, AXVCPU_EXIT_RAW, check_raw},
+    {"OUT of 255", fill_out255, KVM_EXIT_IO, AXVCPU_EXIT_RAW, check_raw},
+    {"IN of no element", fill_none, KVM_EXIT_IO, AXVCPU_EXIT_RAW, check_raw},
+    {"IN of more than the page has", fill_beyond, KVM_EXIT_IO, AXVCPU_EXIT_RAW, check_raw},
+    {"IN at an odd place", fill_odd, KVM_EXIT_IO, AXVCPU_EXIT_RAW, check_raw},
+    {"IN over the page's own fields", fill_in_page, KVM_EXIT_IO, AXVCPU_EXIT_RAW, check_raw},
+    {"OUT from outside of the page", fill_outside, KVM_EXIT_IO, AXVCPU_EXIT_RAW, check_raw},
+    {"MMIO write of 0", fill_write0, KVM_EXIT_MMIO, AXVCPU_EXIT_RAW, check_raw},
+    {"MMIO read of 9", fill_read9, KVM_EXIT_MMIO, AXVCPU_EXIT_RAW, check_raw},
+    {"MMIO read of 4 GiB", fill_read_huge, KVM_EXIT_MMIO, AXVCPU_EXIT_RAW, check_raw},
     {"exit 0", NULL, KVM_EXIT_UNKNOWN, AXVCPU_EXIT_RAW, check_raw},
 };
 
