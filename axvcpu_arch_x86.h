@@ -260,9 +260,13 @@ AXVCPU_API uint64_t axvcpu_x86_address(const struct axvcpu_x86_insn *, const str
 struct axvcpu_x86_mmio {
     struct axvcpu_x86_insn insn;
     uint64_t value;  /* read so far */
+    uint64_t out;    /* to be written */
     uint64_t gpa;    /* of the access */
+    uint64_t next;   /* ... and of its second page, if it has one */
     uint64_t linear; /* of movs' destination */
     uint8_t phase;
+    uint8_t first;   /* its bytes on the first page, */
+    uint8_t done;    /* and how many there have been */
     /* with AXVCPU_X86_MMIO_FAULT: */
     uint8_t vector;
     uint32_t error;
@@ -276,7 +280,9 @@ enum axvcpu_x86_mmio_step {
     AXVCPU_X86_MMIO_UNDECODED  /* *x is UNDECODED; nothing is written */
 };
 
-/* A data access at `gpa` has no second-stage mapping (`write`: or not for writing). After DONE a pending
+/* A data access at `gpa` has no second-stage mapping (`write`: or not for writing). One that crosses a page is made
+   page by page, in order: what of it is memory is read or written here, what is not is an exit of so many bytes; with
+   LOCK, too. movs across a page is UNDECODED. After DONE a pending
    interrupt shadow ends, and with RFLAGS.TF the guest gets #DB, as after any instruction. Until commit,
    registers stay as they were: to retry, forget it. */
 AXVCPU_API enum axvcpu_x86_mmio_step axvcpu_x86_mmio_begin(struct axvcpu_x86_mmio *, struct axvcpu_x86_regs *,
@@ -2082,35 +2088,83 @@ static bool axvcpu_i_x86_plain(const struct axvcpu_x86_insn *i)
     return i->op >= AXVCPU_X86_OP_MOV && i->op <= AXVCPU_X86_OP_MOVSX && (i->flags & AXVCPU_X86_INSN_HIGH) == 0;
 }
 
-static enum axvcpu_x86_mmio_step axvcpu_i_x86_ask(const struct axvcpu_i_x86_mmio *c)
+/* The next part of the access: so many bytes at *gpa, in memory if there is a pointer. None: all of it is done. */
+static uint32_t axvcpu_i_x86_part(const struct axvcpu_i_x86_mmio *c, bool write, uint64_t *gpa, void **ptr)
+{
+    const struct axvcpu_x86_mmio *m = c->m;
+    bool crosses = m->first != m->insn.width;
+    uint32_t bytes = m->done == 0 ? m->first : m->done == m->first ? (uint32_t)m->insn.width - m->first : 0;
+
+    *gpa = m->done == 0 ? m->gpa : m->next;
+    *ptr = crosses && bytes != 0 && c->s->ptr != NULL ? c->s->ptr(c->s->arg, *gpa, bytes, write) : NULL;
+    return bytes;
+}
+
+/* A part's exit. Of a whole access that is plain the register is told. */
+static enum axvcpu_x86_mmio_step axvcpu_i_x86_device(const struct axvcpu_i_x86_mmio *c, uint32_t kind, uint64_t gpa, uint32_t bytes)
 {
     const struct axvcpu_x86_insn *i = &c->m->insn;
-    bool plain = axvcpu_i_x86_plain(i);
+    bool whole = bytes == i->width, plain = whole && axvcpu_i_x86_plain(i) && i->reg != AXVCPU_X86_NO_REG;
+
+    c->x->kind = kind;
+    c->x->mmio.addr = gpa;
+    c->x->mmio.data = kind == AXVCPU_EXIT_MMIO_READ ? 0 : c->m->out >> (8u * c->m->done) & axvcpu_i_x86_bytes(bytes);
+    c->x->mmio.width = (uint8_t)bytes;
+    c->x->mmio.reg = plain ? i->reg : AXVCPU_REG_NONE;
+    c->x->mmio.reg_width = (uint8_t)(plain && kind == AXVCPU_EXIT_MMIO_READ ? i->reg_width : bytes);
+    c->x->mmio.sign_extend = whole && kind == AXVCPU_EXIT_MMIO_READ && i->op == AXVCPU_X86_OP_MOVSX;
+    return AXVCPU_X86_MMIO_ACCESS;
+}
+
+static void axvcpu_i_x86_had(struct axvcpu_x86_mmio *m, uint64_t value, uint32_t bytes)
+{
+    m->value |= (value & axvcpu_i_x86_bytes(bytes)) << (8u * m->done);
+    m->done = (uint8_t)(m->done + bytes);
+}
+
+/* Reads on: DONE when `value` is whole. */
+static enum axvcpu_x86_mmio_step axvcpu_i_x86_ask(const struct axvcpu_i_x86_mmio *c)
+{
+    uint64_t gpa, value = 0;
+    uint32_t bytes;
+    void *ptr;
 
     c->m->phase = AXVCPU_I_X86_READING;
-    c->x->kind = AXVCPU_EXIT_MMIO_READ;
-    c->x->mmio.addr = c->m->gpa;
-    c->x->mmio.data = 0;
-    c->x->mmio.width = i->width;
-    c->x->mmio.reg = plain ? i->reg : AXVCPU_REG_NONE;
-    c->x->mmio.reg_width = plain ? i->reg_width : i->width;
-    c->x->mmio.sign_extend = i->op == AXVCPU_X86_OP_MOVSX;
-    return AXVCPU_X86_MMIO_ACCESS;
+    while ((bytes = axvcpu_i_x86_part(c, false, &gpa, &ptr)) != 0) {
+        if (ptr == NULL)
+            return axvcpu_i_x86_device(c, AXVCPU_EXIT_MMIO_READ, gpa, bytes);
+        AXVCPU_MEMCPY(&value, ptr, bytes);
+        axvcpu_i_x86_had(c->m, value, bytes);
+    }
+    return AXVCPU_X86_MMIO_DONE;
+}
+
+static enum axvcpu_x86_mmio_step axvcpu_i_x86_finish(const struct axvcpu_i_x86_mmio *c);
+
+/* Writes on, and then the instruction is over. */
+static enum axvcpu_x86_mmio_step axvcpu_i_x86_tell_on(const struct axvcpu_i_x86_mmio *c)
+{
+    uint32_t bytes;
+    uint64_t gpa;
+    void *ptr;
+
+    while ((bytes = axvcpu_i_x86_part(c, true, &gpa, &ptr)) != 0) {
+        uint64_t value = c->m->out >> (8u * c->m->done);
+
+        if (ptr == NULL)
+            return axvcpu_i_x86_device(c, AXVCPU_EXIT_MMIO_WRITE, gpa, bytes);
+        AXVCPU_MEMCPY(ptr, &value, bytes);
+        c->m->done = (uint8_t)(c->m->done + bytes);
+    }
+    return axvcpu_i_x86_finish(c);
 }
 
 static enum axvcpu_x86_mmio_step axvcpu_i_x86_tell(const struct axvcpu_i_x86_mmio *c, uint64_t value)
 {
-    const struct axvcpu_x86_insn *i = &c->m->insn;
-
     c->m->phase = AXVCPU_I_X86_WRITING;
-    c->x->kind = AXVCPU_EXIT_MMIO_WRITE;
-    c->x->mmio.addr = c->m->gpa;
-    c->x->mmio.data = value & axvcpu_i_x86_bytes(i->width);
-    c->x->mmio.width = i->width;
-    c->x->mmio.reg = axvcpu_i_x86_plain(i) && i->reg != AXVCPU_X86_NO_REG ? i->reg : AXVCPU_REG_NONE;
-    c->x->mmio.reg_width = i->width;
-    c->x->mmio.sign_extend = false;
-    return AXVCPU_X86_MMIO_ACCESS;
+    c->m->out = value;
+    c->m->done = 0;
+    return axvcpu_i_x86_tell_on(c);
 }
 
 static uint64_t axvcpu_i_x86_source(const struct axvcpu_x86_insn *i, const struct axvcpu_x86_regs *r)
@@ -2174,11 +2228,12 @@ static enum axvcpu_x86_mmio_step axvcpu_i_x86_throw(struct axvcpu_x86_mmio *m, u
     return AXVCPU_X86_MMIO_FAULT;
 }
 
-/* Where movs' other operand is: MMIO if *ptr is NULL then. Within one page, or it is not for us. */
-static enum axvcpu_x86_mmio_step axvcpu_i_x86_reach(const struct axvcpu_i_x86_mmio *c, uint64_t linear, bool write,
-                                                    uint64_t *gpa, void **ptr)
+/* Where movs' other operand is, or a part of an access: MMIO if *ptr is NULL then. Within one page, or it is not
+   for us. */
+static enum axvcpu_x86_mmio_step axvcpu_i_x86_reach(const struct axvcpu_i_x86_mmio *c, uint64_t linear, uint32_t width,
+                                                    bool write, uint64_t *gpa, void **ptr)
 {
-    uint32_t error, width = c->m->insn.width;
+    uint32_t error;
 
     if (c->s->bits == 64 && !axvcpu_i_x86_canonical(linear, c->s->cr4))
         return axvcpu_i_x86_throw(c->m, 13, 0, 0);
@@ -2204,7 +2259,7 @@ static uint64_t axvcpu_i_x86_destination(const struct axvcpu_i_x86_mmio *c)
 static enum axvcpu_x86_mmio_step axvcpu_i_x86_movs_out(const struct axvcpu_i_x86_mmio *c)
 {
     void *to = NULL;
-    enum axvcpu_x86_mmio_step step = axvcpu_i_x86_reach(c, c->m->linear, true, &c->m->gpa, &to);
+    enum axvcpu_x86_mmio_step step = axvcpu_i_x86_reach(c, c->m->linear, c->m->insn.width, true, &c->m->gpa, &to);
 
     if (step != AXVCPU_X86_MMIO_DONE)
         return step;
@@ -2220,7 +2275,7 @@ static enum axvcpu_x86_mmio_step axvcpu_i_x86_movs(const struct axvcpu_i_x86_mmi
 {
     uint64_t gpa, linear = write ? axvcpu_x86_address(&c->m->insn, c->r, c->s) : c->m->linear;
     void *ptr = NULL;
-    enum axvcpu_x86_mmio_step step = axvcpu_i_x86_reach(c, linear, !write, &gpa, &ptr);
+    enum axvcpu_x86_mmio_step step = axvcpu_i_x86_reach(c, linear, c->m->insn.width, !write, &gpa, &ptr);
 
     if (step != AXVCPU_X86_MMIO_DONE)
         return step;
@@ -2232,16 +2287,67 @@ static enum axvcpu_x86_mmio_step axvcpu_i_x86_movs(const struct axvcpu_i_x86_mmi
     return axvcpu_i_x86_tell(c, c->m->value);
 }
 
-/* The bytes may have changed since the CPU read them, and a fault may be about the second page of an access:
-   what does not fit is not ours. */
-static bool axvcpu_i_x86_fits(const struct axvcpu_i_x86_mmio *c, bool write)
+/* Both pages of an access that crosses one, before anything is done on either. Which of the two has faulted the
+   CPU says. */
+static enum axvcpu_x86_mmio_step axvcpu_i_x86_cross(const struct axvcpu_i_x86_mmio *c, uint64_t linear)
+{
+    struct axvcpu_x86_mmio *m = c->m;
+    bool write = (m->insn.access & AXVCPU_ACCESS_WRITE) != 0;
+    uint64_t faulted = m->gpa >> 12, second = linear + m->first;
+    enum axvcpu_x86_mmio_step step;
+    void *ptr;
+
+    if (m->insn.op == AXVCPU_X86_OP_MOVS)
+        return AXVCPU_X86_MMIO_UNDECODED;
+    step = axvcpu_i_x86_reach(c, linear, m->first, write, &m->gpa, &ptr);
+    if (step == AXVCPU_X86_MMIO_DONE)
+        step = axvcpu_i_x86_reach(c, c->s->bits == 64 ? second : second & UINT32_MAX, m->insn.width - m->first, write, &m->next, &ptr);
+    if (step == AXVCPU_X86_MMIO_DONE && m->gpa >> 12 != faulted && m->next >> 12 != faulted)
+        return AXVCPU_X86_MMIO_UNDECODED;
+    return step;
+}
+
+/* The bytes may have changed since the CPU read them: what does not fit is not ours. */
+static enum axvcpu_x86_mmio_step axvcpu_i_x86_fits(const struct axvcpu_i_x86_mmio *c, bool write)
 {
     const struct axvcpu_x86_insn *i = &c->m->insn;
     uint64_t linear = write && i->op == AXVCPU_X86_OP_MOVS ? c->m->linear : axvcpu_x86_address(i, c->r, c->s);
 
-    if (((linear ^ c->m->gpa) & 0xfff) != 0 || axvcpu_i_x86_in_page(linear, i->width) != i->width)
-        return false;
-    return (i->access & (write ? AXVCPU_ACCESS_WRITE : AXVCPU_ACCESS_READ)) != 0;
+    if ((i->access & (write ? AXVCPU_ACCESS_WRITE : AXVCPU_ACCESS_READ)) == 0)
+        return AXVCPU_X86_MMIO_UNDECODED;
+    c->m->first = (uint8_t)axvcpu_i_x86_in_page(linear, i->width);
+    if (c->m->first != i->width)
+        return axvcpu_i_x86_cross(c, linear);
+    return ((linear ^ c->m->gpa) & 0xfff) != 0 ? AXVCPU_X86_MMIO_UNDECODED : AXVCPU_X86_MMIO_DONE;
+}
+
+/* All is read: the value as a load has it, extended for movsx. */
+static enum axvcpu_x86_mmio_step axvcpu_i_x86_have(const struct axvcpu_i_x86_mmio *c)
+{
+    const struct axvcpu_x86_insn *i = &c->m->insn;
+    uint64_t flags = c->r->rflags;
+
+    if (i->op == AXVCPU_X86_OP_MOVSX)
+        c->m->value = axvcpu_i_x86_sign(c->m->value, 8u * i->width);
+    if (i->op == AXVCPU_X86_OP_MOVS)
+        return axvcpu_i_x86_movs_out(c);
+    if ((i->access & AXVCPU_ACCESS_WRITE) == 0)
+        return axvcpu_i_x86_finish(c);
+    return axvcpu_i_x86_tell(c, axvcpu_i_x86_compute(i->op, c->m->value, axvcpu_i_x86_source(i, c->r), i->width, &flags));
+}
+
+static enum axvcpu_x86_mmio_step axvcpu_i_x86_first_step(const struct axvcpu_i_x86_mmio *c, bool write)
+{
+    enum axvcpu_x86_mmio_step step = axvcpu_i_x86_fits(c, write);
+
+    if (step != AXVCPU_X86_MMIO_DONE)
+        return step;
+    if (c->m->insn.op == AXVCPU_X86_OP_MOVS)
+        return axvcpu_i_x86_movs(c, write);
+    if ((c->m->insn.access & AXVCPU_ACCESS_READ) == 0)
+        return axvcpu_i_x86_tell(c, axvcpu_i_x86_source(&c->m->insn, c->r));
+    step = axvcpu_i_x86_ask(c);
+    return step == AXVCPU_X86_MMIO_DONE ? axvcpu_i_x86_have(c) : step;
 }
 
 AXVCPU_API enum axvcpu_x86_mmio_step axvcpu_x86_mmio_begin(struct axvcpu_x86_mmio *m, struct axvcpu_x86_regs *r,
@@ -2254,29 +2360,12 @@ AXVCPU_API enum axvcpu_x86_mmio_step axvcpu_x86_mmio_begin(struct axvcpu_x86_mmi
 
     m->gpa = gpa;
     m->value = 0;
+    m->done = 0;
     if (!axvcpu_x86_decode(bytes, size, s->bits, &m->insn))
         return axvcpu_i_x86_undecodable(bytes, size, gpa, write, x);
     m->linear = axvcpu_i_x86_destination(&c);
-    if (!axvcpu_i_x86_fits(&c, write))
-        step = AXVCPU_X86_MMIO_UNDECODED;
-    else if (m->insn.op == AXVCPU_X86_OP_MOVS)
-        step = axvcpu_i_x86_movs(&c, write);
-    else if ((m->insn.access & AXVCPU_ACCESS_READ) != 0)
-        step = axvcpu_i_x86_ask(&c);
-    else
-        step = axvcpu_i_x86_tell(&c, axvcpu_i_x86_source(&m->insn, r));
+    step = axvcpu_i_x86_first_step(&c, write);
     return step == AXVCPU_X86_MMIO_UNDECODED ? axvcpu_i_x86_undecodable(bytes, size, gpa, write, x) : step;
-}
-
-/* The answer as a load has it: all ones if it was refused, and extended for movzx and movsx. */
-static uint64_t axvcpu_i_x86_answer(const struct axvcpu_x86_insn *i, const struct axvcpu_answer *a)
-{
-    struct axvcpu_answer whole = *a;
-
-    whole.width = i->width;
-    whole.reg_width = 8;
-    whole.sign_extend = i->op == AXVCPU_X86_OP_MOVSX;
-    return axvcpu_access_result(&whole, 0);
 }
 
 AXVCPU_API enum axvcpu_x86_mmio_step axvcpu_x86_mmio_commit(struct axvcpu_x86_mmio *m, struct axvcpu_x86_regs *r,
@@ -2284,17 +2373,16 @@ AXVCPU_API enum axvcpu_x86_mmio_step axvcpu_x86_mmio_commit(struct axvcpu_x86_mm
                                                             const struct axvcpu_answer *a, struct axvcpu_exit *x)
 {
     struct axvcpu_i_x86_mmio c = { m, r, s, x };
-    uint64_t flags = r->rflags;
+    uint32_t bytes = m->done == 0 ? m->first : (uint32_t)m->insn.width - m->first; /* that were asked for, or told */
+    enum axvcpu_x86_mmio_step step;
 
-    if (m->phase == AXVCPU_I_X86_WRITING)
-        return axvcpu_i_x86_finish(&c);
-    m->value = axvcpu_i_x86_answer(&m->insn, a);
-    if (m->insn.op == AXVCPU_X86_OP_MOVS)
-        return axvcpu_i_x86_movs_out(&c);
-    if ((m->insn.access & AXVCPU_ACCESS_WRITE) == 0)
-        return axvcpu_i_x86_finish(&c);
-    return axvcpu_i_x86_tell(&c, axvcpu_i_x86_compute(m->insn.op, m->value, axvcpu_i_x86_source(&m->insn, r),
-                                                      m->insn.width, &flags));
+    if (m->phase == AXVCPU_I_X86_WRITING) {
+        m->done = (uint8_t)(m->done + bytes);
+        return axvcpu_i_x86_tell_on(&c);
+    }
+    axvcpu_i_x86_had(m, a->refused ? UINT64_MAX : a->value, bytes); /* a bus answers with all ones */
+    step = axvcpu_i_x86_ask(&c);
+    return step == AXVCPU_X86_MMIO_DONE ? axvcpu_i_x86_have(&c) : step;
 }
 
 /* >>decode exits */

@@ -11,7 +11,7 @@
 // kernel that runs guests without it, by interpreting their ring 0;
 // "arm64-kvm" and "riscv-kvm" kernels of these machines, "arm64-kvm-old" one that keeps all calls (before 6.4);
 // "x86-qemu-svm", "x86-bochs-svm", "x86-bochs-vmx", "arm64-gicv2", "arm64-gicv3" bare metal there.
-#define ABSENT_COUNT 54 // pinned: change it together with the lines
+#define ABSENT_COUNT 53 // pinned: change it together with the lines
 ABSENT("retry_out", "kvm*", FAILS, "the kernel is past an OUT when it exits", "DESIGN 5, point 3")
 ABSENT("retry_store", "kvm*", FAILS, "the kernel is past a store when it exits", "DESIGN 5, point 3")
 ABSENT("fetch", "kvm*", FAILS, "the kernel says only that it could not emulate", "api.rst, KVM_EXIT_INTERNAL_ERROR")
@@ -38,7 +38,6 @@ ABSENT("trap_29_sgi", "arm64-kvm*", HANGS, "the kernel's GIC sends them", "arch/
 ABSENT("trap_27_cpus", "arm64-kvm-old", FAILS, "the kernel answers every call", "devices/vm.rst: the filter is of Linux 6.4")
 ABSENT("trap_29_sgi", "arm64-gicv2", FAILS, "no system registers of a GIC", "IHI 0048: SGIs are sent by GICD_SGIR")
 ABSENT("mmio32", "x86-*", FAILS, "push of a device register is not among the instructions that are decoded", "DESIGN 8")
-ABSENT("straddle", "x86-*", FAILS, "an access half in memory is UNDECODED", "the decoder works within one page")
 ABSENT("break_cr0", "x86-bochs-svm", HANGS, "Bochs 2.7 checks EFER.LMA and PE by a panic", "measured: change_cpu_mode: EFER.LMA is set when CR0.PE=0")
 ABSENT("cr8", "kvm-soft", FAILS, "its interpreter lowers CR8 without an exit", "api.rst, KVM_EXIT_SET_TPR; measured")
 ABSENT("step", "kvm*", FAILS, "the kernel loses the trap behind some instructions that it finishes later", "measured: Linux 6.1")

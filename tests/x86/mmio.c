@@ -141,6 +141,62 @@ static void registers(void)
     }
 }
 
+// ---- accesses that cross a page: each page's part is memory, or an exit
+
+#define E sizeof memory // behind it is nothing
+static const struct across {
+    const char *name;
+    uint8_t size, bytes[4];
+    uint64_t rbx, gpa;
+    bool write, refuse;
+    struct step step[5];
+    uint64_t rax, last; // RAX, and the last 8 bytes of the memory, at the end
+} across[] = {
+    {"a load from two devices", 2, {0x8b, 0x03}, D + 0xffe, D + 0xffe, false, false,
+     {RD(2, D + 0xffe, 0x2211), RD(2, D + 0x1000, 0x4433)}, 0x44332211, 0},
+    {"... whose second page has faulted", 2, {0x8b, 0x03}, D + 0xffe, D + 0x1000, false, false,
+     {RD(2, D + 0xffe, 0xffff2211), RD(2, D + 0x1000, 0x4433)}, 0x44332211, 0},
+    {"... both refused", 2, {0x8b, 0x03}, D + 0xfff, D + 0xfff, false, true, {RD(1, D + 0xfff, 0), RD(3, D + 0x1000, 0)}, 0xffffffff, 0},
+    {"a load from memory and a device", 2, {0x8b, 0x03}, E - 1, E, false, false, {RD(3, E, 0x443322)}, 0x443322a8, 0},
+    {"a load of 8 bytes from memory and a device", 3, {0x48, 0x8b, 0x03}, E - 7, E, false, false, {RD(1, E, 0x80)}, 0x80a8a7a6a5a4a3a2, 0},
+    {"movsx from two devices", 4, {0x48, 0x0f, 0xbf, 0x03}, D + 0xfff, D + 0xfff, false, false,
+     {RD(1, D + 0xfff, 1), RD(1, D + 0x1000, 0x80)}, 0xffffffffffff8001, 0},
+    {"a store to two devices", 2, {0x89, 0x03}, D + 0xffd, D + 0xffd, true, false, {WR(3, D + 0xffd, 0x667788), WR(1, D + 0x1000, 0x55)}, A, 0},
+    {"a store to memory and a device", 2, {0x89, 0x03}, E - 3, E, true, false, {WR(1, E, 0x55)}, A, 0x667788a5a4a3a2a1},
+    {"a sum on two devices", 2, {0x01, 0x03}, D + 0xffe, D + 0xffe, false, false,
+     {RD(2, D + 0xffe, 1), RD(2, D + 0x1000, 0), WR(2, D + 0xffe, 0x7789), WR(2, D + 0x1000, 0x5566)}, A, 0},
+    {"an exchange with memory and a device", 2, {0x87, 0x03}, E - 2, E, false, false, {RD(2, E, 0x4433), WR(2, E, 0x5566)}, 0x4433a8a7,
+     0x7788a6a5a4a3a2a1},
+};
+
+static void crossing(void)
+{
+    for (const struct across *t = across; t < across + COUNT(across); t++) {
+        struct axvcpu_x86_space s = flat(64);
+        struct axvcpu_x86_regs r = start(), was;
+        struct axvcpu_x86_mmio m;
+        struct axvcpu_exit x = {0};
+        struct axvcpu_answer a;
+        const uint64_t pattern = 0xa8a7a6a5a4a3a2a1;
+        uint64_t last;
+        r.gpr[3] = t->rbx;
+        was = r;
+        memcpy(memory + E - 8, &pattern, 8);
+        enum axvcpu_x86_mmio_step step = axvcpu_x86_mmio_begin(&m, &r, &s, t->bytes, t->size, t->gpa, t->write, &x);
+        for (const struct step *n = t->step; n->width != 0; n++) {
+            bool read = n->kind == AXVCPU_EXIT_MMIO_READ;
+            ok(step == AXVCPU_X86_MMIO_ACCESS && x.kind == n->kind && x.mmio.width == n->width && x.mmio.addr == n->addr &&
+                   (read || x.mmio.data == n->data) && x.mmio.reg == AXVCPU_REG_NONE && !x.mmio.sign_extend &&
+                   memcmp(&r, &was, sizeof r) == 0, "%s: access %d", t->name, (int)(n - t->step));
+            answer(&a, &x, n, t->refuse);
+            step = axvcpu_x86_mmio_commit(&m, &r, &s, &a, &x);
+        }
+        memcpy(&last, memory + E - 8, 8);
+        ok(step == AXVCPU_X86_MMIO_DONE && r.rip == (uint64_t)RIP0 + t->size, "%s: it is over", t->name);
+        ok(r.gpr[0] == t->rax && last == (t->last == 0 ? pattern : t->last), "%s: RAX and memory", t->name);
+    }
+}
+
 // ---- movs with a device on each side
 
 static void movs(void)
@@ -216,7 +272,8 @@ static void undecoded(void)
         {"a load, and the fault was a write", 2, {0x8b, 0x03}, D, true},
         {"a store, and the fault was a read", 2, {0x89, 0x03}, D, false},
         {"another address than the fault's", 2, {0x8b, 0x03}, D + 4, false},
-        {"an access across a page", 4, {0x8b, 0x43, 0xfe}, D - 2, false},
+        {"an access across a page, and the fault is on neither", 3, {0x8b, 0x43, 0xfe}, D + 0x5000, false},
+        {"movs across a page", 1, {0xa5}, D + 0xffe, false},
         {"movs from what is not memory to a device", 1, {0xa4}, D + 8, true},
     };
     for (unsigned i = 0; i < COUNT(given); i++) {
@@ -226,6 +283,8 @@ static void undecoded(void)
         struct axvcpu_exit x = {0};
         if (given[i].bytes[0] == 0xa4)
             r.gpr[6] = D + 0x5000;
+        if (given[i].bytes[0] == 0xa5)
+            r.gpr[6] = given[i].gpa;
         was = r;
         ok(axvcpu_x86_mmio_begin(&m, &r, &s, given[i].bytes, given[i].size, given[i].gpa, given[i].write, &x) == AXVCPU_X86_MMIO_UNDECODED &&
                x.kind == AXVCPU_EXIT_UNDECODED && x.undecoded.addr == given[i].gpa && x.undecoded.insn_len == given[i].size &&
@@ -377,6 +436,11 @@ static void through_tables(void)
     r.gpr[7] = 0x1334100;
     ok(axvcpu_x86_mmio_begin(&m, &r, &s, bytes, 1, D, false, &x) == AXVCPU_X86_MMIO_FAULT && m.error == 2 && m.cr2 == 0x1334100, "movs: ... or that is not there");
     memset(memory + 0x3ff0, 0x90, 16);
+    r.gpr[3] = 0x1234ffe, was = r;
+    static const uint8_t store[] = {0x89, 0x03};
+    s.cr0 &= ~(uint64_t)AXVCPU_X86_CR0_WP;
+    ok(axvcpu_x86_mmio_begin(&m, &r, &s, store, 2, 0x3ffe, true, &x) == AXVCPU_X86_MMIO_FAULT && m.vector == 14 && m.error == 2 &&
+           m.cr2 == 0x1235000 && memory[0x3ffe] == 0x90 && memcmp(&r, &was, sizeof r) == 0, "the second page of a store is not there: nothing is written");
     r.rip = 0x1234ffa;
     ok_u64(axvcpu_x86_fetch(&s, &r, fetched), 6, "a fetch ends where the next page is missing");
     r.rip = 0x1234f00;
@@ -403,6 +467,7 @@ int main(void)
         memory[0x2000 + i] = (uint8_t)(i + 1);
     accesses();
     registers();
+    crossing();
     movs();
     trap12_rep(64, 0x66);
     trap12_rep(64, 0x67);
