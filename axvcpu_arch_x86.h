@@ -861,6 +861,11 @@ AXVCPU_I_INLINE struct axvcpu_arch *axvcpu_i_x86_switch_svm(struct axvcpu_arch *
     return a;
 }
 
+/* What stands before each VMREAD, in assembly: nothing, or what a test counts them with. */
+#ifndef AXVCPU_I_X86_BEFORE_VMREAD
+#define AXVCPU_I_X86_BEFORE_VMREAD
+#endif
+
 /* HOST_RSP and HOST_RIP are written where they are not yet ours, the launch state is what the VMCS's was. A VM
    exit leaves RFLAGS clear, so IF is. Reason AXVCPU_I_X86_VMFAIL: the guest was not entered (SDM 3, 31.2). */
 #define AXVCPU_I_X86_VMFAIL (UINT64_C(1) << 63)
@@ -895,7 +900,7 @@ AXVCPU_I_INLINE struct axvcpu_arch *axvcpu_i_x86_switch_vmx(struct axvcpu_arch *
                      "3: push %%rax\n\tmov 8(%%rsp), %%rax\n\tpop (%%rax)\n\t"
                      AXVCPU_I_X86_STORE
                      "lea 136(%%rsp), %%rsp\n\t"
-                     "mov $0x4402, %%r8d\n\tvmread %%r8, %%r8\n\t"
+                     "mov $0x4402, %%r8d\n\t" AXVCPU_I_X86_BEFORE_VMREAD "vmread %%r8, %%r8\n\t"
                      "6: mov %%rax, %%r9\n\t"
                      : AXVCPU_I_X86_OUT(left), "=r"(reason), "=r"(a)
                      : AXVCPU_I_X86_AT(host_rbp), AXVCPU_I_X86_AT(host_rsp), AXVCPU_I_X86_AT(host_rip),
@@ -909,7 +914,7 @@ AXVCPU_I_INLINE uint64_t axvcpu_i_x86_vmread(uint64_t field)
 {
     uint64_t value;
 
-    __asm__ volatile("vmread %1, %0" : "=r"(value) : "r"(field) : "cc");
+    __asm__ volatile(AXVCPU_I_X86_BEFORE_VMREAD "vmread %1, %0" : "=r"(value) : "r"(field) : "cc");
     return value;
 }
 
@@ -5051,7 +5056,7 @@ static uint64_t axvcpu_i_x86_vmread_if(uint64_t field)
     uint64_t value = 0;
     uint8_t good;
 
-    __asm__ volatile("vmread %2, %0\n\tseta %1" : "+r"(value), "=q"(good) : "r"(field) : "cc");
+    __asm__ volatile(AXVCPU_I_X86_BEFORE_VMREAD "vmread %2, %0\n\tseta %1" : "+r"(value), "=q"(good) : "r"(field) : "cc");
     return good != 0 ? value : 0;
 }
 

@@ -78,3 +78,16 @@ NEEDS_x86 += $(X86)/root.elf
 COMMANDS_x86 += "host's side in QEMU=sh tests/x86/machine.sh 90 qemu:max $(X86)/root.elf" \
   "host's side, SVM in Bochs=sh tests/x86/machine.sh 90 bochs:ryzen $(X86)/root.elf" \
   "host's side, VMX in Bochs=sh tests/x86/machine.sh 90 bochs:corei7_skylake_x $(X86)/root.elf"
+
+# Interrupts of the host's own, with their vector and without; VMREADs are counted.
+OUTSIDE_x86 := tests/x86/outside.c $(HOST_x86_bare) $(HEADERS) examples/bare/x86/link.ld tests/x86/vmreads.h \
+  $(wildcard examples/bare/*.h examples/bare/x86/*.h)
+$(X86)/outside.elf: $(OUTSIDE_x86) | deps-x86
+	$(BARE_x86) -DAXVCPU_CHECKED -include tests/x86/vmreads.h $(filter %.S,$^)
+$(X86)/outside-pending.elf: $(OUTSIDE_x86) | deps-x86
+	$(BARE_x86) -DAXVCPU_CHECKED -DHOST_NO_FETCH -include tests/x86/vmreads.h $(filter %.S,$^)
+NEEDS_x86 += $(X86)/outside.elf $(X86)/outside-pending.elf
+COMMANDS_x86 += "from outside, SVM in QEMU=sh tests/x86/machine.sh 90 qemu:qemu64,+svm,+npt $(X86)/outside.elf" \
+  "from outside, VMX in Bochs=sh tests/x86/machine.sh 90 bochs:corei7_skylake_x $(X86)/outside.elf" \
+  "from outside, SVM in QEMU, pending=sh tests/x86/machine.sh 90 qemu:qemu64,+svm,+npt $(X86)/outside-pending.elf" \
+  "from outside, VMX in Bochs, pending=sh tests/x86/machine.sh 90 bochs:corei7_skylake_x $(X86)/outside-pending.elf"

@@ -24,7 +24,9 @@ static inline struct host_cpu *machine_self(void)
 
 enum { MACHINE_KICK = 0xf0, MACHINE_TIMER = 0xf1, MACHINE_SPURIOUS = 0xff };
 uint32_t machine_fetch(void);
+#ifndef HOST_NO_FETCH // else an interrupt that ends a run stays pending
 #define AXVCPU_IRQ_FETCH() machine_fetch()
+#endif
 #define AXVCPU_KICK_VECTOR MACHINE_KICK
 
 #endif
