@@ -154,6 +154,9 @@
  *   controller in the kernel  (6) from the table given at set-up  (7) with the split controller
  *   (8) for fetches  (9) when setup asks for it: after so much time on VMX, for busy waiting alone on SVM; elsewhere
  *   the host's timer ends a run by its interrupt
+ *   x86: IPIs are those by the command register of xAPIC and x2APIC. CR8 holds interrupts back, but for those that an
+ *   in-kernel controller has. On bare metal every #DB is the guest's own: a single step traps behind an instruction
+ *   that is emulated, too, but behind a hypercall one instruction late.
  *   A WFI sleeps inside run on KVM of AArch64 and RISC-V; only PSCI's CPU_SUSPEND is a HALT there (2). AArch64: SGIs
  *   are the kernel's GIC's, a fetch from nowhere is an abort in the guest, calls of the architecture's own range
  *   are always the kernel's. RISC-V: the SBI is the kernel's but for (3), the debug console (HYPERCALL) and system
