@@ -229,8 +229,14 @@ struct axvcpu_x86_space {
     uint32_t cpl;
     /* `size` bytes of guest memory, within a page; NULL: there is none (MMIO), or not for writing. */
     void *(*ptr)(void *arg, uint64_t gpa, uint32_t size, bool write);
+    /* A segment's limit and access rights, for what the CPU has not checked yet; NULL: they are not checked. */
+    void (*segment)(void *arg, uint32_t segment, uint32_t *limit, uint32_t *access);
     void *arg;
 };
+
+/* Outside 64-bit mode: `width` bytes at `offset` may be accessed by a segment (SDM 3, 5.3 to 5.5; else it is #SS or
+   #GP). */
+AXVCPU_API bool axvcpu_x86_in_segment(uint32_t limit, uint32_t access, uint64_t offset, uint32_t width, bool write);
 
 AXVCPU_API uint32_t axvcpu_x86_bits(uint64_t cr0, uint64_t efer, uint64_t rflags, uint32_t cs_access);
 
@@ -1888,6 +1894,29 @@ static uint64_t axvcpu_i_x86_linear(const struct axvcpu_x86_space *s, uint32_t s
     return segment >= AXVCPU_X86_FS ? s->base[segment] + offset : offset;
 }
 
+/* Type: bit 3 is code's; data may be writable and grow down, code readable (SDM 3, table 3-1). */
+AXVCPU_API bool axvcpu_x86_in_segment(uint32_t limit, uint32_t access, uint64_t offset, uint32_t width, bool write)
+{
+    bool code = (access & 8u) != 0, more = (access & 2u) != 0, down = !code && (access & 4u) != 0;
+    uint64_t last = offset + width - 1;
+
+    if ((access & AXVCPU_X86_AR_UNUSABLE) != 0 || (write && (code || !more)) || (code && !more))
+        return false;
+    if (down)
+        return offset > limit && last <= ((access & AXVCPU_X86_AR_DB) != 0 ? UINT32_MAX : 0xffffu);
+    return last <= limit;
+}
+
+static bool axvcpu_i_x86_segment_ok(const struct axvcpu_x86_space *s, uint32_t segment, uint64_t offset, uint32_t width, bool write)
+{
+    uint32_t limit, access;
+
+    if (s->bits == 64 || s->segment == NULL)
+        return true;
+    s->segment(s->arg, segment, &limit, &access);
+    return axvcpu_x86_in_segment(limit, access, offset, width, write);
+}
+
 /* SDM 1, 3.3.7.1 */
 static bool axvcpu_i_x86_canonical(uint64_t linear, uint64_t cr4)
 {
@@ -2279,9 +2308,13 @@ static enum axvcpu_x86_mmio_step axvcpu_i_x86_movs_out(const struct axvcpu_i_x86
 static enum axvcpu_x86_mmio_step axvcpu_i_x86_movs(const struct axvcpu_i_x86_mmio *c, bool write)
 {
     uint64_t gpa, linear = write ? axvcpu_x86_address(&c->m->insn, c->r, c->s) : c->m->linear;
+    uint64_t rdi = c->r->gpr[AXVCPU_X86_RDI] & axvcpu_i_x86_bytes(c->m->insn.address_width);
+    enum axvcpu_x86_mmio_step step;
     void *ptr = NULL;
-    enum axvcpu_x86_mmio_step step = axvcpu_i_x86_reach(c, linear, c->m->insn.width, !write, &gpa, &ptr);
 
+    if (!write && !axvcpu_i_x86_segment_ok(c->s, AXVCPU_X86_ES, rdi, c->m->insn.width, true))
+        return axvcpu_i_x86_throw(c->m, 13, 0, 0);
+    step = axvcpu_i_x86_reach(c, linear, c->m->insn.width, !write, &gpa, &ptr);
     if (step != AXVCPU_X86_MMIO_DONE)
         return step;
     if (!write)
@@ -6000,6 +6033,14 @@ AXVCPU_API int axvcpu_leaf_set_reg(struct axvcpu *v, uint64_t id, uint64_t value
 
 /* >>switch: exits */
 
+static void axvcpu_i_x86_segment(void *arg, uint32_t segment, uint32_t *limit, uint32_t *access)
+{
+    struct axvcpu_arch *a = (struct axvcpu_arch *)arg;
+
+    *limit = (uint32_t)axvcpu_i_x86_get_field(a, 4 * segment + AXVCPU_X86_LIMIT);
+    *access = (uint32_t)axvcpu_i_x86_get_field(a, 4 * segment + AXVCPU_X86_ACCESS);
+}
+
 static void axvcpu_i_x86_space(struct axvcpu *v, struct axvcpu_x86_space *s)
 {
     struct axvcpu_arch *a = &v->arch;
@@ -6016,6 +6057,7 @@ static void axvcpu_i_x86_space(struct axvcpu *v, struct axvcpu_x86_space *s)
                               (uint32_t)axvcpu_i_x86_get_field(a, AXVCPU_I_X86_SEGMENT(CS, ACCESS)));
     s->cpl = (s->cr0 & AXVCPU_X86_CR0_PE) == 0 ? 0 : axvcpu_i_x86_vendor->cpl(a);
     s->ptr = axvcpu_i_x86_ptr;
+    s->segment = axvcpu_i_x86_segment;
     s->arg = a;
     (void)AXVCPU_I_X86_GET(a, RIP);
     (void)AXVCPU_I_X86_GET(a, RSP);
@@ -6379,7 +6421,8 @@ static uint32_t axvcpu_i_x86_element(struct axvcpu *v, struct axvcpu_exit *x, co
     uint32_t room = axvcpu_i_x86_in_page(linear, 0x1000), i;
     enum axvcpu_x86_walk walk = AXVCPU_X86_WALK_OK;
 
-    if (s->bits == 64 && !axvcpu_i_x86_canonical(linear, s->cr4)) { /* SDM 1, 3.3.7.1 */
+    if ((s->bits == 64 && !axvcpu_i_x86_canonical(linear, s->cr4)) ||
+        !axvcpu_i_x86_segment_ok(s, a->io.segment, offset, a->io.width, in)) {
         axvcpu_i_x86_raise(a, a->io.segment == AXVCPU_X86_SS ? 12 : 13, 0);
         return 0;
     }

@@ -197,6 +197,61 @@ static void crossing(void)
     }
 }
 
+// ---- segments: what the CPU has not checked when it exits
+
+static void segments(void)
+{
+    enum { RO = 0x91, RW = 0x93, DOWN = 0x97, XO = 0x99, XR = 0x9b, BIG = 0x4000, NONE = 0x10000 };
+    static const struct {
+        const char *name;
+        uint32_t limit, access, width;
+        uint64_t offset;
+        bool write, good;
+    } given[] = {
+        {"the last byte", 0xffff, RW, 1, 0xffff, true, true},
+        {"one byte too many", 0xffff, RW, 2, 0xffff, true, false},
+        {"to the end of 4 GiB", UINT32_MAX, RW, 4, 0xfffffffc, false, true},
+        {"beyond 4 GiB", UINT32_MAX, RW, 4, 0xfffffffd, false, false},
+        {"a write to what is for reading", 0xffff, RO, 4, 0, true, false},
+        {"a read of it", 0xffff, RO, 4, 0, false, true},
+        {"a read of code", 0xffff, XO, 4, 0, false, false},
+        {"a read of readable code", 0xffff, XR, 4, 0, false, true},
+        {"a write to it", 0xffff, XR, 4, 0, true, false},
+        {"none at all", UINT32_MAX, RW | NONE, 1, 0, false, false},
+        {"growing down: below", 0xfff, DOWN, 4, 0xffc, false, false},
+        {"growing down: within", 0xfff, DOWN, 4, 0x1000, true, true},
+        {"growing down: 64 KiB end it", 0xfff, DOWN, 4, 0xfffd, false, false},
+        {"growing down: or 4 GiB do", 0xfff, DOWN | BIG, 4, 0xfffd, false, true},
+    };
+    for (unsigned i = 0; i < COUNT(given); i++)
+        ok(axvcpu_x86_in_segment(given[i].limit, given[i].access, given[i].offset, given[i].width, given[i].write) == given[i].good,
+           "segment: %s", given[i].name);
+}
+
+static uint32_t es_limit;
+static void segment(void *arg, uint32_t n, uint32_t *limit, uint32_t *access)
+{
+    (void)arg;
+    *limit = n == AXVCPU_X86_ES ? es_limit : UINT32_MAX;
+    *access = 0x4093;
+}
+
+static void movs_limit(void)
+{
+    static const uint8_t bytes[] = {0xa5};
+    struct axvcpu_x86_space s = flat(32);
+    struct axvcpu_x86_regs r = start();
+    struct axvcpu_x86_mmio m;
+    struct axvcpu_exit x = {0};
+    s.segment = segment;
+    r.gpr[6] = D, r.gpr[7] = 0x3000;
+    es_limit = 0x3003;
+    ok(axvcpu_x86_mmio_begin(&m, &r, &s, bytes, 1, D, false, &x) == AXVCPU_X86_MMIO_ACCESS, "movs to the last bytes of a segment");
+    es_limit = 0x3002;
+    ok(axvcpu_x86_mmio_begin(&m, &r, &s, bytes, 1, D, false, &x) == AXVCPU_X86_MMIO_FAULT && m.vector == 13 && m.error == 0,
+       "movs beyond them is #GP before the device is read");
+}
+
 // ---- movs with a device on each side
 
 static void movs(void)
@@ -468,6 +523,8 @@ int main(void)
     accesses();
     registers();
     crossing();
+    segments();
+    movs_limit();
     movs();
     trap12_rep(64, 0x66);
     trap12_rep(64, 0x67);
