@@ -346,6 +346,30 @@ static bool logs_two(void)
     return good;
 }
 
+// A GiB goes down to the page that is written, and no further.
+static bool logs_huge(void)
+{
+    size_t before = host_free_pages();
+    uint64_t *word = host_alloc(1), pte;
+    uint64_t at = DATA + (uint64_t)(uintptr_t)word, large = at & ~(LARGE - 1);
+    uint32_t top = axvcpu_i_x86_has_1g ? 2 : 1;
+    bool good =
+        build(&one) && map_logged(&one, 0, HUGE) && start(&one, 0) &&
+        must(level_of(&one, at, &pte) == top, "the largest leaf") && done(&one, 0, LOAD, at, 0) &&
+        must(level_of(&one, at, &pte) == top, "a read splits nothing") && done(&one, 0, STORE, at, 0x77) &&
+        must(*word == 0x77, "written") && must(level_of(&one, at, &pte) == 0, "a page") &&
+        must((pte & AXVCPU_I_X86_PTE_ADDR) == (uint64_t)(uintptr_t)word, "of the same address") &&
+        must(level_of(&one, large + LARGE, &pte) == 1 && (pte & AXVCPU_I_X86_PTE_ADDR) == large + LARGE - DATA,
+             "its neighbour") &&
+        must(count_dirty(&one, large, LARGE) == 1 && count_dirty(&one, large, LARGE) == 0, "one is written") &&
+        must(axvm_unmap(&one.vm, axvcpu_gpa(DATA), HUGE) == 0, "unmap") &&
+        must(!done(&one, 0, STORE, at, 0x88) && is_mmio(&one, AXVCPU_EXIT_MMIO_WRITE, at), "all of it is gone") &&
+        must(level_of(&one, large + LARGE, &pte) >= 1 && pte == 0, "... the neighbour, too");
+    drop(&one);
+    host_free(word, 1);
+    return must(host_free_pages() == before, "frames") && good;
+}
+
 static bool logs_without_frames(void)
 {
     uint64_t large = axvcpu_host_alloc_frame(512, LARGE).addr;
@@ -753,6 +777,7 @@ int host_main(void)
     report(mixed(), "unmap leaves the neighbours");
     report(no_frames(), "a frame that is refused: nothing stays");
     report(logs(), "LOG_DIRTY: pages of large leaves");
+    report(logs_huge(), "LOG_DIRTY: a page of a GiB");
     report(logs_emulated(), "LOG_DIRTY: what the library writes");
     report(logs_two(), "LOG_DIRTY: two CPUs");
     report(logs_without_frames(), "LOG_DIRTY: without frames");
