@@ -4217,8 +4217,8 @@ struct axvcpu_i_x86_cpu {
     uint64_t xcr0;           /* the host's */
     char *fpu;               /* where the host's is while the guest has it */
     uint64_t cr2, dr6, dr7, pat; /* the host's */
-    struct axvcpu_i_x86_table_register gdt, idt; /* VMX: the host's */
     uint64_t debugctl;
+    struct axvcpu_i_x86_table_register gdt, idt; /* VMX: the host's */
     uint16_t ldt, data[4]; /* ES, DS, FS, GS */
 };
 static struct axvcpu_i_x86_cpu axvcpu_i_x86_cpus[AXVCPU_MAX_PHYS_CPUS];
@@ -6380,7 +6380,7 @@ static bool axvcpu_i_x86_copy(struct axvcpu_arch *a, const uint64_t gpa[2], void
 
     axvcpu_i_x86_look(a);
     for (i = 0; i < 2 && length[i] != 0 && good; i++) {
-        char *at = (char *)axvcpu_i_x86_ptr(a, gpa[i], length[i], in), *here = (char *)buf + i * first;
+        char *at = (char *)axvcpu_i_x86_ptr(a, gpa[i], length[i], in), *here = (char *)buf + (size_t)i * first;
 
         good = at != NULL;
         if (good)
