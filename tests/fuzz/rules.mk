@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Fuzzers of what belongs to no one architecture; a decoder's fuzzer is with its decoder.
-FUZZ := api
+FUZZ := api vm
 PROGRAMS_fuzz :=
 FUZZ_NEEDS := $(FUZZ:%=build/tests/fuzz/%)
 $(FUZZ_NEEDS): build/tests/fuzz/%: tests/fuzz/%.c | deps-fuzz
@@ -23,7 +23,9 @@ endif
 NEEDS_fuzz := $(FUZZ_NEEDS)
 
 FUZZ_RUNS ?= 200000
-COMMANDS_fuzz := $(foreach f,$(FUZZ),"$f=sh tests/fuzz.sh build/tests/fuzz/$f $(FUZZ_RUNS) 300") \
+FUZZ_LENGTH_vm := 80
+FUZZ_FLAGS_vm := -entropic=0 -len_control=0
+COMMANDS_fuzz := $(foreach f,$(FUZZ),"$f=sh tests/fuzz.sh build/tests/fuzz/$f $(FUZZ_RUNS) $(or $(FUZZ_LENGTH_$f),300) $(FUZZ_FLAGS_$f)") \
   $(foreach a,$(FUZZ_KVM),"kvm-$a=sh tests/fuzz.sh build/tests/fuzz/kvm-$a $(FUZZ_RUNS) 200 -entropic=0")
 
 # The long form: every fuzzer there is, FUZZ_SECONDS each, with a seed of the day's, from where it was left.
