@@ -85,6 +85,7 @@ $(RUN): tests/run.c | deps-run
 	$(call compile,$(CC)) -O1
 
 BUILD_o2 := -O2
+BUILD_bare := -O2# what runs without an operating system
 BUILD_asan := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 BUILD_tsan := -O1 -fsanitize=thread
 BUILD_fuzz := -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all

@@ -69,6 +69,13 @@ mutants  qemu-system-aarch64                              qemu-system-arm
 mutants  aarch64-linux-gnu-gcc                            gcc-aarch64-linux-gnu
 mutants  qemu-system-riscv64                              qemu-system-misc
 mutants  riscv64-linux-gnu-gcc                            gcc-riscv64-linux-gnu
+mutants  objdump                                          binutils
+mutants  qemu-system-x86_64                               qemu-system-x86
+mutants  bochs                                            bochs
+mutants  /usr/share/bochs/BIOS-bochs-latest               bochsbios
+mutants  /usr/share/vgabios/vgabios.bin                   vgabios
+mutants  g++                                              g++
+mutants  clang                                            clang
 static   clang-tidy                                       clang-tidy
 static   cppcheck                                         cppcheck
 static   aarch64-linux-gnu-gcc                            gcc-aarch64-linux-gnu

@@ -17,7 +17,7 @@ LIMIT_arm64 := 100
 
 # Programs at EL2 on QEMU's virt machine. x18 is the host's, FP and SIMD are the guests'.
 ARM64_CC := aarch64-linux-gnu-gcc
-ARM64_FLAGS = -O2 -ffreestanding -nostdinc -isystem $(shell $(ARM64_CC) -print-file-name=include) -mgeneral-regs-only \
+ARM64_FLAGS = $(BUILD_bare) -ffreestanding -nostdinc -isystem $(shell $(ARM64_CC) -print-file-name=include) -mgeneral-regs-only \
   -mno-outline-atomics -mstrict-align -ffixed-x18 -fno-stack-protector -fno-pic -include examples/bare/host.h \
   -Iexamples/bare/arm64 -nostdlib -static -Wl,--build-id=none,--no-warn-rwx-segments -T examples/bare/arm64/link.ld
 ARM64_BARE = $(call compile,$(ARM64_CC)) $(ARM64_FLAGS) $(filter %.S,$^)

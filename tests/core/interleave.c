@@ -492,6 +492,7 @@ static const struct story {
     { "trap 14: run, with a commit, and kick", as_ready_with_write, do_run, do_kick, committed_and_canceled_once },
     { "trap 7: run and inject", as_ready, do_run, do_inject, taken_once },
     { "run with an interrupt and inject of another", as_interrupted, do_run, do_inject_again, both_taken_once },
+    { "trap 14: run, kicked before, and inject", as_kicked, do_run, do_inject, taken_once },
     { "kick and run", as_ready_on_1, do_kick, do_run, canceled_once_on_1 },
     { "inject and run", as_ready_on_1, do_inject, do_run, taken_once_on_1 },
     { "kick and unbind", as_ready_on_1, do_kick, do_unbind, kick_travels },

@@ -323,6 +323,17 @@ static void add_own_vectors(void)
         ->tool = "aarch64-linux-gnu-gcc";
 }
 
+// Everything static, in two files of one program: the asm is there once.
+static void add_static_asm(void)
+{
+    const char *cc = "aarch64-linux-gnu-gcc -std=c11 -O2 -DAXVCPU_ARCH_ARM64 -DAXVCPU_STATIC " IMPL;
+    cell("backend: arm64 static in two files, gcc",
+         text("%s %s %s -c -o $O.1.o %s && cp $O.1.o $O.2.o && aarch64-linux-gnu-ld -r -o $O.o $O.1.o $O.2.o &&"
+              " test $(aarch64-linux-gnu-nm $O.o | grep -cw axvcpu_i_arm64_enter) = 1", cc, warnings_of("aarch64-linux-gnu-gcc"),
+              freestanding("aarch64-linux-gnu-gcc"), input(headers, 1, "c")))
+        ->tool = "aarch64-linux-gnu-gcc";
+}
+
 // The user's own way into KVM_RUN, and his signal.
 static void add_kvm_hooks(void)
 {
@@ -368,6 +379,7 @@ static void add_backends(void)
     add_hardened();
     add_kvm_hooks();
     add_own_vectors();
+    add_static_asm();
     for (size_t i = 0; i < COUNT(backends); i++)
         for (size_t c = 0; c < 2 && backends[i].cc[c]; c++) {
             add_backend(&backends[i], backends[i].cc[c], HOSTED);

@@ -2,24 +2,31 @@
 //
 // Faults that the tests must find. Each mutant of list.h is one small change of a header; it is made in a
 // copy of the tree, and the test that is named with it must fail there. One that survives, that does not
-// compile or whose text is not to be found any more is a failure.
+// compile or whose text is not in the file exactly once is a failure; and so is a group of groups.h that
+// has too few, or a trap of traps.h that has neither a mutant nor a reason for that.
 //
-//     mutants COMMANDS [COUNT [SEED]]     all of them, or COUNT by a seed (drawn and printed without one)
-//     mutants COMMANDS TEXT               those with TEXT in their group or test
+//     mutants [-j N] COMMANDS [COUNT [SEED]]     all of them, or COUNT by a seed (drawn and printed without one)
+//     mutants [-j N] COMMANDS TEXT               those with TEXT in their groups, their test or what they replace
 //
-// COMMANDS has a line `NAME|MAKE TARGET|SHELL COMMAND` for each test that is no program of the host.
+// COMMANDS has a line `NAME|MAKE TARGET|SHELL COMMAND` for each test that is no program of the host. A test
+// NAME:CASE is NAME with ONLY=CASE. N are played at a time (2), each in a tree of its own.
 #define _GNU_SOURCE
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include "tests/tap.h"
 
-enum { TREES = 2, TEXT = 1024, FILE_SIZE = 1 << 20, BUILD_SECONDS = 200, RUN_SECONDS = 100 };
+enum { MAX_TREES = 16, TEXT = 1024, FILE_SIZE = 1 << 20, BUILD_SECONDS = 200, RUN_SECONDS = 100 };
 
 static const struct mutant {
-    const char *group, *file, *test, *from, *to;
+    const char *groups, *file, *test, *from, *to;
 } mutants[] = {
-#define MUTANT(group, file, test, from, to) { group, file, test, from, to },
+#define CORE "axvcpu.h"
+#define ARM64 "axvcpu_arch_arm64.h"
+#define RISCV "axvcpu_arch_riscv.h"
+#define X86 "axvcpu_arch_x86.h"
+#define MUTANT(groups, file, test, from, to) { groups, file, test, from, to },
 #include "list.h"
 #undef MUTANT
 };
@@ -34,56 +41,44 @@ static const struct group {
 #include "groups.h"
 };
 
-enum verdict { KILLED, SURVIVED, NO_BUILD, NOT_FOUND, BROKEN };
-static const char *const verdicts[] = { "", "the test does not notice", "it does not compile",
-                                        "its text is not in the file exactly once", "the tree could not be prepared" };
+// Why a trap has none; NULL: it has.
+static const struct trap {
+    unsigned number;
+    const char *what, *none;
+} traps[] = {
+#define TRAP(number, what, none) { number, what, none },
+#include "traps.h"
+};
 
-// ---- a test: what make builds, and what runs it
+// ---- the list itself
 
-static const char *commands_path;
-
-// One of the commands' lines, with `name` in front: its target and command.
-static bool in_commands(const char *name, char *target, char *command)
+static bool is_in(const struct mutant *m, const char *group)
 {
-    FILE *in = fopen(commands_path, "r");
-    char line[TEXT];
-    bool found = false;
-    while (in && !found && fgets(line, sizeof line, in)) {
-        char *target_at = strchr(line, '|'), *command_at = target_at ? strchr(target_at + 1, '|') : NULL;
-        if (!command_at || (size_t)(target_at - line) != strlen(name) || strncmp(line, name, strlen(name)) != 0)
-            continue;
-        line[strcspn(line, "\n")] = *command_at = '\0';
-        snprintf(target, TEXT, "%s", target_at + 1);
-        snprintf(command, TEXT, "%s", command_at + 1);
-        found = true;
+    size_t n = strlen(group);
+    for (const char *at = m->groups; *at; at += strcspn(at, ","), at += strspn(at, ", "))
+        if (strcspn(at, ",") == n && strncmp(at, group, n) == 0)
+            return true;
+    return false;
+}
+
+static unsigned count_of(const char *group)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < MUTANTS; i++)
+        count += is_in(&mutants[i], group);
+    return count;
+}
+
+static void check_traps(void)
+{
+    char name[32];
+    for (unsigned i = 0; i < sizeof traps / sizeof traps[0]; i++) {
+        snprintf(name, sizeof name, "trap %u", i + 1);
+        if (traps[i].none)
+            ok(traps[i].number == i + 1 && count_of(name) == 0, "%s has no mutant: %s", name, traps[i].none);
+        else
+            ok(traps[i].number == i + 1 && count_of(name) != 0, "%s, %s: %u", name, traps[i].what, count_of(name));
     }
-    if (in)
-        fclose(in);
-    return found;
-}
-
-// SUITE/PROGRAM, or SUITE/BUILD/PROGRAM; core and vm are built several times over, and -O2 will do.
-static void find_test(const char *name, char *target, char *command)
-{
-    const char *base = strchr(name, '/') + 1;
-    bool several = strncmp(name, "core/", 5) == 0 || strncmp(name, "vm/", 3) == 0;
-    if (in_commands(name, target, command))
-        return;
-    snprintf(target, TEXT, "build/tests/%.*s%s%s", (int)(base - name), name, several && !strchr(base, '/') ? "o2/" : "",
-             base);
-    snprintf(command, TEXT, "%s", target);
-}
-
-// ---- one mutant in its tree
-
-__attribute__((format(printf, 1, 2))) static int shell(const char *fmt, ...)
-{
-    char command[4 * TEXT];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(command, sizeof command, fmt, ap);
-    va_end(ap);
-    return system(command);
 }
 
 static char *read_file(const char *path)
@@ -97,6 +92,177 @@ static char *read_file(const char *path)
     return text;
 }
 
+// What is wrong with its text, or NULL; where it is.
+static const char *find_text(const struct mutant *m, const char *text, const char **at)
+{
+    *at = text ? strstr(text, m->from) : NULL;
+    return !text ? "cannot be read" : !*at ? "does not have it" : strstr(*at + 1, m->from) ? "has it more than once" : NULL;
+}
+
+// Also of those that are not played now.
+static void check_texts(void)
+{
+    unsigned bad = 0;
+    for (size_t i = 0; i < MUTANTS; i++) {
+        char *text = read_file(mutants[i].file);
+        const char *at, *why = find_text(&mutants[i], text, &at);
+        if (why) {
+            bad++;
+            note("%s %s: %s", mutants[i].file, why, mutants[i].from);
+        }
+        free(text);
+    }
+    ok(bad == 0, "each text of the %d mutants is in its file exactly once", MUTANTS);
+}
+
+static void check_list(void)
+{
+    for (size_t g = 0; g < sizeof groups / sizeof groups[0]; g++)
+        ok(count_of(groups[g].name) >= groups[g].least, "%s: at least %u mutants, %u", groups[g].name,
+           groups[g].least, count_of(groups[g].name));
+    check_traps();
+    check_texts();
+}
+
+// ---- a test: what make builds, and what runs it
+
+struct test {
+    const char *name, *only; // the case, or NULL
+    char target[TEXT], command[TEXT];
+};
+static struct test tests[MUTANTS];
+static size_t test_count;
+static const char *commands_path;
+
+// One of the commands' lines, with the n bytes at `name` in front: its target and command.
+static bool in_commands(const char *name, size_t n, struct test *t)
+{
+    FILE *in = fopen(commands_path, "r");
+    char line[TEXT];
+    bool found = false;
+    while (in && !found && fgets(line, sizeof line, in)) {
+        char *target_at = strchr(line, '|'), *command_at = target_at ? strchr(target_at + 1, '|') : NULL;
+        if (!command_at || (size_t)(target_at - line) != n || strncmp(line, name, n) != 0)
+            continue;
+        line[strcspn(line, "\n")] = *command_at = '\0';
+        snprintf(t->target, TEXT, "%s", target_at + 1);
+        snprintf(t->command, TEXT, "%s", command_at + 1);
+        found = true;
+    }
+    if (in)
+        fclose(in);
+    return found;
+}
+
+// SUITE/PROGRAM, or SUITE/BUILD/PROGRAM; core and vm are built several times over, and one will do.
+static void find_test(struct test *t, const char *name)
+{
+    const char *base = strchr(name, '/') + 1, *only = strchr(name, ':');
+    int length = only ? (int)(only - name) : (int)strlen(name);
+    bool several = strncmp(name, "core/", 5) == 0 || strncmp(name, "vm/", 3) == 0;
+    t->name = name;
+    t->only = only ? only + 1 : NULL;
+    if (in_commands(name, (size_t)length, t))
+        return;
+    snprintf(t->target, TEXT, "build/tests/%.*s%s%.*s", (int)(base - name), name,
+             several && !memchr(base, '/', (size_t)(name + length - base)) ? "o2/" : "", (int)(name + length - base), base);
+    memcpy(t->command, t->target, TEXT);
+}
+
+static size_t test_of(const struct mutant *m)
+{
+    size_t i = 0;
+    while (i < test_count && strcmp(tests[i].name, m->test) != 0)
+        i++;
+    if (i == test_count)
+        find_test(&tests[test_count++], m->test);
+    return i;
+}
+
+// ---- one run in a tree
+
+enum verdict { BROKEN, NO_BUILD, NOT_FOUND, SURVIVED, KILLED, SKIPPED };
+static const char *const verdicts[] = { "the tree could not be prepared", "it does not compile",
+                                        "its text is not in the file exactly once", "the test does not notice" };
+
+// Written by the child that plays, read by us. `line`: the first case that failed, or why all are skipped.
+struct result {
+    enum verdict verdict;
+    unsigned milliseconds;
+    char line[160];
+};
+static struct result *plain, *mutated; // of tests, of mutants
+
+static unsigned now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (unsigned)(t.tv_sec * 1000 + t.tv_nsec / 1000000);
+}
+
+__attribute__((format(printf, 1, 2))) static int shell(const char *fmt, ...)
+{
+    char command[4 * TEXT];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(command, sizeof command, fmt, ap);
+    va_end(ap);
+    return system(command);
+}
+
+static void keep_line(struct result *r, const char *line)
+{
+    snprintf(r->line, sizeof r->line, "%.*s", (int)strcspn(line, "\r\n"), line);
+}
+
+// All went well only if the plan came, too.
+static void judge(struct result *r, FILE *log, int status)
+{
+    unsigned good = 0, bad = status != 0, skipped = 0, plans = 0;
+    char line[TEXT];
+    while (fgets(line, sizeof line, log)) {
+        const char *skip = strstr(line, " # SKIP ");
+        plans += strncmp(line, "1..", 3) == 0;
+        if (strncmp(line, "not ok ", 7) == 0) {
+            if (bad++ == (unsigned)(status != 0))
+                keep_line(r, line);
+        } else if (strncmp(line, "ok ", 3) == 0 && skip) {
+            skipped++;
+            keep_line(r, skip + 8);
+        } else {
+            good += strncmp(line, "ok ", 3) == 0;
+        }
+    }
+    r->verdict = bad != 0 || plans == 0 ? KILLED : good == 0 && skipped != 0 ? SKIPPED : SURVIVED;
+    if (bad == (unsigned)(status != 0) && r->verdict == KILLED)
+        snprintf(r->line, sizeof r->line, "%s", WIFEXITED(status) && WEXITSTATUS(status) == 124 ? "no end" : "it did not come to its end");
+}
+
+// The flags of the tests but for two things: warnings are not what is looked for, and speed is.
+static void try_in(const char *tree, const struct test *t, unsigned seconds, struct result *r)
+{
+    char log_name[2 * TEXT];
+    unsigned began;
+    int status;
+    FILE *log;
+    r->verdict = NO_BUILD;
+    if (shell("cd %s && timeout %d make -s AXVCPU_NO_INSTALL=1 STRICT=-w 'BUILD_o2=-O0 -DVM_PART=20' BUILD_asan=-O0 BUILD_bare=-O1 %s >log 2>&1", tree,
+              BUILD_SECONDS, t->target) != 0)
+        return;
+    if (t->only)
+        setenv("ONLY", t->only, 1);
+    setenv("MUTANT_RUN", t->command, 1);
+    began = now();
+    status = shell("cd %s && timeout %u sh -c \"$MUTANT_RUN\" >log 2>&1 </dev/null", tree, seconds);
+    r->milliseconds = now() - began;
+    snprintf(log_name, sizeof log_name, "%s/log", tree);
+    log = fopen(log_name, "r");
+    if (!log)
+        return;
+    judge(r, log, status);
+    fclose(log);
+}
+
 static bool write_file(const char *path, const char *head, size_t n, const char *middle, const char *tail)
 {
     FILE *out = fopen(path, "w");
@@ -108,51 +274,79 @@ static bool write_file(const char *path, const char *head, size_t n, const char 
     return fclose(out) == 0;
 }
 
-static enum verdict try_in(const char *tree, const char *test)
+static void play_plain(size_t test, const char *tree)
 {
-    char target[TEXT], command[TEXT];
-    find_test(test, target, command);
-    if (shell("cd %s && timeout %d make -s AXVCPU_NO_INSTALL=1 %s >log 2>&1", tree, BUILD_SECONDS, target) != 0)
-        return NO_BUILD;
-    if (shell("cd %s && timeout %d sh -c '%s' >log 2>&1 </dev/null && ! grep -q '^not ok' log", tree, RUN_SECONDS,
-              command) != 0)
-        return KILLED;
-    return SURVIVED;
+    try_in(tree, &tests[test], RUN_SECONDS, &plain[test]);
 }
 
-static enum verdict play(const struct mutant *m, const char *tree)
+// What takes much longer than without the fault has no end.
+static void play_mutant(size_t index, const char *tree)
 {
+    const struct mutant *m = &mutants[index];
+    struct result *r = &mutated[index];
     char path[2 * TEXT];
-    char *text = read_file(m->file), *at = text ? strstr(text, m->from) : NULL;
-    enum verdict verdict;
-    if (!at || strstr(at + 1, m->from))
-        return NOT_FOUND;
+    char *text = read_file(m->file);
+    const char *at;
+    size_t test = test_of(m);
+    r->verdict = NOT_FOUND;
+    if (find_text(m, text, &at))
+        return;
+    r->verdict = BROKEN;
     snprintf(path, sizeof path, "%s/%s", tree, m->file);
     if (!write_file(path, text, (size_t)(at - text), m->to, at + strlen(m->from)))
-        return BROKEN;
-    verdict = try_in(tree, m->test);
-    return write_file(path, "", 0, text, "") ? verdict : BROKEN;
+        return;
+    try_in(tree, &tests[test], 10 + plain[test].milliseconds / 200, r);
+    if (!write_file(path, "", 0, text, ""))
+        r->verdict = BROKEN;
 }
 
-// ---- two at a time
+// ---- some at a time
 
-static pid_t running[TREES];
-static size_t playing[TREES];
+static int trees = 2;
+static pid_t running[MAX_TREES];
+static size_t playing[MAX_TREES];
 
 static void tree_name(int tree, char *name)
 {
     snprintf(name, TEXT, "build/mutants/tree%d", tree);
 }
 
-static void start(int tree, size_t index)
+static void start(int tree, size_t index, void (*play)(size_t, const char *))
 {
     char name[TEXT];
     tree_name(tree, name);
     fflush(stdout);
     playing[tree] = index;
     running[tree] = fork();
-    if (running[tree] == 0)
-        _exit(play(&mutants[index], name));
+    if (running[tree] == 0) {
+        play(index, name);
+        _exit(0);
+    }
+}
+
+static void finish_one(void (*report)(size_t))
+{
+    int status, tree;
+    pid_t done = wait(&status);
+    for (tree = 0; tree < trees; tree++)
+        if (running[tree] == done) {
+            running[tree] = 0;
+            report(playing[tree]);
+        }
+}
+
+static void play_all(const size_t *order, size_t count, void (*play)(size_t, const char *), void (*report)(size_t))
+{
+    size_t next = 0, over = 0;
+    while (over < count) {
+        for (int tree = 0; tree < trees && next < count; tree++)
+            if (running[tree] == 0)
+                start(tree, order[next++], play);
+        finish_one(report);
+        over++;
+        if (over % 10 == 0 || over == count)
+            note("%zu of %zu", over, count);
+    }
 }
 
 static const char *one_line(const char *text, char *line)
@@ -167,79 +361,79 @@ static const char *one_line(const char *text, char *line)
     return line;
 }
 
-static void report(const struct mutant *m, int status)
+static void report_plain(size_t test)
 {
-    int verdict = WIFEXITED(status) && WEXITSTATUS(status) <= BROKEN ? WEXITSTATUS(status) : BROKEN;
+    const struct result *r = &plain[test];
+    if (r->verdict == SKIPPED)
+        skip(r->line, "%s without a fault", tests[test].name);
+    else if (ok(r->verdict == SURVIVED, "%s without a fault", tests[test].name))
+        note("  %u ms", r->milliseconds);
+    else
+        note("  %s", r->verdict == KILLED ? r->line : verdicts[r->verdict]);
+}
+
+static void report_mutant(size_t index)
+{
+    const struct mutant *m = &mutants[index];
+    const struct result *r = &mutated[index];
     char from[80], to[80];
-    if (ok(verdict == KILLED, "%s, found by %s: %s", m->group, m->test, one_line(m->from, from)))
+    if (ok(r->verdict == KILLED, "%s, found by %s: %s", m->groups, m->test, one_line(m->from, from))) {
+        note("  %s, after %u ms", r->line, r->milliseconds);
         return;
-    note("  %s", verdicts[verdict]);
+    }
+    note("  %s", r->verdict < KILLED ? verdicts[r->verdict] : r->line);
     note("  %s: %s", m->file, from);
     note("  becomes: %s", one_line(m->to, to));
 }
 
-static void finish_one(void)
+// Of a test that fails without a fault nothing can be said; that it fails is said already.
+static size_t playable(size_t *order, size_t count)
 {
-    int status, tree;
-    pid_t done = wait(&status);
-    for (tree = 0; tree < TREES; tree++)
-        if (running[tree] == done) {
-            running[tree] = 0;
-            report(&mutants[playing[tree]], status);
-        }
-}
-
-static void play_all(const size_t *order, size_t count)
-{
-    size_t next = 0, over = 0;
-    while (over < count) {
-        int tree;
-        for (tree = 0; tree < TREES && next < count; tree++)
-            if (running[tree] == 0)
-                start(tree, order[next++]);
-        finish_one();
-        over++;
+    size_t left = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct mutant *m = &mutants[order[i]];
+        const struct result *r = &plain[test_of(m)];
+        char from[80];
+        if (r->verdict == SKIPPED)
+            skip(r->line, "%s, found by %s: %s", m->groups, m->test, one_line(m->from, from));
+        else if (r->verdict == SURVIVED)
+            order[left++] = order[i];
     }
+    return left;
 }
 
-// ---- before that: the trees, and each test without a fault
+static void play_and_report(size_t *order, size_t count)
+{
+    size_t each[MUTANTS] = { 0 };
+    unsigned began = now();
+    for (size_t i = 0; i < count; i++)
+        (void)test_of(&mutants[order[i]]);
+    for (size_t i = 0; i < test_count; i++)
+        each[i] = i;
+    play_all(each, test_count, play_plain, report_plain);
+    play_all(order, playable(order, count), play_mutant, report_mutant);
+    note("%u s", (now() - began) / 1000);
+}
 
-static bool plant(int tree)
+// ---- which
+
+static bool plant(void)
 {
     char name[TEXT];
-    tree_name(tree, name);
-    return shell("rm -rf %s && mkdir -p %s/build && cp -r Makefile axvcpu*.h examples tests bench %s", name, name,
-                 name) == 0;
-}
-
-static void try_unharmed(const size_t *order, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        size_t k = 0;
-        while (strcmp(mutants[order[k]].test, mutants[order[i]].test) != 0)
-            k++;
-        if (k == i)
-            ok(try_in("build/mutants/tree0", mutants[order[i]].test) == SURVIVED, "%s without a fault",
-               mutants[order[i]].test);
+    bool good = true;
+    for (int tree = 0; tree < trees; tree++) {
+        tree_name(tree, name);
+        good = shell("rm -rf %s && mkdir -p %s/build && cp -r Makefile axvcpu*.h examples tests bench %s", name, name,
+                     name) == 0 && good;
     }
-}
-
-// The test of each mutant must be of use, and there must be enough of every group.
-static void check_list(void)
-{
-    for (size_t g = 0; g < sizeof groups / sizeof groups[0]; g++) {
-        unsigned count = 0;
-        for (size_t i = 0; i < MUTANTS; i++)
-            count += strcmp(mutants[i].group, groups[g].name) == 0;
-        ok(count >= groups[g].least, "%s: at least %u mutants, %u", groups[g].name, groups[g].least, count);
-    }
+    return good;
 }
 
 static size_t choose(size_t *order, const char *text)
 {
     size_t count = 0;
     for (size_t i = 0; i < MUTANTS; i++)
-        if (strstr(mutants[i].group, text) || strstr(mutants[i].test, text))
+        if (strstr(mutants[i].groups, text) || strstr(mutants[i].test, text) || strstr(mutants[i].from, text))
             order[count++] = i;
     return count;
 }
@@ -257,26 +451,38 @@ static size_t draw(size_t *order, size_t count, unsigned seed)
     return count < MUTANTS ? count : MUTANTS;
 }
 
+static void *shared(size_t size)
+{
+    void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    return at != MAP_FAILED ? at : NULL;
+}
+
 int main(int argc, char **argv)
 {
-    const char *which = argc > 2 ? argv[2] : "";
     size_t order[MUTANTS], count;
-    tap_begin(3000);
-    if (argc < 2)
+    const char *which;
+    if (argc > 2 && strcmp(argv[1], "-j") == 0) {
+        trees = atoi(argv[2]);
+        argc -= 2;
+        argv += 2;
+    }
+    which = argc > 2 ? argv[2] : "";
+    tap_begin(5000);
+    if (argc < 2 || trees < 1 || trees > MAX_TREES)
         return 2;
     commands_path = argv[1];
     unsetenv("MAKEFLAGS");
     unsetenv("MAKELEVEL");
     unsetenv("MFLAGS");
+    plain = shared(MUTANTS * sizeof *plain);
+    mutated = shared(MUTANTS * sizeof *mutated);
     check_list();
     if (which[0] >= '0' && which[0] <= '9')
         count = draw(order, strtoul(which, NULL, 10), argc > 3 ? (unsigned)strtoul(argv[3], NULL, 0) : (unsigned)time(NULL));
     else
         count = choose(order, which);
     note("%zu of %d mutants", count, MUTANTS);
-    if (!ok(plant(0) && plant(1), "copies of the tree"))
-        return tap_done();
-    try_unharmed(order, count);
-    play_all(order, count);
+    if (ok(plain && mutated && plant(), "copies of the tree"))
+        play_and_report(order, count);
     return tap_done();
 }

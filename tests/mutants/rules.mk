@@ -3,14 +3,23 @@
 # `make test-mutants` plays twenty, by a seed that it prints; `make mutants` all of them.
 MUTANTS := build/tests/mutants
 PROGRAMS_mutants :=
-$(MUTANTS)/mutants: tests/mutants/mutants.c tests/mutants/list.h tests/mutants/groups.h | deps-mutants
+$(MUTANTS)/mutants: tests/mutants/mutants.c tests/mutants/list.h tests/mutants/groups.h tests/mutants/traps.h | deps-mutants
 	$(call compile_one,$(CC)) -O1
 # The tests that are not programs of the host: name|make target|command.
 $(MUTANTS)/commands: Makefile $(wildcard tests/*/rules.mk)
 	@mkdir -p $(@D)
 	@printf '%s\n' \
-	  'arm64/el2|build/tests/arm64/conformance.elf|$(QEMU_arm64) build/tests/arm64/conformance.elf -cpu cortex-a57' \
-	  'riscv/hs|build/tests/riscv/conformance.elf|sh tests/riscv/qemu.sh 80 build/tests/riscv/conformance.elf' >$@
+	  'kvm/conformance|build/tests/kvm/conformance|build/tests/kvm/conformance $$ONLY' \
+  'kvm/refused|build/tests/kvm/x86/refused|build/tests/kvm/x86/refused 20' \
+  'arm64/conformance|build/tests/arm64/conformance.elf|sh tests/arm64/qemu.sh 60 3 max build/tests/arm64/conformance.elf' \
+  'arm64/el2|build/tests/arm64/el2.elf|sh tests/arm64/qemu.sh 60 3 max build/tests/arm64/el2.elf' \
+  'riscv/conformance|build/tests/riscv/conformance.elf|sh tests/riscv/qemu.sh 60 build/tests/riscv/conformance.elf' \
+  'riscv/hs|build/tests/riscv/hs.elf|sh tests/riscv/qemu.sh 60 build/tests/riscv/hs.elf' \
+  'x86/svm|build/tests/x86/conformance.elf|sh tests/x86/machine.sh 60 qemu:max build/tests/x86/conformance.elf' \
+  'x86/vmx|build/tests/x86/conformance.elf|sh tests/x86/machine.sh 60 bochs:corei7_skylake_x build/tests/x86/conformance.elf' \
+  'x86/entry-svm|build/tests/x86/entry.elf|sh tests/x86/machine.sh 60 qemu:qemu64,+svm,+npt build/tests/x86/entry.elf' \
+  'x86/entry-vmx|build/tests/x86/entry.elf|sh tests/x86/machine.sh 60 bochs:corei7_skylake_x build/tests/x86/entry.elf' \
+  'headers|build/tests/headers/matrix|build/tests/headers/matrix "$$ONLY"' >$@
 
 NEEDS_mutants := $(MUTANTS)/mutants $(MUTANTS)/commands
 COMMANDS_mutants := "mutants=$(MUTANTS)/mutants $(MUTANTS)/commands 20"

@@ -16,7 +16,7 @@ $(RISCV)/fuzz: tests/riscv/fuzz.c | deps-riscv
 BARE_FLAGS_riscv := -ffreestanding -nostdlib -static -march=rv64imac_zicsr_zifencei -mabi=lp64 -mcmodel=medany \
   -fno-pic -no-pie -fno-stack-protector -include examples/bare/host.h -Iexamples/bare/riscv \
   -T examples/bare/riscv/link.ld -Wl,--build-id=none -Wl,-no-warn-rwx-segments -Wa,-march=rv64gc
-BARE_riscv = $(call compile,riscv64-linux-gnu-gcc) -O2 $(BARE_FLAGS_riscv) $(filter %.S,$^)
+BARE_riscv = $(call compile,riscv64-linux-gnu-gcc) $(BUILD_bare) $(BARE_FLAGS_riscv) $(filter %.S,$^)
 HOST_riscv_bare := $(addprefix examples/bare/,host.c riscv/machine.c riscv/start.S)
 BARE_NEEDS_riscv := $(HOST_riscv_bare) $(HEADERS) $(wildcard examples/bare/*.h examples/bare/riscv/*.h) \
   examples/bare/riscv/link.ld
@@ -36,7 +36,7 @@ $(RISCV)/count-own.elf: $(COUNT_riscv) | deps-riscv
 	$(BARE_riscv) -Itests/riscv -DAXVCPU_OWN_VECTORS
 
 $(RISCV)/hs.elf: tests/riscv/hs.c tests/riscv/hs_guest.S $(BARE_NEEDS_riscv) | deps-riscv
-	$(call compile_files,riscv64-linux-gnu-gcc -O2 -DHOST_THREADS $(BARE_FLAGS_riscv),\
+	$(call compile_files,riscv64-linux-gnu-gcc $(BUILD_bare) -DHOST_THREADS $(BARE_FLAGS_riscv),\
 	  tests/riscv/hs.c examples/bare/riscv/machine.c $(filter %.S,$^))
 
 # The examples that run on every backend, as they are, and that of a hypervisor. What is run is a script that

@@ -18,9 +18,11 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-// ---- how much: everything in the plain build, a part of it under a sanitizer
+// ---- how much: everything in the plain build, a part of it under a sanitizer or with VM_PART
 
-#if defined(__SANITIZE_THREAD__)
+#if defined(VM_PART)
+enum { PART = VM_PART };
+#elif defined(__SANITIZE_THREAD__)
 enum { PART = 20 };
 #elif defined(__SANITIZE_ADDRESS__)
 enum { PART = 5 };

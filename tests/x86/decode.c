@@ -141,11 +141,24 @@ static const struct {
     {"bt /3 (0f ba)", 64, 4, {0x0f, 0xba, 0x18, 0}},
 };
 
+// A REX counts only right before the opcode.
+static void stray_rexes(void)
+{
+    static const uint8_t at[] = {0x48, 0x89, 0x00}, before[] = {0x48, 0x66, 0x89, 0x00}, byte[] = {0x40, 0x3e, 0x88, 0x20};
+    struct axvcpu_x86_insn i;
+    ok(axvcpu_x86_decode(at, sizeof at, 64, &i) && i.width == 8, "REX.W before the opcode: eight bytes");
+    ok(axvcpu_x86_decode(before, sizeof before, 64, &i) && i.width == 2, "REX.W before a prefix: none");
+    ok(axvcpu_x86_decode(byte, sizeof byte, 64, &i) && (i.flags & AXVCPU_X86_INSN_HIGH) != 0, "REX before a prefix: AH is AH");
+}
+
 int main(void)
 {
     struct axvcpu_x86_insn insn;
     tap_begin(100);
+    stray_rexes();
     for (const struct kind *k = kinds; k < kinds + KINDS; k++) {
+        if (!wanted(k))
+            continue;
         for (unsigned bits = 16; bits <= 64; bits *= 2)
             every(k, (uint8_t)bits);
         ok(of_kind[k - kinds].undecoded == 0 && of_kind[k - kinds].decoded != 0, "%s: %lu ways", k->name,

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 // What follows the opcode and its address: nothing, a byte, the operand's size up to 4.
@@ -62,6 +63,13 @@ static const struct kind kinds[] = {
     {"lodsb", 0, 0xac, -1, NO_IMM, LOADS, 1, STRING}, {"lodsv", 0, 0xad, -1, NO_IMM, LOADS, 0, STRING},
 };
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
+
+// ONLY=TEXT: just those with TEXT in their names.
+static inline bool wanted(const struct kind *k)
+{
+    const char *only = getenv("ONLY");
+    return !only || strstr(k->name, only);
+}
 
 // How one is encoded.
 struct form {

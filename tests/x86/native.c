@@ -493,7 +493,7 @@ static void all(uint8_t bits)
     unsigned long *run = &tally[bits / 32].run, *different = &tally[bits / 32].different;
     for (const struct kind *k = kinds; k < kinds + KINDS; k++) {
         unsigned long had = *run, were = *different;
-        if (k->flags & (bits == 64 ? NOT64 : ONLY64))
+        if (k->flags & (bits == 64 ? NOT64 : ONLY64) || !wanted(k))
             continue;
         for (unsigned i = 0; i < ROUNDS / KINDS; i++)
             one(k, bits);

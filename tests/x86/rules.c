@@ -712,5 +712,7 @@ int main(void)
     timer_counts();
     double_faults();
     trap19_cpuid();
+    ok_u64(axvcpu_x86_bits(AXVCPU_X86_CR0_PE, 0, 0, AXVCPU_X86_AR_L), 16, "trap 19: CS.L counts only in IA-32e mode");
+    ok_u64(axvcpu_x86_bits(AXVCPU_X86_CR0_PE, AXVCPU_X86_EFER_LMA, 0, AXVCPU_X86_AR_L), 64, "trap 19: ... and there it does");
     return tap_done();
 }

@@ -5,7 +5,7 @@ HOST_x86 := decode native lengths
 ASAN_x86 := exits rules explain mmio
 PROGRAMS_x86 := $(HOST_x86:%=build/tests/x86/%) $(ASAN_x86:%=build/tests/x86/%)
 $(HOST_x86:%=build/tests/x86/%): build/tests/x86/%: tests/x86/%.c | deps-x86
-	$(call compile,$(GCC)) -O2 $(FAKE)
+	$(call compile,$(GCC)) $(BUILD_o2) $(FAKE)
 $(ASAN_x86:%=build/tests/x86/%): build/tests/x86/%: tests/x86/%.c | deps-x86
 	$(call compile,$(GCC)) $(BUILD_asan) $(FAKE)
 
@@ -19,7 +19,7 @@ LIMIT_x86 := 300
 
 # The conformance suite on a bare PC, in QEMU and in Bochs. The hosts' own code uses no FPU: that is the guests'.
 X86 := build/tests/x86
-BARE_FLAGS_x86 := -O2 -ffreestanding -nostdinc -isystem $(shell $(GCC) -print-file-name=include) -mgeneral-regs-only \
+BARE_FLAGS_x86 := $(BUILD_bare) -ffreestanding -nostdinc -isystem $(shell $(GCC) -print-file-name=include) -mgeneral-regs-only \
   -mno-red-zone -fno-stack-protector -fno-pic -fcf-protection=none -include examples/bare/host.h -Iexamples/bare/x86 \
   -nostdlib -static -no-pie -Wl,--build-id=none,--no-warn-rwx-segments -T examples/bare/x86/link.ld
 HOST_x86_bare := $(addprefix examples/bare/,host.c x86/machine.c x86/start.S)
