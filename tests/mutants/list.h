@@ -326,8 +326,9 @@ MUTANT("SVM switch", X86, "x86/svm:registers", "mov 0x5f8(%%r9), %%r8\\n\\tmov %
 MUTANT("SVM switch", X86, "x86/svm:registers", "mov 96(%%rdi), %%r12", "mov 88(%%rdi), %%r12")
 
 // ---- ... VMX
-MUTANT("VMX switch", X86, "x86/vmx", "\"3: push %%rax\\n\\tmov 8(%%rsp), %%rax\\n\\tpop (%%rax)\\n\\t\"", "\"3: mov (%%rsp), %%rax\\n\\t\"")
+MUTANT("VMX switch", X86, "x86/vmx:first", "\"3: push %%rax\\n\\tmov 8(%%rsp), %%rax\\n\\tpop (%%rax)\\n\\t\"", "\"3: mov (%%rsp), %%rax\\n\\t\"")
 MUTANT("VMX switch", X86, "x86/vmx:registers", "mov 104(%%rdi), %%r13", "mov 112(%%rdi), %%r13")
+MUTANT("VMX switch", X86, "x86/vmx:registers", "mov 80(%%rdi), %%r10", "mov 88(%%rdi), %%r10")
 MUTANT("VMX switch", X86, "x86/vmx:first", "\"4: movl $1, %c[launched]", "\"4: movl $0, %c[launched]")
 
 // ---- traps without a place above
