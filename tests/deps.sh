@@ -88,6 +88,7 @@ hostile  aarch64-linux-gnu-gcc                            gcc-aarch64-linux-gnu
 hostile  qemu-system-riscv64                              qemu-system-misc
 hostile  riscv64-linux-gnu-gcc                            gcc-riscv64-linux-gnu
 fuzz     clang                                            clang
+fuzz     gcov                                             gcc
 fuzz     /usr/lib/llvm-*/lib/clang/*/lib/*/libclang_rt.*  libclang-rt-dev
 fuzz     /usr/aarch64-linux-gnu/include/asm/kvm.h         linux-libc-dev-arm64-cross
 fuzz     /usr/riscv64-linux-gnu/include/asm/kvm.h         linux-libc-dev-riscv64-cross

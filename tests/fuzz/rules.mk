@@ -20,13 +20,19 @@ $(FUZZ_KVM:%=build/tests/fuzz/kvm-%): build/tests/fuzz/kvm-%: tests/fuzz/kvm.c |
 	@mkdir -p build/tests/fuzz/$*/asm && $(if $(ASM_$*),ln -sf $(ASM_$*) build/tests/fuzz/$*/asm,:)
 	$(call compile_one,clang) $(BUILD_fuzz) -DAXVCPU_KVM -DAXVCPU_CHECKED $(FUZZ_KVM_$*)
 endif
-NEEDS_fuzz := $(FUZZ_NEEDS)
+
+# How far the tables reach.
+build/tests/fuzz/reached: tests/fuzz/reached.c | deps-fuzz
+	$(call compile_one,$(GCC)) -O1
+NEEDS_fuzz := $(FUZZ_NEEDS) build/tests/fuzz/reached
+LIMIT_fuzz := 300
 
 FUZZ_RUNS ?= 200000
 FUZZ_LENGTH_vm := 80
 FUZZ_FLAGS_vm := -entropic=0 -len_control=0
 COMMANDS_fuzz := $(foreach f,$(FUZZ),"$f=sh tests/fuzz.sh build/tests/fuzz/$f $(FUZZ_RUNS) $(or $(FUZZ_LENGTH_$f),300) $(FUZZ_FLAGS_$f)") \
-  $(foreach a,$(FUZZ_KVM),"kvm-$a=sh tests/fuzz.sh build/tests/fuzz/kvm-$a $(FUZZ_RUNS) 200 -entropic=0")
+  $(foreach a,$(FUZZ_KVM),"kvm-$a=sh tests/fuzz.sh build/tests/fuzz/kvm-$a $(FUZZ_RUNS) 200 -entropic=0") \
+  "reached=build/tests/fuzz/reached"
 
 # The long form: every fuzzer there is, FUZZ_SECONDS each, with a seed of the day's, from where it was left.
 FUZZ_SECONDS ?= 600

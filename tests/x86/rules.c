@@ -681,6 +681,71 @@ static void xsave_room(void)
     }
 }
 
+// ---- CPUID on KVM: of CPU `id` among `cpus`, what an answer of all zeros and one of all ones become (SDM 2, CPUID;
+// APM 3, appendix E)
+
+enum { EAX, EBX, ECX, EDX };
+static const char *const reg_names[] = {"EAX", "EBX", "ECX", "EDX"};
+
+static const struct sane {
+    uint32_t leaf, subleaf, id, cpus;
+    bool apic;
+    uint32_t reg;
+    uint32_t from0, from1;
+    const char *what;
+} sanes[] = {
+    {1, 0, 0, 1, true, EBX, 0x00010000, 0x0001ffff, "one CPU: number 0 of 1"},
+    {1, 0, 2, 3, true, EBX, 0x02040000, 0x0204ffff, "number 2, room for 4"},
+    {1, 0, 7, 8, true, EBX, 0x07080000, 0x0708ffff, "number 7 of 8"},
+    {1, 0, 255, 256, true, EBX, 0xffff0000, 0xffffffff, "number 255 of 256: as many as the field can say"},
+    {1, 0, 0, 1, true, EDX, 0x00000000, 0xefffffff, "no HTT"},
+    {1, 0, 0, 2, true, EDX, 0x10000000, 0xffffffff, "HTT"},
+    {1, 0, 0, 1, true, ECX, 0x80000000, 0xffffffdf, "trap_19: under a hypervisor, without VMX"},
+    {1, 0, 0, 1, false, ECX, 0x80000000, 0xfedfffdf, "nor x2APIC and TSC deadline without a local APIC"},
+    {1, 0, 0, 1, true, EAX, 0, 0xffffffff, "the model is the host's"},
+    {4, 0, 0, 4, true, EAX, 0, 0x0c00ffff | 3u << 14, "caches: 4 cores, the outer ones for all of them"},
+    {4, 1, 0, 4, true, EBX, 0, 0xffffffff, "their size is the host's"},
+    {0x80000001, 0, 0, 1, true, ECX, 0, 0xfffffffb, "without SVM"},
+    {0x80000001, 0, 0, 1, true, EDX, 0, 0xffffffff, "trap_19: in the right register"},
+    {7, 0, 0, 1, true, EBX, 0, 0xffffffff, "trap_19: leaf 7 is the host's"},
+    {0x0b, 0, 5, 6, true, EAX, 0, 0, "threads: no bit"},
+    {0x0b, 0, 5, 6, true, EBX, 1, 1, "one thread a core"},
+    {0x0b, 0, 5, 6, true, ECX, 0x100, 0x100, "level 0 is threads"},
+    {0x0b, 0, 5, 6, true, EDX, 5, 5, "number 5"},
+    {0x0b, 1, 5, 6, true, EAX, 3, 3, "cores: three bits"},
+    {0x0b, 1, 5, 6, true, EBX, 6, 6, "six of them"},
+    {0x0b, 1, 5, 6, true, ECX, 0x201, 0x201, "level 1 is cores"},
+    {0x0b, 2, 5, 6, true, ECX, 2, 2, "level 2 is none"},
+    {0x0b, 2, 5, 6, true, EBX, 0, 0, "and has nothing"},
+    {0x0b, 2, 5, 6, true, EDX, 5, 5, "but the number"},
+    {0x1f, 1, 1, 2, true, EBX, 2, 2, "the same in leaf 1FH"},
+    {0x80000008, 0, 0, 6, true, ECX, 0x3005, 0xffff3f05, "six threads, three bits"},
+    {0x80000008, 0, 0, 6, true, EAX, 0, 0xffffffff, "address widths are the host's"},
+    {0x8000001d, 3, 0, 4, true, EAX, 0, 0xfc00ffff | 3u << 14, "AMD's caches"},
+    {0x8000001e, 0, 3, 4, true, EAX, 3, 3, "AMD: number 3"},
+    {0x8000001e, 0, 3, 4, true, EBX, 3, 3, "core 3, one thread"},
+    {0x8000001e, 0, 3, 4, true, ECX, 0, 0, "node 0"},
+    {0x40000001, 0, 0, 1, false, EAX, 0, 0xffff172f, "KVM's own: without what needs a local APIC"},
+    {0x40000001, 0, 0, 1, true, EAX, 0, 0xffffffff, "KVM's own: all of it with one"},
+    {0x12345, 0, 1, 2, true, EAX, 0, 0xffffffff, "an unknown leaf stays"},
+};
+
+static void sane_cpuid(void)
+{
+    for (size_t i = 0; i < COUNT(sanes); i++) {
+        const struct sane *s = &sanes[i];
+        struct axvcpu_x86_cpuid zeros = {.leaf = s->leaf, .subleaf = s->subleaf, .indexed = true}, ones = zeros;
+        memset(ones.reg, 0xff, sizeof ones.reg);
+        axvcpu_x86_cpuid_sane(&zeros, 1, s->id, s->cpus, s->apic);
+        axvcpu_x86_cpuid_sane(&ones, 1, s->id, s->cpus, s->apic);
+        ok_u64(zeros.reg[s->reg], s->from0, "leaf 0x%x.%u %s of nothing: %s", s->leaf, s->subleaf, reg_names[s->reg], s->what);
+        ok_u64(ones.reg[s->reg], s->from1, "leaf 0x%x.%u %s of all: %s", s->leaf, s->subleaf, reg_names[s->reg], s->what);
+    }
+    struct axvcpu_x86_cpuid none = {.leaf = 1};
+    axvcpu_x86_cpuid_sane(&none, 1, 0, 0, true);
+    ok_u64(none.reg[EBX], 0x10000, "no CPU is taken for one");
+}
+
 static void reset(void)
 {
     struct axvcpu_x86_control c = blank();
@@ -714,5 +779,6 @@ int main(void)
     trap19_cpuid();
     ok_u64(axvcpu_x86_bits(AXVCPU_X86_CR0_PE, 0, 0, AXVCPU_X86_AR_L), 16, "trap 19: CS.L counts only in IA-32e mode");
     ok_u64(axvcpu_x86_bits(AXVCPU_X86_CR0_PE, AXVCPU_X86_EFER_LMA, 0, AXVCPU_X86_AR_L), 64, "trap 19: ... and there it does");
+    sane_cpuid();
     return tap_done();
 }
