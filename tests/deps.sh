@@ -87,6 +87,9 @@ hostile  qemu-system-aarch64                              qemu-system-arm
 hostile  aarch64-linux-gnu-gcc                            gcc-aarch64-linux-gnu
 hostile  qemu-system-riscv64                              qemu-system-misc
 hostile  riscv64-linux-gnu-gcc                            gcc-riscv64-linux-gnu
+hostile  bochs                                            bochs
+hostile  /usr/share/bochs/BIOS-bochs-latest               bochsbios
+hostile  /usr/share/vgabios/vgabios.bin                   vgabios
 fuzz     clang                                            clang
 fuzz     gcov                                             gcc
 fuzz     /usr/lib/llvm-*/lib/clang/*/lib/*/libclang_rt.*  libclang-rt-dev

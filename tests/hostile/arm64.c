@@ -3,6 +3,7 @@
 // Hostile guests of a CPU at EL2 (sections are those of DDI 0487).
 #include "hostile.h"
 
+const uint64_t hostile_table_mask = UINT64_MAX;
 const uint32_t hostile_gprs = 31;
 
 uint32_t hostile_vectors(void)
@@ -27,8 +28,26 @@ void hostile_mode(struct axvm_arch_desc *vm, struct axvcpu_arch_setup *setup)
     setup->cntvoff = hostile_random();
 }
 
-void hostile_free(struct axvcpu *v)
+bool hostile_explains(struct axvcpu *v)
 {
+    (void)v;
+    return false; // there is no such thing here
+}
+
+bool hostile_owns(const struct axvcpu *v, uint64_t frame)
+{
+    (void)v, (void)frame;
+    return false;
+}
+
+void hostile_bound(struct axvcpu_arch_setup *setup)
+{
+    (void)setup;
+}
+
+void hostile_free(struct axvcpu *v, uint8_t *ram)
+{
+    (void)ram;
     (void)axvcpu_set_reg(v, AXVCPU_REG_SYS(AXVCPU_ARM64_SYSREG(3, 0, 12, 0, 0)), hostile_value() & ~UINT64_C(0x7ff)); // VBAR_EL1
 }
 

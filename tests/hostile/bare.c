@@ -97,7 +97,14 @@ static uint32_t frame_of(const void *at)
     return (uint32_t)(((uintptr_t)at - HOST_MEMORY) / FRAME);
 }
 
-void place_ready(const uint8_t *ram)
+static bool is_table(uint32_t i, uint32_t first, struct axvm *vm)
+{
+    uint64_t at = (uint64_t)(uintptr_t)frame(i);
+    return table[i] && (i < first || i >= first + RAM_SIZE / FRAME) && !hostile_owns(axvm_vcpu(vm, 0), at) &&
+           !hostile_owns(axvm_vcpu(vm, 1), at);
+}
+
+void place_ready(const uint8_t *ram, struct axvm *vm)
 {
     uint32_t first = frame_of(ram);
     for (uint32_t i = 0; i < HOST_MEMORY_PAGES; i++)
@@ -110,7 +117,7 @@ void place_ready(const uint8_t *ram)
     for (uint32_t i = 0; i < top + MARGIN; i++)
         if (!used[i])
             fill(i);
-        else if (table[i] && (i < first || i >= first + RAM_SIZE / FRAME))
+        else if (is_table(i, first, vm))
             copy(i);
 }
 
@@ -118,7 +125,7 @@ static bool is_copy(uint32_t n)
 {
     const uint64_t *p = frame(copy_of[n]);
     for (uint32_t i = 0; i < WORDS; i++)
-        if (p[i] != copies[n][i])
+        if (((p[i] ^ copies[n][i]) & (n == 0 ? UINT64_MAX : hostile_table_mask)) != 0) // the first is no table
             return false;
     return true;
 }

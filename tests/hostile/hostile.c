@@ -89,7 +89,7 @@ static struct axvcpu *v;
 static struct axvcpu_exit x;
 static const struct test_case *program; // NULL: random instructions
 static uint8_t *ram;
-static bool by_vm, fresh, telling; // by_vm: run by axvm_run_vcpu
+static bool by_vm, telling; // by_vm: run by axvm_run_vcpu
 static uint32_t guest, exits, kinds[AXVCPU_EXIT_COUNT], entries_failed;
 static const char *wrong;
 static uint64_t words[MAX_WORDS];
@@ -192,7 +192,8 @@ static void set_registers(void)
         (void)axvcpu_set_gpr(v, i, hostile_value());
 }
 
-static void create(void)
+// A program may want what this machine lacks: then another one.
+static bool try_create(void)
 {
     static struct axvcpu_desc descs[MAX_VCPUS];
     static struct axvcpu_arch_setup setups[MAX_VCPUS];
@@ -205,6 +206,7 @@ static void create(void)
     conformance_prepare(program ? program : &none, &d.arch, &setups[0]);
     if (!program)
         hostile_mode(&d.arch, &setups[0]);
+    hostile_bound(&setups[0]);
     setups[1] = setups[0];
     place_before();
     axvcpu_backing_t memory = port_memory(RAM_SIZE, &ram);
@@ -212,14 +214,21 @@ static void create(void)
     must(axvm_map(&box.vm, axvcpu_gpa(RAM_BASE), memory, RAM_SIZE, AXVM_MAP_RWX), "axvm_map");
     place_tables();
     load_program();
-    must(axvm_boot(&box.vm), "axvm_boot");
+    int err = axvm_boot(&box.vm);
     v = axvm_vcpu(&box.vm, 0);
-    if (!program)
+    if (err == AXVCPU_ENOSUPPORT && program) {
+        place_ready(ram, &box.vm);
+        return false;
+    }
+    must(err, "axvm_boot");
+    if (!program) {
         set_registers();
+        hostile_free(v, ram);
+    }
     if (!by_vm)
         must(axvcpu_bind(v), "bind");
-    place_ready(ram);
-    fresh = true;
+    place_ready(ram, &box.vm);
+    return true;
 }
 
 static void destroy(void)
@@ -233,6 +242,12 @@ static void destroy(void)
     port_forget();
     if (changed)
         fails(changed);
+}
+
+static void create(void)
+{
+    while (!try_create())
+        destroy();
 }
 
 // ---- answers
@@ -296,7 +311,7 @@ static void answer_fault(void)
 // It is over with this one: begin again, or with another VM.
 static void answer_end(void)
 {
-    if (by_vm || hostile_below(2) == 0 || axvcpu_restart(v, axvcpu_gpa(somewhere()), hostile_value()) != AXVCPU_OK) {
+    if ((by_vm && x.kind != AXVCPU_EXIT_SHUTDOWN) || hostile_below(8) == 0 || axvcpu_restart(v, axvcpu_gpa(somewhere()), hostile_value()) != AXVCPU_OK) {
         destroy();
         create();
     } else {
@@ -339,8 +354,9 @@ static void answer(void)
 #endif
         break;
     case AXVCPU_EXIT_CANCELED:
+    case AXVCPU_EXIT_TIMER:
         go_elsewhere();
-        hostile_free(v);
+        hostile_free(v, ram);
         break;
     case AXVCPU_EXIT_NESTED_PAGE_FAULT:
     case AXVCPU_EXIT_UNDECODED:
@@ -349,7 +365,7 @@ static void answer(void)
     case AXVCPU_EXIT_RAW: answer_fault(); break;
     case AXVCPU_EXIT_FAIL_ENTRY:
         entries_failed++;
-        if (!last_log[0])
+        if (!by_vm && !hostile_explains(v)) // after axvm_run_vcpu it is not loaded any more
             fails("FAIL_ENTRY without a word");
         answer_end();
         return;
@@ -409,6 +425,7 @@ static void preserved(uint64_t changed)
 static void tell(void)
 {
     char text[200];
+    uint64_t pc = 0;
     if (!telling)
         return;
     axvcpu_exit_print(text, sizeof text, &x);
@@ -416,6 +433,9 @@ static void tell(void)
     put_number(exits, 10);
     put(" ");
     put(text);
+    put(" PC 0x");
+    (void)axvcpu_get_reg(v, AXVCPU_REG_PC, &pc);
+    put_number(pc, 16);
     put_end();
 }
 

@@ -19,9 +19,12 @@ uint64_t hostile_value(void); // a register's: nothing special, or near somethin
 enum { MAX_INSN = 16, MAX_WORDS = 96 };
 uint32_t hostile_insn(uint8_t to[MAX_INSN]); // an instruction or a few; how many bytes
 void hostile_mode(struct axvm_arch_desc *, struct axvcpu_arch_setup *); // how a guest of random instructions begins
+void hostile_bound(struct axvcpu_arch_setup *); // a guest's time, where the host's alarm may not end a run
 uint32_t hostile_vectors(void);              // of the interrupts that the host may inject, one
 void hostile_exception(uint32_t *vector, uint64_t *error); // likewise
-void hostile_free(struct axvcpu *);          // it goes round in circles: its own exception vectors elsewhere
+void hostile_free(struct axvcpu *, uint8_t *ram); // it goes round in circles: its own exception vectors elsewhere
+bool hostile_explains(struct axvcpu *);      // why an entry has failed
+bool hostile_owns(const struct axvcpu *, uint64_t frame); // a frame that the vCPU's hardware writes
 extern const uint32_t hostile_gprs;
 
 // fn(v, x), called with known values in all registers that a call preserves; those that it did not preserve, as a
@@ -41,13 +44,14 @@ struct hostile_range {
     size_t size;
     uint64_t mask;
 };
+extern const uint64_t hostile_table_mask; // likewise, of the second stage's tables
 uint32_t hostile_ranges(struct hostile_range *to); // four at most
 
 // ---- the place's
 
 void place_before(void);                 // a VM is going to be made
 void place_tables(void);                 // it is there, with its tables, and will get vCPUs
-void place_ready(const uint8_t *ram);    // its guest is about to run
+void place_ready(const uint8_t *ram, struct axvm *); // its guest is about to run
 const char *place_changed(void);         // since then, of what no guest and no exit may change; NULL: nothing
 void place_finish(void);                 // all guests are gone
 const char *place_changed_ever(void);    // of what nobody has touched since the first guest

@@ -3,6 +3,7 @@
 // Hostile guests of a RISC-V hart in HS mode (priv: the privileged specification; unpriv: the other one).
 #include "hostile.h"
 
+const uint64_t hostile_table_mask = UINT64_MAX;
 const uint32_t hostile_gprs = 32;
 
 uint32_t hostile_vectors(void)
@@ -29,8 +30,26 @@ void hostile_mode(struct axvm_arch_desc *vm, struct axvcpu_arch_setup *setup)
         setup->henvcfg_clear = hostile_random();
 }
 
-void hostile_free(struct axvcpu *v)
+bool hostile_explains(struct axvcpu *v)
 {
+    (void)v;
+    return false; // there is no such thing here
+}
+
+bool hostile_owns(const struct axvcpu *v, uint64_t frame)
+{
+    (void)v, (void)frame;
+    return false;
+}
+
+void hostile_bound(struct axvcpu_arch_setup *setup)
+{
+    (void)setup;
+}
+
+void hostile_free(struct axvcpu *v, uint8_t *ram)
+{
+    (void)ram;
     (void)axvcpu_set_reg(v, AXVCPU_REG_SYS(0x105), hostile_value() & ~UINT64_C(3)); // stvec
 }
 

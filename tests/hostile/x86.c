@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Hostile guests of a PC, under SVM or VMX (SDM 2 for the instructions).
+#include "hostile.h"
+
+const uint64_t hostile_table_mask = ~UINT64_C(0x360); // accessed and dirty, of AMD's and of Intel's
+const uint32_t hostile_gprs = 16;
+
+uint32_t hostile_vectors(void)
+{
+    return hostile_below(256);
+}
+
+void hostile_exception(uint32_t *vector, uint64_t *error)
+{
+    *vector = hostile_below(32);
+    *error = hostile_random() & 0xffff;
+}
+
+void hostile_mode(struct axvm_arch_desc *vm, struct axvcpu_arch_setup *setup)
+{
+    static const uint32_t modes[] = {MODE_REAL, MODE_PROTECTED, MODE_LONG, MODE_LONG};
+    (void)vm;
+    setup->mode = modes[hostile_below(COUNT(modes))];
+}
+
+// Bochs 2.7 keeps interrupts from a guest that has IF clear. SVM has nothing instead.
+void hostile_bound(struct axvcpu_arch_setup *setup)
+{
+    uint32_t eax = 1, ebx, ecx = 0, edx;
+    __asm__("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
+    setup->slice = (ecx >> 5 & 1) != 0 ? 20000 : 0;
+}
+
+// Be it "no rule broken": Bochs has two of its own, about CS in real mode and about error codes.
+bool hostile_explains(struct axvcpu *v)
+{
+    char text[1000];
+    return axvcpu_explain_entry_failure(v, text, sizeof text) > 0;
+}
+
+bool hostile_owns(const struct axvcpu *v, uint64_t frame)
+{
+    return frame - v->arch.hw_pa < 2 * 4096; // VMCB or VMCS, and FPU
+}
+
+void hostile_free(struct axvcpu *v, uint8_t *ram)
+{
+    for (uint32_t i = 0; i < 256; i++) { // real mode's vectors: somewhere in the program
+        uint32_t to = LOAD + hostile_below(0x4000);
+        AXVCPU_MEMCPY(ram + 4 * i, &to, 4);
+    }
+    (void)axvcpu_set_reg(v, AXVCPU_REG_FLAGS, (hostile_random() & 0xcd5) | 2);
+}
+
+// ---- instructions
+
+static uint32_t bytes(uint8_t *to, const uint8_t *from, uint32_t n)
+{
+    AXVCPU_MEMCPY(to, from, n);
+    return n;
+}
+
+static uint32_t any(uint8_t *to, uint32_t n)
+{
+    uint64_t value = hostile_random();
+    AXVCPU_MEMCPY(to, &value, n);
+    return n;
+}
+
+static uint32_t word(uint8_t *to, uint64_t value)
+{
+    uint32_t low = (uint32_t)value;
+    AXVCPU_MEMCPY(to, &low, 4);
+    return 4;
+}
+
+static uint32_t prefix(uint8_t *to)
+{
+    static const uint8_t all[] = {0x66, 0x67, 0xf0, 0xf2, 0xf3, 0x2e, 0x36, 0x3e, 0x26, 0x64, 0x65, 0x48, 0x41, 0x44, 0x4c, 0x40};
+    to[0] = all[hostile_below(COUNT(all))];
+    return hostile_below(2);
+}
+
+static uint32_t port(uint8_t *to)
+{
+    static const uint8_t all[] = {0xe4, 0xe5, 0xe6, 0xe7, 0xec, 0xed, 0xee, 0xef, 0x6c, 0x6d, 0x6e, 0x6f};
+    uint32_t n = prefix(to);
+    to[n++] = all[hostile_below(COUNT(all))];
+    return n + any(to + n, 1);
+}
+
+// Through a register, or an absolute address: a device's, or memory's.
+static uint32_t memory(uint8_t *to)
+{
+    static const uint8_t all[] = {0x88, 0x89, 0x8a, 0x8b, 0xc6, 0xc7, 0x00, 0x01, 0x09, 0x21, 0x31, 0x86, 0x87, 0x84, 0xf6, 0xf7,
+                                  0xfe, 0xff, 0xa4, 0xa5, 0xaa, 0xab, 0xa6, 0xae, 0x80, 0x81, 0x83, 0x8c, 0x8e, 0x63, 0xd8, 0xdd};
+    static const uint8_t long_ones[] = {0xb6, 0xb7, 0xbe, 0xbf, 0xb0, 0xb1, 0xc0, 0xc1, 0xab, 0xb3, 0xbb, 0xba, 0xa3, 0xc7, 0x10, 0x6f, 0xae};
+    uint32_t n = prefix(to);
+    if (hostile_below(3) == 0) {
+        to[n++] = 0x0f;
+        to[n++] = long_ones[hostile_below(COUNT(long_ones))];
+    } else {
+        to[n++] = all[hostile_below(COUNT(all))];
+    }
+    if (hostile_below(2) == 0)
+        return n + any(to + n, 2);
+    to[n++] = (uint8_t)(0x04 | (hostile_random() & 0x38));
+    to[n++] = 0x25; // no base, no index: disp32
+    n += word(to + n, hostile_below(2) != 0 ? MMIO + hostile_below(0x1000) : hostile_value());
+    return n + any(to + n, 4);
+}
+
+// RDMSR, WRMSR, CPUID, XSETBV, VMCALL and the like, of a number that may exist.
+static uint32_t numbered(uint8_t *to)
+{
+    static const uint32_t all[] = {0x10, 0x1b, 0x8b, 0x174, 0x175, 0x176, 0x1a0, 0x1d9, 0x277, 0x2ff, 0x3a, 0x480, 0x48b, 0x6e0, 0x830,
+                                   0xc0000080, 0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000100, 0xc0000101, 0xc0000102,
+                                   0xc0000103, 0xc0010114, 0xc0010117, 0xc0010015, 0xda0, 0x0, 0x1, 0x7, 0xd, 0x40000000, 0x80000001};
+    static const uint8_t ops[][3] = {{0x0f, 0x30, 0x90}, {0x0f, 0x32, 0x90}, {0x0f, 0xa2, 0x90}, {0x0f, 0x33, 0x90}, {0x0f, 0x01, 0xd1},
+                                     {0x0f, 0x01, 0xd0}, {0x0f, 0x01, 0xc1}, {0x0f, 0x01, 0xd9}};
+    uint32_t n = 1;
+    to[0] = (hostile_random() & 1) != 0 ? 0xb9 : 0xb8; // mov ecx; mov eax
+    n += word(to + n, hostile_below(8) == 0 ? hostile_random() : all[hostile_below(COUNT(all))]);
+    return n + bytes(to + n, ops[hostile_below(COUNT(ops))], 3);
+}
+
+static uint32_t privileged(uint8_t *to)
+{
+    static const uint8_t all[][3] = {
+        {0xf4, 0x90, 0x90}, {0xfa, 0x90, 0x90}, {0xfb, 0xf4, 0x90}, {0xfb, 0x90, 0x90}, {0x0f, 0x08, 0x90}, {0x0f, 0x09, 0x90}, {0x0f, 0x06, 0x90},
+        {0x0f, 0x31, 0x90}, {0x0f, 0x0b, 0x90}, {0x0f, 0xaa, 0x90}, {0x0f, 0x05, 0x90}, {0x0f, 0x07, 0x90}, {0x0f, 0x34, 0x90}, {0x0f, 0x35, 0x90},
+        {0x0f, 0x01, 0xd8}, {0x0f, 0x01, 0xda}, {0x0f, 0x01, 0xdb}, {0x0f, 0x01, 0xdc}, {0x0f, 0x01, 0xdd}, {0x0f, 0x01, 0xde}, {0x0f, 0x01, 0xdf},
+        {0x0f, 0x01, 0xc2}, {0x0f, 0x01, 0xc3}, {0x0f, 0x01, 0xc4}, {0x0f, 0x01, 0xc8}, {0x0f, 0x01, 0xc9}, {0x0f, 0x01, 0xf8}, {0x0f, 0x01, 0xf9},
+        {0xcc, 0x90, 0x90}, {0xce, 0x90, 0x90}, {0xcf, 0x90, 0x90}, {0xf1, 0x90, 0x90}, {0xcb, 0x90, 0x90}, {0x9d, 0x90, 0x90}, {0xf3, 0x90, 0x90}};
+    uint32_t n = 0;
+    switch (hostile_below(4)) {
+    case 0: // control and debug registers
+        to[n++] = 0x0f;
+        to[n++] = (uint8_t)(0x20 + hostile_below(4));
+        to[n++] = (uint8_t)(0xc0 | hostile_random());
+        return n;
+    case 1: // tables, MSW, INVLPG; TR and LDT; VMX's own
+        to[n++] = 0x0f;
+        to[n++] = (uint8_t)hostile_below(3);
+        return n + any(to + n, 2);
+    case 2:
+        to[n++] = 0xcd; // int
+        return n + any(to + n, 1);
+    default: return bytes(to, all[hostile_below(COUNT(all))], 3);
+    }
+}
+
+static uint32_t jump(uint8_t *to)
+{
+    static const uint8_t all[] = {0xeb, 0x74, 0x75, 0xe2, 0xe3, 0x72};
+    to[0] = all[hostile_below(COUNT(all))];
+    to[1] = (uint8_t)hostile_below(32);
+    return 2;
+}
+
+uint32_t hostile_insn(uint8_t to[MAX_INSN])
+{
+    uint32_t kind = hostile_below(100);
+    if (kind < 15)
+        return any(to, 1 + hostile_below(8));
+    if (kind < 35)
+        return port(to);
+    if (kind < 60)
+        return memory(to);
+    if (kind < 75)
+        return numbered(to);
+    return kind < 92 ? privileged(to) : jump(to);
+}
+
+// ---- the host's registers
+
+struct table {
+    uint16_t limit;
+    uint64_t base;
+} __attribute__((packed));
+#define TABLE(op) __extension__({ struct table t_; __asm__ volatile(op " %0" : "=m"(t_)); t_; })
+#define REG(op) __extension__({ uint64_t value_; __asm__ volatile(op : "=r"(value_)); value_; })
+#define SELECTOR(name) __extension__({ uint16_t value_; __asm__ volatile("mov %%" name ", %0" : "=r"(value_)); value_; })
+
+static uint64_t msr(uint32_t number)
+{
+    uint32_t low, high;
+    __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(number));
+    return (uint64_t)high << 32 | low;
+}
+
+static uint64_t xcr0(void)
+{
+    uint32_t low = 0, high = 0;
+    if ((REG("mov %%cr4, %0") >> 18 & 1) != 0)
+        __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
+}
+
+static uint64_t task(void)
+{
+    uint16_t value;
+    __asm__ volatile("str %0" : "=r"(value));
+    return value;
+}
+
+static uint64_t local(void)
+{
+    uint16_t value;
+    __asm__ volatile("sldt %0" : "=r"(value));
+    return value;
+}
+
+#define ALWAYS(X)                                                                                                  \
+    X(CR0, REG("mov %%cr0, %0")) X(CR3, REG("mov %%cr3, %0")) X(CR4, REG("mov %%cr4, %0")) X(CR8, REG("mov %%cr8, %0")) \
+    X(EFER, msr(0xc0000080)) X(GS_BASE, msr(0xc0000101)) X(APIC_BASE, msr(0x1b)) X(GDT, TABLE("sgdt").base)           \
+     X(IDT, TABLE("sidt").base) X(CS, SELECTOR("cs")) \
+    X(SS, SELECTOR("ss")) X(TR, task()) X(FLAGS, REG("pushf\n\tpop %0") & ~UINT64_C(0x8d5))
+#define UNBOUND(X)                                                                                                  \
+    X(GDT_LIMIT, TABLE("sgdt").limit) X(IDT_LIMIT, TABLE("sidt").limit) /* an exit of VMX makes them 0xffff */ \
+    X(DS, SELECTOR("ds")) X(ES, SELECTOR("es")) X(FS, SELECTOR("fs")) X(GS, SELECTOR("gs")) X(LDTR, local()) \
+    X(FS_BASE, msr(0xc0000100)) X(KERNEL_GS_BASE, msr(0xc0000102)) X(STAR, msr(0xc0000081)) X(LSTAR, msr(0xc0000082)) \
+    X(CSTAR, msr(0xc0000083)) X(SFMASK, msr(0xc0000084)) X(SYSENTER_CS, msr(0x174)) X(SYSENTER_ESP, msr(0x175))     \
+    X(SYSENTER_EIP, msr(0x176)) X(PAT, msr(0x277)) X(CR2, REG("mov %%cr2, %0")) X(DR0, REG("mov %%dr0, %0"))        \
+    X(DR1, REG("mov %%dr1, %0")) X(DR2, REG("mov %%dr2, %0")) X(DR3, REG("mov %%dr3, %0")) X(DR6, REG("mov %%dr6, %0")) \
+    X(DR7, REG("mov %%dr7, %0")) X(XCR0, xcr0())
+#define READ(name, value) to[n++] = value;
+#define NAME(name, value) #name,
+#define ONE(name, value) +1
+const char *const hostile_word_names[] = {ALWAYS(NAME) UNBOUND(NAME)};
+const uint32_t hostile_always = 0 ALWAYS(ONE);
+
+uint32_t hostile_words(uint64_t *to)
+{
+    uint32_t n = 0;
+    ALWAYS(READ)
+    UNBOUND(READ)
+    return n;
+}
+
+extern const uint8_t machine_tables[];
+
+uint32_t hostile_ranges(struct hostile_range *to)
+{
+    struct table gdt = TABLE("sgdt"), idt = TABLE("sidt");
+    to[0] = (struct hostile_range){"the GDT", (const void *)(uintptr_t)gdt.base, (size_t)gdt.limit + 1, UINT64_MAX};
+    to[1] = (struct hostile_range){"the IDT", (const void *)(uintptr_t)idt.base, (size_t)idt.limit + 1, UINT64_MAX};
+    to[2] = (struct hostile_range){"the page tables", machine_tables, 0x6000, ~UINT64_C(0x60)}; // accessed, dirty
+    return 3;
+}
+
+const char *const hostile_register_names[] = {"rbx", "rbp", "r12", "r13", "r14", "r15", "rsp", "rflags.DF or IF"};
+
+// Each register holds its own number, and a pattern.
+__asm__(".text\n"
+        "\t.globl hostile_call\n"
+        "hostile_call:\n"
+        "\tpush %rbx\n\tpush %rbp\n\tpush %r12\n\tpush %r13\n\tpush %r14\n\tpush %r15\n\tpush %rcx\n"
+        "\tmov %rdi, %rax\n\tmov %rsi, %rdi\n\tmov %rdx, %rsi\n"
+        "\tmov %rsp, hostile_stack(%rip)\n"
+        "\tmov $0x5a5a1111, %ebx\n\tmov $0x5a5a2222, %ebp\n\tmov $0x5a5a3333, %r12d\n\tmov $0x5a5a4444, %r13d\n"
+        "\tmov $0x5a5a5555, %r14d\n\tmov $0x5a5a6666, %r15d\n"
+        "\tcall *%rax\n"
+        "\txor %edx, %edx\n\txor %ecx, %ecx\n"
+        ".macro hostile_test i\n\tsetne %cl\n\tshl $\\i, %ecx\n\tor %ecx, %edx\n\txor %ecx, %ecx\n.endm\n"
+        "\tcmp $0x5a5a1111, %rbx\n\thostile_test 0\n"
+        "\tcmp $0x5a5a2222, %rbp\n\thostile_test 1\n"
+        "\tcmp $0x5a5a3333, %r12\n\thostile_test 2\n"
+        "\tcmp $0x5a5a4444, %r13\n\thostile_test 3\n"
+        "\tcmp $0x5a5a5555, %r14\n\thostile_test 4\n"
+        "\tcmp $0x5a5a6666, %r15\n\thostile_test 5\n"
+        "\tcmp hostile_stack(%rip), %rsp\n\thostile_test 6\n"
+        "\tpushf\n\tpop %rdi\n\ttest $0x600, %edi\n\thostile_test 7\n"
+        "\tpop %rcx\n\tmov %rdx, (%rcx)\n"
+        "\tpop %r15\n\tpop %r14\n\tpop %r13\n\tpop %r12\n\tpop %rbp\n\tpop %rbx\n"
+        "\tret\n"
+        "\t.local hostile_stack\n\t.comm hostile_stack, 8, 8\n");
