@@ -130,7 +130,7 @@ $(call suite,x86)                             ## guests on bare x86-64
 $(call suite,static)                          ## static analysis
 $(call suite,soak)                            ## VMs that come and go
 $(call suite,mutants)                         ## faults that the tests must find, twenty of them
-$(call suite,hostile)                         ## guests of random instructions, on every backend
+$(call suite,hostile)                         ## guests of random instructions: EL2, HS, VMX
 $(call suite,fuzz)                            ## hostile input
 
 test-%:

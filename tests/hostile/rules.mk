@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# Hostile guests on every backend; one is run again by ONLY=SEED.N, with its exits but for those by time. QEMU
+# Hostile guests on bare metal; one is run again by ONLY=SEED.N, with its exits but for those by time. QEMU
 # shall not count time by instructions: a guest whose exception vector cannot be fetched executes none.
 HOSTILE := build/tests/hostile
 HOSTILE_C := $(addprefix tests/,hostile/hostile.c hostile/bare.c conformance/port_bare.c)
