@@ -21,7 +21,7 @@ $(HOSTILE)/arm64.elf: $(call hostile_guest,arm64) $(call hostile_machine,arm64) 
 	  $(filter-out examples/bare/host.c examples/bare/roundrobin.c,$(filter %.c %.S,$^)))
 
 # VMX: Bochs is slow, so the short form has 16 guests. Its clock has a tick for each instruction. SVM is not here:
-# such guests make QEMU 7.2 abort and Bochs 2.7 panic.
+# such guests make QEMU 7.2 crash and Bochs 2.7 panic.
 hostile_x86 = $(call compile_files,$(GCC) $(BARE_FLAGS_x86) $(call hostile_flags,x86) -DHOSTILE_ALARM_NS=200000 $1,\
   $(filter-out examples/bare/host.c examples/bare/roundrobin.c,$(filter %.c %.S,$^)))
 $(HOSTILE)/x86.elf: $(call hostile_guest,x86) $(call hostile_machine,x86) | deps-hostile
