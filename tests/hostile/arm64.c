@@ -28,23 +28,6 @@ void hostile_mode(struct axvm_arch_desc *vm, struct axvcpu_arch_setup *setup)
     setup->cntvoff = hostile_random();
 }
 
-bool hostile_explains(struct axvcpu *v)
-{
-    (void)v;
-    return false; // there is no such thing here
-}
-
-bool hostile_owns(const struct axvcpu *v, uint64_t frame)
-{
-    (void)v, (void)frame;
-    return false;
-}
-
-void hostile_bound(struct axvcpu_arch_setup *setup)
-{
-    (void)setup;
-}
-
 void hostile_free(struct axvcpu *v, uint8_t *ram)
 {
     (void)ram;

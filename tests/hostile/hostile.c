@@ -192,6 +192,25 @@ static void set_registers(void)
         (void)axvcpu_set_gpr(v, i, hostile_value());
 }
 
+// ---- what not every architecture has
+
+__attribute__((weak)) bool hostile_explains(struct axvcpu *vcpu)
+{
+    (void)vcpu;
+    return false;
+}
+
+__attribute__((weak)) bool hostile_owns(const struct axvcpu *vcpu, uint64_t at)
+{
+    (void)vcpu, (void)at;
+    return false;
+}
+
+__attribute__((weak)) void hostile_bound(struct axvcpu_arch_setup *setup)
+{
+    (void)setup;
+}
+
 // A program may want what this machine lacks: then another one.
 static bool try_create(void)
 {

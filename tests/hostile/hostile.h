@@ -14,17 +14,17 @@ uint64_t hostile_random(void); // of this guest's own sequence
 uint32_t hostile_below(uint32_t n);
 uint64_t hostile_value(void); // a register's: nothing special, or near something that is
 
-// ---- the architecture's
+// ---- the architecture's; of those with (*) hostile.c has one for who has no such thing
 
 enum { MAX_INSN = 16, MAX_WORDS = 96 };
 uint32_t hostile_insn(uint8_t to[MAX_INSN]); // an instruction or a few; how many bytes
 void hostile_mode(struct axvm_arch_desc *, struct axvcpu_arch_setup *); // how a guest of random instructions begins
-void hostile_bound(struct axvcpu_arch_setup *); // a guest's time, where the host's alarm may not end a run
+void hostile_bound(struct axvcpu_arch_setup *); // a guest's time, where the host's alarm may not end a run (*)
 uint32_t hostile_vectors(void);              // of the interrupts that the host may inject, one
 void hostile_exception(uint32_t *vector, uint64_t *error); // likewise
 void hostile_free(struct axvcpu *, uint8_t *ram); // it goes round in circles: its own exception vectors elsewhere
-bool hostile_explains(struct axvcpu *);      // why an entry has failed
-bool hostile_owns(const struct axvcpu *, uint64_t frame); // a frame that the vCPU's hardware writes
+bool hostile_explains(struct axvcpu *);      // why an entry has failed (*)
+bool hostile_owns(const struct axvcpu *, uint64_t frame); // a frame that the vCPU's hardware writes (*)
 extern const uint32_t hostile_gprs;
 
 // fn(v, x), called with known values in all registers that a call preserves; those that it did not preserve, as a
