@@ -8189,7 +8189,8 @@ AXVCPU_API int axvcpu_leaf_retry(struct axvcpu *v)
 /* >>kvm interrupts */
 
 /* Without an in-kernel controller, one at a time: at once if the kernel can take it, else at the window that
-   it is asked for (api.rst: KVM_INTERRUPT). CR8 is not the kernel's business then. While an MMIO read is unfinished, it might yet change IF. */
+   it is asked for (api.rst: KVM_INTERRUPT). CR8 is not the kernel's business then. While an MMIO read is unfinished,
+   it might yet change IF. */
 static int axvcpu_i_x86_interrupt(struct axvcpu *v, uint32_t *what)
 {
     struct kvm_run *run = v->arch.kvm.run;
