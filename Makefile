@@ -90,11 +90,15 @@ BUILD_asan := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sani
 BUILD_tsan := -O1 -fsanitize=thread
 BUILD_fuzz := -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
 
+THREADS := \<(cpu_start|pthread_create|join|finishes)\>
+# sources SUITE,BUILD: all, but the thread sanitizer sees nothing in a program that starts no thread
+sources = $(if $(filter tsan,$2),$(shell grep -lE '$(THREADS)' tests/$1/*.c),$(wildcard tests/$1/*.c))
+
 # program SUITE,BUILD,FLAGS: how tests/SUITE/X.c becomes build/tests/SUITE/BUILD/X
 define program
 build/tests/$1/$2/%: tests/$1/%.c | deps-$1
 	$$(call compile_one,$$(GCC)) $$(BUILD_$2) $3 $$(own_flags)
-PROGRAMS_$1 += $$(patsubst tests/$1/%.c,build/tests/$1/$2/%,$$(wildcard tests/$1/*.c))
+PROGRAMS_$1 += $(patsubst tests/$1/%.c,build/tests/$1/$2/%,$(call sources,$1,$2))
 endef
 
 # target SUITE: test-SUITE itself

@@ -42,18 +42,23 @@ static const struct backend {
     { "fake", FAKE, ANYWHERE, true, { ARM64_CC, RISCV_CC } },
     { "x86", "-DAXVCPU_ARCH_X86", ANYWHERE, true, { "gcc", "clang" } },
     { "x86 kvm", "-DAXVCPU_ARCH_X86 -DAXVCPU_KVM", HOSTED, true, { "gcc", "clang" } },
-    { "default", "", HOSTED, true, { "gcc", "clang" } },
-    { "default", "", FREESTANDING, true, { "gcc", "clang" } },
     { "arm64", "-DAXVCPU_ARCH_ARM64", ANYWHERE, true, { ARM64_CC } },
     { "arm64 kvm", "-DAXVCPU_ARCH_ARM64 -DAXVCPU_KVM", HOSTED, true, { ARM64_CC } },
-    { "default", "", HOSTED, true, { ARM64_CC, RISCV_CC } },
-    { "default", "", FREESTANDING, true, { ARM64_CC } },
-    { "default", "", FREESTANDING, true, { RISCV_CC } },
     { "riscv", "-DAXVCPU_ARCH_RISCV", ANYWHERE, true, { RISCV_CC } },
     { "riscv, the host's vectors", "-DAXVCPU_ARCH_RISCV -DAXVCPU_OWN_VECTORS", ANYWHERE, true, { RISCV_CC } },
     { "riscv kvm", "-DAXVCPU_ARCH_RISCV -DAXVCPU_KVM", HOSTED, true, { RISCV_CC } },
 };
 #define NOT_READY "backend is not there yet; define AXVCPU_ARCH_FAKE"
+
+// Without a backend's macro it is the compiler's target's: hosted on KVM, else bare.
+static const struct {
+    const char *cc, *hosted, *freestanding;
+} defaults[] = {
+    { "gcc", "-DAXVCPU_ARCH_X86 -DAXVCPU_KVM", "-DAXVCPU_ARCH_X86" },
+    { "clang", "-DAXVCPU_ARCH_X86 -DAXVCPU_KVM", "-DAXVCPU_ARCH_X86" },
+    { ARM64_CC, "-DAXVCPU_ARCH_ARM64 -DAXVCPU_KVM", "-DAXVCPU_ARCH_ARM64" },
+    { RISCV_CC, "-DAXVCPU_ARCH_RISCV -DAXVCPU_KVM", "-DAXVCPU_ARCH_RISCV" },
+};
 
 // The files of a linked program, always with -I. and the fake backend.
 static const struct layout {
@@ -279,14 +284,14 @@ static void add_implementations(const char *const *list, size_t n, const char *l
             }
 }
 
-// One backend with one compiler, hosted or freestanding.
+// One backend with one compiler, hosted or freestanding. Where both can be, -O2 hosted would show nothing new.
 static void add_backend(const struct backend *b, const char *cc, unsigned where)
 {
     bool bare = where == FREESTANDING;
     if ((b->where & where) == 0)
         return;
     for (size_t l = 0; l < COUNT(levels); l += 2) {
-        if (l == (bare ? 0 : 4))
+        if (l == (bare ? 0 : 4) || (l == 2 && !bare && b->where == ANYWHERE))
             continue; // -O2, and one of -O0 and -Os
         struct cell *c =
             cell(text("backend: %s %s, %s %s", b->name, bare ? "freestanding" : "hosted", first_word(cc), levels[l]),
@@ -297,6 +302,24 @@ static void add_backend(const struct backend *b, const char *cc, unsigned where)
             c->fails_with = NOT_READY;
         else if (bare)
             c->wrong = wrong_reference;
+    }
+}
+
+// Two ways to the same code: after the preprocessor there is no difference.
+static void add_same(char *name, const char *cc, const char *flags, const char *one, const char *other)
+{
+    cell(name, text("%s -std=c11 %s %s -E -P %s >$O.1 && %s -std=c11 %s %s -E -P %s >$O.2 && cmp $O.1 $O.2", cc, flags, IMPL,
+                    one, cc, flags, IMPL, other))->tool = first_word(cc);
+}
+
+static void add_defaults(void)
+{
+    const char *all = input(headers, 1, "c");
+    for (size_t i = 0; i < COUNT(defaults); i++) {
+        const char *cc = defaults[i].cc;
+        add_same(text("default, hosted: %s", first_word(cc)), cc, "", all, text("%s %s", defaults[i].hosted, all));
+        add_same(text("default, freestanding: %s", first_word(cc)), cc, freestanding(cc), all,
+                 text("%s %s", defaults[i].freestanding, all));
     }
 }
 
@@ -380,6 +403,7 @@ static void add_backends(void)
     add_kvm_hooks();
     add_own_vectors();
     add_static_asm();
+    add_defaults();
     for (size_t i = 0; i < COUNT(backends); i++)
         for (size_t c = 0; c < 2 && backends[i].cc[c]; c++) {
             add_backend(&backends[i], backends[i].cc[c], HOSTED);
@@ -404,12 +428,12 @@ static void add_programs(void)
         for (size_t l = 0; l < COUNT(layouts); l += 4)
             add_program(text("%s, %s", linkers[i].name, layouts[(l + i) % COUNT(layouts)].name), linkers[i].tool,
                         linkers[i].cc, "-std=c11", layouts[(l + i) % COUNT(layouts)].files);
-    for (size_t i = 0; i < COUNT(macros); i++)
-        for (size_t c = 0; c < COUNT(compilers); c++)
-            add_program(text("%s, %s", macros[i], compilers[c].name), compilers[c].cc, compilers[c].cc,
-                        text("-std=c11 %s -O%zu %s%s", compilers[c].c, i % 3, macros[i],
-                             strstr(macros[i], "HOOK") ? " -include " T "hooks.h" : ""),
-                        layouts[c + 1].files);
+    for (size_t i = 0; i < COUNT(macros); i++) {
+        const struct compiler *cc = &compilers[i % COUNT(compilers)];
+        add_program(text("%s, %s", macros[i], cc->name), cc->cc, cc->cc,
+                    text("-std=c11 %s -O%zu %s%s", cc->c, i % 3, macros[i], strstr(macros[i], "HOOK") ? " -include " T "hooks.h" : ""),
+                    layouts[i % COUNT(compilers) + 1].files);
+    }
     // In the static mode files share a vCPU only by a current pointer and a token of the host's.
     add_program("AXVCPU_STATIC, one vCPU in two files", "gcc", "gcc",
                 "-std=c11 -DHOOK_CURRENT -DHOOK_CPU_TOKEN -include " T "hooks.h",
@@ -531,23 +555,16 @@ static void add_amalgamated(void)
 {
     static const char *const one[] = { "build/axvcpu.h" };
     add_declarations(one, 1, " (amalgamated)");
-    add_implementations(one, 1, " (amalgamated)");
     add_hygiene(one, 1, " (amalgamated)");
     add_cpp_programs("-Ibuild", " (amalgamated)");
     for (size_t l = 0; l < COUNT(layouts); l++)
         if (!strstr(layouts[l].files, "_ARCH_"))
             cell(text("run (amalgamated): %s", layouts[l].name),
                  text("gcc -std=c11 -O2 %s -Ibuild %s -pthread %s -o $O && $O", STRICT_C, FAKE, layouts[l].files));
-    for (size_t i = 0; i < COUNT(backends); i++) {
-        const char *cc = backends[i].cc[0];
-        if ((backends[i].where & HOSTED) == 0)
-            continue;
-        struct cell *c = cell(text("backend (amalgamated): %s, %s", backends[i].name, first_word(cc)),
-                              text("%s -std=c11 -O2 %s %s %s -c -o $O.o %s", cc, warnings_of(cc), backends[i].flags,
-                                   IMPL, input(one, 1, "c")));
-        c->tool = first_word(cc);
-        c->fails_with = backends[i].ready ? NULL : NOT_READY;
-    }
+    for (size_t i = 0; i < COUNT(backends); i++)
+        if ((backends[i].where & HOSTED) != 0)
+            add_same(text("backend (amalgamated): %s, %s", backends[i].name, first_word(backends[i].cc[0])), backends[i].cc[0],
+                     backends[i].flags, input(headers, 1, "c"), input(one, 1, "c"));
 }
 
 // matrix [TEXT]: all cells, or those with TEXT in their name.

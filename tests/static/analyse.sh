@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# analyse.sh: TAP, one case for each static analyser and backend: the headers with their implementation give
-# no finding. A suppression stands in .clang-tidy or beside the line, with its reason.
+# analyse.sh BACKEND: TAP, one case for each static analyser: the headers with their implementation give no
+# finding. A suppression stands in .clang-tidy or beside the line, with its reason.
 
 # backend, cross prefix, clang target, what that target's compiler defines, flags
 backends='
@@ -14,7 +14,7 @@ arm64-kvm   aarch64-linux-gnu-  aarch64-linux-gnu  __aarch64__      -D_GNU_SOURC
 riscv-bare  riscv64-linux-gnu-  riscv64-linux-gnu  __riscv_xlen=64  -ffreestanding -march=rv64gc -DAXVCPU_ARCH_RISCV -D__riscv
 riscv-kvm   riscv64-linux-gnu-  riscv64-linux-gnu  __riscv_xlen=64  -D_GNU_SOURCE -march=rv64gc -DAXVCPU_ARCH_RISCV -DAXVCPU_KVM -D__riscv
 '
-work=build/static
+work=build/static/$1
 mkdir -p $work
 printf '#define AXVCPU_IMPLEMENTATION\n#include "axvcpu.h"\n' >$work/all.c
 cases=0
@@ -40,7 +40,7 @@ for_clang() { echo "$*" | sed 's/-mno-outline-atomics//'; }
 system_headers() { if [ -d "/usr/$1/include/linux" ]; then echo "-isystem /usr/$1/include"; fi; }
 
 while read -r backend cross target defined flags; do
-    [ -n "$backend" ] || continue
+    [ "$backend" = "$1" ] || continue
     [ "$cross" != - ] || cross=
     # shellcheck disable=SC2086 # flags are words
     check "gcc -fanalyzer: $backend" timeout 300 "${cross}gcc" -std=c11 -O1 -fanalyzer -Wall -Wextra -I. $flags \
