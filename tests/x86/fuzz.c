@@ -51,8 +51,8 @@ static void run(struct input *in, const struct axvcpu_x86_space *s)
     struct axvcpu_answer a = {0};
     enum axvcpu_x86_mmio_step step = axvcpu_x86_mmio_begin(&m, &in->r, s, in->bytes, in->size, in->gpa, in->write, &x);
     unsigned n = 0;
-    for (; step == AXVCPU_X86_MMIO_ACCESS; n++) {
-        must(n < 2 && memcmp(&was, &in->r, sizeof was) == 0);
+    for (; step == AXVCPU_X86_MMIO_ACCESS; n++) { // a read and a write, of two parts each where a page ends
+        must(n < (m.first == m.insn.width ? 2 : 4) && memcmp(&was, &in->r, sizeof was) == 0);
         check_access(&m, &x);
         a.kind = x.kind;
         a.value = in->value;
