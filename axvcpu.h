@@ -4056,6 +4056,24 @@ AXVCPU_API void *axvm_ptr(struct axvm *vm, axvcpu_gpa_t gpa, uint64_t len)
     return len <= m.size && m.size != 0 ? axvm_i_address(&m) : NULL;
 }
 
+/* AXVM_MAP_LOG_DIRTY, what the tables of all architectures have in common: what may be asked for with so many bits
+   of guest-physical addresses. */
+AXVCPU_I_INLINE bool axvm_i_log_asks(const struct axvm *vm, uint64_t gpa, uint64_t size, const uint64_t *bitmap, uint32_t bits)
+{
+    return vm != NULL && bitmap != NULL && ((gpa | size) & (AXVM_LEAF_PAGE - 1)) == 0 && gpa >> bits == 0 &&
+           size <= (UINT64_C(1) << bits) - gpa;
+}
+
+/* The page at gpa, of those from `first` on, goes into the bitmap. True: its leaf is clean from here on. A large one
+   that counts as written goes on doing so until it is asked for as a whole: its other pages are not known yet. */
+AXVCPU_I_INLINE bool axvm_i_log_page(uint64_t *bitmap, uint64_t first, uint64_t gpa, uint64_t leaf, bool written)
+{
+    uint64_t n = (gpa - first) / AXVM_LEAF_PAGE, bit = UINT64_C(1) << n % 64, rest = leaf - AXVM_LEAF_PAGE;
+
+    bitmap[n / 64] = (bitmap[n / 64] & ~bit) | (written ? bit : 0);
+    return written && (gpa & rest) == rest && gpa - rest >= first;
+}
+
 /* Copy between guest memory and ours, mapping by mapping. All of it must be there, else nothing moves. */
 static int axvm_i_copy(struct axvm *vm, const char *call, uint64_t gpa, uint8_t *to, const uint8_t *from, uint64_t len,
                        bool move)

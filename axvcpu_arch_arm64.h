@@ -2357,23 +2357,19 @@ static bool axvcpu_i_arm64_our_fault(struct axvm_arch *m, uint64_t gpa, bool wri
     return (desc & AXVCPU_I_ARM64_DESC_VALID) != 0 && (!write || (desc & AXVCPU_I_ARM64_DESC_WRITE) != 0);
 }
 
-/* Pages gpa to end: false when one of them is not logged. `bitmap` NULL: only look. */
-static bool axvcpu_i_arm64_collect(struct axvm_arch *m, uint64_t gpa, uint64_t end, uint64_t *bitmap)
+/* Pages first to end: false when one of them is not logged. `bitmap` NULL: only look. */
+static bool axvcpu_i_arm64_collect(struct axvm_arch *m, uint64_t first, uint64_t end, uint64_t *bitmap)
 {
-    uint64_t n;
+    uint64_t gpa;
 
-    for (n = 0; gpa < end; n++, gpa += AXVM_LEAF_PAGE) {
+    for (gpa = first; gpa < end; gpa += AXVM_LEAF_PAGE) {
         uint32_t level = 3;
         uint64_t *entry = axvcpu_i_arm64_entry(m, gpa, &level, false);
-        bool written = (*entry & AXVCPU_I_ARM64_DESC_WRITE) != 0;
 
         if ((*entry & AXVCPU_I_ARM64_DESC_VALID) == 0 || (*entry & AXVCPU_I_ARM64_DESC_LOG) == 0)
             return false;
-        if (bitmap == NULL)
-            continue;
-        bitmap[n / 64] = (bitmap[n / 64] & ~(UINT64_C(1) << n % 64)) | (uint64_t)written << n % 64;
-        /* a block stays as it is until its last page */
-        if (written && (level == 3 || ((gpa + AXVM_LEAF_PAGE) >> AXVCPU_I_ARM64_SHIFT(level)) != gpa >> AXVCPU_I_ARM64_SHIFT(level)))
+        if (bitmap != NULL && axvm_i_log_page(bitmap, first, gpa, UINT64_C(1) << AXVCPU_I_ARM64_SHIFT(level),
+                                              (*entry & AXVCPU_I_ARM64_DESC_WRITE) != 0))
             axvcpu_i_arm64_put_desc(entry, *entry & ~AXVCPU_I_ARM64_DESC_WRITE);
     }
     return true;
@@ -2384,8 +2380,7 @@ AXVCPU_API int axvm_arm64_dirty(struct axvm *vm, axvcpu_gpa_t gpa, uint64_t size
     struct axvm_arch *m = vm != NULL ? &vm->arch : NULL;
     bool good;
 
-    if (m == NULL || bitmap == NULL || ((gpa.addr | size) & (AXVM_LEAF_PAGE - 1)) != 0 ||
-        gpa.addr + size < gpa.addr || (gpa.addr + size) >> axvcpu_i_arm64_pa_bits() != 0)
+    if (m == NULL || !axvm_i_log_asks(vm, gpa.addr, size, bitmap, axvcpu_i_arm64_pa_bits()))
         return AXVCPU_EINVAL;
     axvcpu_i_arm64_lock(&m->lock);
     good = axvcpu_i_arm64_collect(m, gpa.addr, gpa.addr + size, NULL);

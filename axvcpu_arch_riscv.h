@@ -2510,22 +2510,19 @@ static bool axvcpu_i_riscv_our_fault(struct axvcpu *v, const struct axvcpu_riscv
     return ours;
 }
 
-/* Pages gpa to end: false when one of them is not logged. `bitmap` NULL: only look. */
-static bool axvcpu_i_riscv_collect(const struct axvm_arch *m, uint64_t gpa, uint64_t end, uint64_t *bitmap)
+/* Pages first to end: false when one of them is not logged. `bitmap` NULL: only look. */
+static bool axvcpu_i_riscv_collect(const struct axvm_arch *m, uint64_t first, uint64_t end, uint64_t *bitmap)
 {
-    uint64_t n;
+    uint64_t gpa;
 
-    for (n = 0; gpa < end; n++, gpa += AXVM_LEAF_PAGE) {
+    for (gpa = first; gpa < end; gpa += AXVM_LEAF_PAGE) {
         uint32_t level = 0;
         uint64_t *entry = axvcpu_i_riscv_entry(m, gpa, &level, false);
-        uint64_t written = *entry & AXVCPU_I_RISCV_PTE_W, last = (UINT64_C(1) << axvcpu_i_riscv_shift(level)) - AXVM_LEAF_PAGE;
 
         if ((*entry & AXVCPU_I_RISCV_PTE_LOG) == 0)
             return false;
-        if (bitmap == NULL)
-            continue;
-        bitmap[n / 64] = (bitmap[n / 64] & ~(UINT64_C(1) << n % 64)) | (uint64_t)(written != 0) << n % 64;
-        if (written != 0 && ((gpa & last) == last || gpa + AXVM_LEAF_PAGE == end)) /* a large leaf stays until then */
+        if (bitmap != NULL && axvm_i_log_page(bitmap, first, gpa, UINT64_C(1) << axvcpu_i_riscv_shift(level),
+                                              (*entry & AXVCPU_I_RISCV_PTE_W) != 0))
             AXVCPU_ATOMIC_STORE_RELEASE(entry, *entry & ~AXVCPU_I_RISCV_PTE_W);
     }
     return true;
@@ -2535,8 +2532,7 @@ AXVCPU_API int axvm_riscv_dirty(struct axvm *vm, axvcpu_gpa_t gpa, uint64_t size
 {
     int err = AXVCPU_EINVAL;
 
-    if (vm == NULL || bitmap == NULL || ((gpa.addr | size) & (AXVM_LEAF_PAGE - 1)) != 0 || gpa.addr + size < gpa.addr ||
-        (gpa.addr + size) >> axvcpu_i_riscv_gpa_bits(&vm->arch) != 0)
+    if (vm == NULL || !axvm_i_log_asks(vm, gpa.addr, size, bitmap, axvcpu_i_riscv_gpa_bits(&vm->arch)))
         return AXVCPU_EINVAL;
     axvcpu_i_riscv_lock(&vm->arch.lock);
     if (axvcpu_i_riscv_collect(&vm->arch, gpa.addr, gpa.addr + size, NULL)) {

@@ -5417,24 +5417,19 @@ AXVCPU_API int axvm_leaf_unmap(struct axvm *vm, uint32_t slot, const struct axvm
     return AXVCPU_OK;
 }
 
-/* Pages first to end: false when one of them is not logged. `bitmap` NULL: only look. A large leaf that counts as
-   written goes on doing so until it is asked for as a whole. */
+/* Pages first to end: false when one of them is not logged. `bitmap` NULL: only look. */
 static bool axvcpu_i_x86_collect(uint64_t root, uint64_t first, uint64_t end, uint64_t *bitmap)
 {
     uint64_t gpa;
 
     for (gpa = first; gpa < end; gpa += AXVM_LEAF_PAGE) {
         uint32_t level;
-        uint64_t pte, *entry = axvcpu_i_x86_last(root, gpa, &level, &pte), n = (gpa - first) / AXVM_LEAF_PAGE;
-        uint64_t bit = UINT64_C(1) << n % 64, rest = (UINT64_C(1) << axvcpu_i_x86_shift(level)) - AXVM_LEAF_PAGE;
-        bool written = (pte & AXVCPU_I_X86_PTE_W) != 0;
+        uint64_t pte, *entry = axvcpu_i_x86_last(root, gpa, &level, &pte);
 
         if ((pte & AXVCPU_I_X86_PTE_LOG) == 0)
             return false;
-        if (bitmap == NULL)
-            continue;
-        bitmap[n / 64] = (bitmap[n / 64] & ~bit) | (written ? bit : 0);
-        if (written && (gpa & rest) == rest && gpa - rest >= first) /* its last page */
+        if (bitmap != NULL && axvm_i_log_page(bitmap, first, gpa, UINT64_C(1) << axvcpu_i_x86_shift(level),
+                                              (pte & AXVCPU_I_X86_PTE_W) != 0))
             (void)AXVCPU_ATOMIC_FETCH_AND(entry, ~AXVCPU_I_X86_PTE_W);
     }
     return true;
@@ -5446,8 +5441,7 @@ AXVCPU_API int axvm_x86_dirty(struct axvm *vm, axvcpu_gpa_t gpa, uint64_t size, 
 {
     bool logged;
 
-    if (vm == NULL || bitmap == NULL || ((gpa.addr | size) & (AXVM_LEAF_PAGE - 1)) != 0 || gpa.addr + size < gpa.addr ||
-        (gpa.addr + size) >> axvcpu_i_x86_shift(AXVCPU_I_X86_LEVELS) != 0)
+    if (!axvm_i_log_asks(vm, gpa.addr, size, bitmap, axvcpu_i_x86_shift(AXVCPU_I_X86_LEVELS)))
         return AXVCPU_EINVAL;
     axvm_i_lock(vm);
     logged = axvcpu_i_x86_collect(vm->arch.root.addr, gpa.addr, gpa.addr + size, NULL);

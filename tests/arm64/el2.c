@@ -670,6 +670,8 @@ static bool dirty_block(void)
         hold = page;
     }
     good = good && stores(0, AT + 6 * PAGE) && leaf_level(&vm, AT) == 2 &&
+           axvm_arm64_dirty(&vm, axvcpu_gpa(AT), PAGE, map) == AXVCPU_OK && map[0] == 1 && // a part leaves the others
+           axvm_arm64_dirty(&vm, axvcpu_gpa(AT + 9 * PAGE), 2 * MIB - 9 * PAGE, map) == AXVCPU_OK &&
            axvm_arm64_dirty(&vm, axvcpu_gpa(AT), 2 * MIB, map) == AXVCPU_OK;
     for (uint32_t i = 0; i < COUNT(map); i++)
         good = good && map[i] == UINT64_MAX;

@@ -501,7 +501,9 @@ static bool logs_without_frames(void)
     uint64_t large = axvcpu_host_alloc_frame(512, LARGE).addr;
     bool good = build(&one, 0, NULL) && map_logged(&one, large, LARGE) && start(&one, 0);
     void **held = take_all(0);
-    good = good && done(&one, 0, STORE, DATA + 3 * PAGE, 1) && must(count_dirty(&one, DATA, LARGE) == 512, "all of it") &&
+    good = good && done(&one, 0, STORE, DATA + 3 * PAGE, 1) && must(count_dirty(&one, DATA, PAGE) == 1, "its first page") &&
+           must(count_dirty(&one, DATA + 9 * PAGE, LARGE - 9 * PAGE) == 503, "all but nine") &&
+           must(count_dirty(&one, DATA, LARGE) == 512, "all of it") &&
            must(count_dirty(&one, DATA, LARGE) == 0, "none since");
     give_all(held);
     drop(&one);

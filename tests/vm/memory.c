@@ -350,6 +350,57 @@ static void test_concurrent(void)
     vm_gone(&mc);
 }
 
+// ---- LOG_DIRTY: what all tables have in common
+
+// Pages first to end of a leaf that counts as written: it is clean afterwards if all of it has been asked for.
+static const struct {
+    const char *name;
+    uint64_t leaf, first, end; // in pages
+    bool clean;
+} parts[] = {
+    { "a page", 1, 7, 8, true },
+    { "a large leaf", 512, 512, 1024, true },
+    { "a large leaf among others", 512, 500, 1030, true },
+    { "its first page", 512, 512, 513, false },
+    { "all but its last page", 512, 512, 1023, false },
+    { "all but its first page", 512, 513, 1024, false },
+    { "its last page", 512, 1023, 1024, false },
+    { "the largest leaf", 512 * 512, 0, 512 * 512, true },
+    { "all but the first page of the largest", 512 * 512, 1, 512 * 512, false },
+};
+
+// What may be asked for, where guest-physical addresses have 41 bits.
+static const struct {
+    const char *name;
+    uint64_t gpa, size;
+    bool good;
+} asked[] = {
+    { "all there is", 0, UINT64_C(1) << 41, true },
+    { "the last page", (UINT64_C(1) << 41) - PAGE, PAGE, true },
+    { "a page more", (UINT64_C(1) << 41) - PAGE, 2 * PAGE, false },
+    { "the page behind", UINT64_C(1) << 41, PAGE, false },
+    { "it wraps", PAGE, TOP - 0xfff, false },
+    { "half a page", PAGE, PAGE / 2, false },
+    { "half an address", PAGE / 2, PAGE, false },
+};
+
+static void test_log(void)
+{
+    static uint64_t bitmap[512 * 512 / 64];
+    for (size_t i = 0; i < COUNT(asked); i++)
+        ok(axvm_i_log_asks(&mc.vm, asked[i].gpa, asked[i].size, bitmap, 41) == asked[i].good, "a log of %s", asked[i].name);
+    for (size_t i = 0; i < COUNT(parts); i++) {
+        uint64_t first = parts[i].first * PAGE, cleaned = 0, set = 0;
+        AXVCPU_MEMSET(bitmap, 0, sizeof bitmap);
+        for (uint64_t gpa = first; gpa < parts[i].end * PAGE; gpa += PAGE)
+            cleaned += axvm_i_log_page(bitmap, first, gpa, parts[i].leaf * PAGE, true);
+        for (uint64_t n = 0; n < parts[i].end - parts[i].first; n++)
+            set += bitmap[n / 64] >> n % 64 & 1;
+        ok_u64(cleaned, parts[i].clean, "part of a log, %s: clean", parts[i].name);
+        ok_u64(set, parts[i].end - parts[i].first, "part of a log, %s: bits", parts[i].name);
+    }
+}
+
 int main(void)
 {
     struct chance c;
@@ -362,6 +413,7 @@ int main(void)
     for (i = 0; i < COUNT(copies); i++)
         test_copy(&copies[i]);
     test_null();
+    test_log();
     vm_gone(&mc);
     test_full();
     test_random(&c);

@@ -376,6 +376,7 @@ static bool logs_without_frames(void)
     bool good = build(&one) && map_logged(&one, large, LARGE) && start(&one, 0);
     take_all(0);
     good = good && done(&one, 0, STORE, DATA + 3 * PAGE, 1) && must(count_dirty(&one, DATA, PAGE) == 1, "a part") &&
+           must(count_dirty(&one, DATA + 9 * PAGE, LARGE - 9 * PAGE) == 503, "all but nine") &&
            must(count_dirty(&one, DATA, LARGE) == 512, "all of it") &&
            must(count_dirty(&one, DATA, LARGE) == 0, "none since");
     give_all();
