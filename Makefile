@@ -86,8 +86,8 @@ $(RUN): tests/run.c | deps-run
 
 BUILD_o2 := -O2
 BUILD_bare := -O2# what runs without an operating system
-BUILD_asan := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
-BUILD_tsan := -O1 -fsanitize=thread
+BUILD_asan := -O0 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+BUILD_tsan := -O0 -fsanitize=thread
 BUILD_fuzz := -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
 
 THREADS := \<(cpu_start|pthread_create|join|finishes)\>

@@ -15,7 +15,7 @@ KVM_EXAMPLE_PROGRAMS := $(KVM_EXAMPLES:examples/%.c=$(KVM)/examples/%)
 $(KVM)/conformance: $(SUITE) $(SUITE_HEADERS) | deps-kvm
 	$(call compile,$(GCC)) -O2 -static $(SUITE_FLAGS) $(filter %.S,$^)
 $(KVM)/conformance-asan $(KVM)/conformance-tsan: $(KVM)/conformance-%: $(SUITE) $(SUITE_HEADERS) | deps-kvm
-	$(call compile,$(GCC)) $(BUILD_$*) -O2 $(SUITE_FLAGS) $(filter %.S,$^)
+	$(call compile,$(GCC)) $(BUILD_$*) $(SUITE_FLAGS) $(filter %.S,$^)
 # The same as on a kernel without KVM_CAP_SYNC_REGS: registers by KVM_GET_REGS and KVM_SET_REGS.
 $(KVM)/conformance-nosync: $(SUITE) $(SUITE_HEADERS) tests/kvm/nosync.h | deps-kvm
 	$(call compile,$(GCC)) -O2 $(SUITE_FLAGS) -include tests/kvm/nosync.h $(filter %.S,$^)
