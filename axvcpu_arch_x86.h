@@ -366,7 +366,12 @@ enum axvcpu_x86_cr_op {
     AXVCPU_X86_CR_TO, AXVCPU_X86_CR_FROM, /* MOV; also of debug registers */
     AXVCPU_X86_CR_CLTS, AXVCPU_X86_CR_LMSW, AXVCPU_X86_CR_SMSW
 };
-struct axvcpu_x86_cr { uint8_t nr, reg, op; bool memory; uint16_t source; }; /* source: LMSW's; memory: its operand is */
+struct axvcpu_x86_cr {
+    uint8_t nr, reg, op;
+    bool memory;     /* the operand of LMSW or SMSW is there */
+    uint16_t source; /* LMSW's operand, if it was in memory or is `sourced`: else it is in `reg` */
+    bool sourced;
+};
 
 #define AXVCPU_X86_IO_IN 0x1u
 #define AXVCPU_X86_IO_STRING 0x2u
@@ -471,7 +476,7 @@ AXVCPU_API bool axvcpu_x86_needs_pdptes(const struct axvcpu_x86_control *, uint3
 AXVCPU_API bool axvcpu_x86_pdptes_valid(const uint64_t pdptes[4], uint64_t physical_mask);
 AXVCPU_API int axvcpu_x86_write_efer(struct axvcpu_x86_control *, uint64_t value);
 AXVCPU_API int axvcpu_x86_write_xcr(struct axvcpu_x86_control *, uint32_t nr, uint64_t value);
-/* Any instruction on CR0, CR3, CR4 and CR8; `source` is LMSW's operand if it is in memory. */
+/* Any instruction on CR0, CR3, CR4 and CR8. */
 AXVCPU_API int axvcpu_x86_do_cr(struct axvcpu_x86_control *, struct axvcpu_x86_regs *, const struct axvcpu_x86_cr *,
                              uint32_t bits);
 /* A debug register's number (4 and 5 are 6 and 7 without CR4.DE) and value: for DR0-3, 6, 7. */
@@ -2533,6 +2538,12 @@ static bool axvcpu_i_x86_svm_string(const struct axvcpu_x86_svm_raw *v, struct a
     return true;
 }
 
+/* To the next RIP, as the CPU tells it. 0: it does not, or that has wrapped: the bytes know. */
+static uint32_t axvcpu_i_x86_svm_step(const struct axvcpu_x86_svm_raw *v, uint64_t next)
+{
+    return next - v->rip <= AXVCPU_X86_INSN_MAX ? (uint32_t)(next - v->rip) : 0;
+}
+
 /* APM 2, 15.10.2 */
 static bool axvcpu_i_x86_svm_io(const struct axvcpu_x86_svm_raw *v, struct axvcpu_x86_left *l)
 {
@@ -2544,7 +2555,7 @@ static bool axvcpu_i_x86_svm_io(const struct axvcpu_x86_svm_raw *v, struct axvcp
     l->io.flags = (uint8_t)((i & 1u) | ((i & 4u) != 0 ? AXVCPU_X86_IO_STRING : 0) | ((i & 8u) != 0 ? AXVCPU_X86_IO_REP : 0));
     l->io.address_width = (uint8_t)((i >> 7 & 7u) * 2);
     l->io.segment = in ? (uint8_t)AXVCPU_X86_ES : (uint8_t)(v->assists ? i >> 10 & 7u : (uint32_t)AXVCPU_X86_DS);
-    l->length = (uint32_t)(v->info2 - v->rip);
+    l->length = axvcpu_i_x86_svm_step(v, v->info2);
     return told || (i & 4u) == 0 || axvcpu_i_x86_svm_string(v, l);
 }
 
@@ -2578,9 +2589,9 @@ static void axvcpu_i_x86_svm_exception(const struct axvcpu_x86_svm_raw *v, struc
 
 static uint32_t axvcpu_i_x86_svm_length(const struct axvcpu_x86_svm_raw *v)
 {
-    if (v->nrip && v->next_rip - v->rip <= AXVCPU_X86_INSN_MAX)
-        return (uint32_t)(v->next_rip - v->rip);
-    return axvcpu_x86_length(v->bytes, v->size, v->bits);
+    uint32_t length = v->nrip ? axvcpu_i_x86_svm_step(v, v->next_rip) : 0;
+
+    return length != 0 ? length : axvcpu_x86_length(v->bytes, v->size, v->bits);
 }
 
 static bool axvcpu_i_x86_svm_details(const struct axvcpu_x86_svm_raw *v, struct axvcpu_x86_left *l)
@@ -2712,6 +2723,7 @@ static void axvcpu_i_x86_vmx_cr(const struct axvcpu_x86_vmx_raw *v, struct axvcp
     l->cr.memory = (v->qualification >> 6 & 1u) != 0;
     l->cr.reg = (uint8_t)(v->qualification >> 8 & 0xf);
     l->cr.source = (uint16_t)(v->qualification >> 16);
+    l->cr.sourced = l->cr.op == AXVCPU_X86_CR_LMSW; /* whose register is not told */
 }
 
 /* SDM 3, table 28-4 */
@@ -2861,6 +2873,7 @@ AXVCPU_API void axvcpu_x86_control_valid(struct axvcpu_x86_control *c,
     size_t i;
 
     c->cr4_valid = c->efer_valid = 0;
+    c->xcr0_valid = UINT64_MAX; /* nothing is cut off yet: axvcpu_x86_cpuid_mask shows no more than is valid */
     for (i = 0; i < sizeof(axvcpu_i_x86_allow) / sizeof(axvcpu_i_x86_allow[0]); i++) {
         const struct axvcpu_i_x86_allows *a = &axvcpu_i_x86_allow[i];
 
@@ -2943,14 +2956,14 @@ AXVCPU_API uint64_t axvcpu_x86_xcr0_within(const struct axvcpu_x86_control *c, u
 static void axvcpu_i_x86_cpuid_xsave(const struct axvcpu_x86_control *c, uint32_t subleaf, uint32_t reg[4])
 {
     if (subleaf == 0) {
-        reg[0] &= (uint32_t)AXVCPU_I_X86_XCR0;
+        reg[0] &= (uint32_t)(AXVCPU_I_X86_XCR0 & c->xcr0_valid);
         reg[1] = axvcpu_i_x86_xsave_size(c, c->xcr0);
         reg[2] = axvcpu_i_x86_xsave_size(c, c->xcr0_valid);
         reg[3] = 0;
     } else if (subleaf == 1) { /* XSAVEOPT and XGETBV(1) */
         reg[0] &= 0x5u;
         reg[1] = reg[2] = reg[3] = 0;
-    } else if (subleaf >= 10 || (AXVCPU_I_X86_XCR0 >> subleaf & 1u) == 0) {
+    } else if (subleaf >= 10 || ((AXVCPU_I_X86_XCR0 & c->xcr0_valid) >> subleaf & 1u) == 0) {
         AXVCPU_MEMSET(reg, 0, 16);
     }
 }
@@ -3139,7 +3152,7 @@ AXVCPU_API int axvcpu_x86_do_cr(struct axvcpu_x86_control *c, struct axvcpu_x86_
     case AXVCPU_X86_CR_FROM: *reg = *cr & mask; return 0;
     case AXVCPU_X86_CR_CLTS: c->cr0 &= ~(uint64_t)AXVCPU_X86_CR0_TS; return 0;
     case AXVCPU_X86_CR_LMSW: {
-        uint64_t word = op->memory ? op->source : *reg;
+        uint64_t word = op->memory || op->sourced ? op->source : *reg;
 
         return axvcpu_i_x86_write_cr0(c, (c->cr0 & ~UINT64_C(0xe)) | (word & 0xf));
     }

@@ -31,7 +31,7 @@ static uint64_t parts(const struct axvcpu_x86_left *l)
     case C(CR):
     case C(DR):
         return (uint64_t)l->cr.nr | (uint64_t)l->cr.reg << 8 | (uint64_t)l->cr.op << 16 | (uint64_t)l->cr.memory << 24 |
-               (uint64_t)l->cr.source << 32;
+               (uint64_t)l->cr.source << 32 | (uint64_t)l->cr.sourced << 48;
     case C(MEMORY):
     case C(MISCONFIG): return l->gpa | (uint64_t)l->access << 48 | (uint64_t)l->has_linear << 56;
     case C(EXCEPTION): return l->event.info | (uint64_t)l->event.error << 32;
@@ -47,6 +47,7 @@ static uint64_t parts(const struct axvcpu_x86_left *l)
     ((uint64_t)(port) | (uint64_t)(width) << 16 | (uint64_t)(flags) << 24 | (uint64_t)(address) << 32 | (uint64_t)(segment) << 40)
 #define CR(nr, reg, op, memory, source) \
     ((uint64_t)(nr) | (uint64_t)(reg) << 8 | (uint64_t)(op) << 16 | (uint64_t)(memory) << 24 | (uint64_t)(source) << 32)
+#define SOURCED (UINT64_C(1) << 48)
 #define MEM(gpa, access, linear) ((uint64_t)(gpa) | (uint64_t)(access) << 48 | (uint64_t)(linear) << 56)
 #define EXC(info, error) ((uint64_t)(info) | (uint64_t)(error) << 32)
 enum { IN = 1, STR = 2, REP = 4, TO = 0, FROM, CLTS, LMSW, SMSW, ES = 0, SS = 2, DS = 3, GS = 5 };
@@ -86,6 +87,7 @@ static const struct svm svm_rows[] = {
     {"WBINVD", 0x89, 0, 0, 0, NO, C64, 2, {0x0f, 0x09}, C(CACHE), 2, 0},
     {"INVLPG [rax+disp8]", 0x79, 0, 0, 0, NO, C64, 4, {0x0f, 0x01, 0x78, 0x10}, C(INVLPG), 4, 0},
     {"INVLPG with assists", 0x79, 0xabc000, 0, RIP + 3, BOTH, C64, 0, {0}, C(INVLPG), 3, 0xabc000},
+    {"a next RIP that is this one", 0x72, 0, 0, RIP, NRIP, C64, 2, {0x0f, 0xa2}, C(CPUID), 2, 0},
     {"a next RIP that cannot be", 0x72, 0, 0, 0, NRIP, C64, 2, {0x0f, 0xa2}, C(CPUID), 2, 0},
     // ports: the next RIP is in EXITINFO2
     {"IN AL, 60h", 0x7b, 0x00600211, RIP + 2, 0, NO, C64, 0, {0}, C(IO), 2, IO(0x60, 1, IN, 8, ES)},
@@ -99,6 +101,7 @@ static const struct svm svm_rows[] = {
     {"OUTSB by SS, as QEMU has it", 0x7b, 0x00600014, RIP + 3, 0, NO, C32, 3, {0x36, 0x67, 0x6e}, C(IO), 3, IO(0x60, 1, STR, 2, SS)},
     {"REP INSB, as QEMU has it", 0x7b, 0x0060001d, RIP + 3, 0, NO, C64, 3, {0x67, 0xf3, 0x6c}, C(IO), 3, IO(0x60, 1, IN | STR | REP, 4, ES)},
     {"an address size that is missing, with assists", 0x7b, 0x00600814, RIP + 2, 0, ASSISTS, C16, 2, {0x36, 0x6e}, C(IO), 2, IO(0x60, 1, STR, 2, SS)},
+    {"OUT DX, AL whose next RIP has wrapped", 0x7b, 0x03f80110, 0, 0, NO, C16, 1, {0xee}, C(IO), 1, IO(0x3f8, 1, 0, 4, DS)},
     // control registers
     {"MOV CR0, RBX with assists", 0x10, UINT64_C(1) << 63 | 3, 0, RIP + 3, BOTH, C64, 0, {0}, C(CR), 3, CR(0, 3, TO, 0, 0)},
     {"MOV R9, CR4 with assists", 0x04, UINT64_C(1) << 63 | 9, 0, RIP + 4, BOTH, C64, 0, {0}, C(CR), 4, CR(4, 9, FROM, 0, 0)},
@@ -194,8 +197,8 @@ static const struct vmx vmx_rows[] = {
     {"MOV CR0, RBX", 28, 0x300, 0, 0, 0, C(CR), L, CR(0, 3, TO, 0, 3 >> 8)},
     {"MOV R9, CR8", 28, 0x918, 0, 0, 0, C(CR), L, CR(8, 9, FROM, 0, 0)},
     {"CLTS", 28, 0x20, 0, 0, 0, C(CR), L, CR(0, 0, CLTS, 0, 0)},
-    {"LMSW 1234h", 28, 0x12340030, 0, 0, 0, C(CR), L, CR(0, 0, LMSW, 0, 0x1234)},
-    {"LMSW of memory", 28, 0x00010070, 0, 0, 0, C(CR), L, CR(0, 0, LMSW, 1, 1)},
+    {"LMSW 1234h", 28, 0x12340030, 0, 0, 0, C(CR), L, SOURCED | CR(0, 0, LMSW, 0, 0x1234)},
+    {"LMSW of memory", 28, 0x00010070, 0, 0, 0, C(CR), L, SOURCED | CR(0, 0, LMSW, 1, 1)},
     {"MOV DR7, RDX", 29, 0x207, 0, 0, 0, C(DR), L, CR(7, 2, TO, 0, 0)},
     {"MOV RDX, DR6", 29, 0x216, 0, 0, 0, C(DR), L, CR(6, 2, FROM, 0, 0)},
     {"OUT 80h, AL", 30, 0x00800040, 0, 0, 0, C(IO), L, IO(0x80, 1, 0, 2, ES)},

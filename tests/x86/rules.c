@@ -152,9 +152,10 @@ static void cr_instructions(void)
 {
     struct axvcpu_x86_control c = blank();
     struct axvcpu_x86_regs r = {.gpr = {0x1122334455667788, 0xffffffffffffffff}};
-    struct axvcpu_x86_cr to = {0, 0, AXVCPU_X86_CR_TO, false, 0}, from = {0, 1, AXVCPU_X86_CR_FROM, false, 0},
-                         clts = {0, 0, AXVCPU_X86_CR_CLTS, false, 0}, lmsw = {0, 0, AXVCPU_X86_CR_LMSW, false, 0},
-                         smsw = {0, 1, AXVCPU_X86_CR_SMSW, false, 0};
+    struct axvcpu_x86_cr to = {0, 0, AXVCPU_X86_CR_TO, false, 0, false}, from = {0, 1, AXVCPU_X86_CR_FROM, false, 0, false},
+                         clts = {0, 0, AXVCPU_X86_CR_CLTS, false, 0, false},
+                         lmsw = {0, 0, AXVCPU_X86_CR_LMSW, false, 0, false},
+                         smsw = {0, 1, AXVCPU_X86_CR_SMSW, false, 0, false};
     r.gpr[0] = 0xffffffff00000000 | PE | TS;
     ok_int(axvcpu_x86_do_cr(&c, &r, &to, 32), OK, "MOV CR0 takes 32 bits outside 64-bit code");
     ok_u64(c.cr0, PE | TS | ET, "and no more");
@@ -167,7 +168,12 @@ static void cr_instructions(void)
     ok_int(axvcpu_x86_do_cr(&c, &r, &lmsw, 16), OK, "LMSW");
     ok_u64(c.cr0, PE | 0xe | ET, "sets MP, EM, TS and cannot clear PE");
     c.cr0 = ET;
-    lmsw.memory = true, lmsw.source = 1;
+    c.cr0 = ET | PE;
+    lmsw.sourced = true, lmsw.source = PE | TS;
+    ok_int(axvcpu_x86_do_cr(&c, &r, &lmsw, 16), OK, "LMSW of a register that VMX does not tell");
+    ok_u64(c.cr0, PE | TS | ET, "has what VMX says was in it");
+    c.cr0 = ET;
+    lmsw.sourced = false, lmsw.memory = true, lmsw.source = 1;
     ok_int(axvcpu_x86_do_cr(&c, &r, &lmsw, 16), OK, "LMSW of memory");
     ok_u64(c.cr0, PE | ET, "sets PE");
     r.gpr[1] = UINT64_MAX;
@@ -647,6 +653,11 @@ static void trap19_cpuid(void)
     ok(reg[0] == 5 && reg[1] == 0 && reg[2] == 0, "XSAVE: no compaction, no XSAVES");
     all_ones(&c, 0xd, 3, reg);
     ok(reg[0] == 0, "XSAVE: no MPX");
+    c.xcr0_valid = 0x7;
+    all_ones(&c, 0xd, 0, reg);
+    ok_u64(reg[0], 7, "XSAVE: a part for which there is no room is not shown");
+    all_ones(&c, 0xd, 9, reg);
+    ok(reg[0] == 0 && reg[1] == 0, "... nor its place");
     ok_u64(c.cr4_valid & (VMXE | CET | 0x4000 | 0x40 | 0x100), 0, "CR4 has nothing that CPUID hides");
     ok_u64(c.cr4_valid & (PAE | OSXSAVE | PCIDE | 0x300000), PAE | OSXSAVE | PCIDE | 0x300000, "... and what it shows");
     ok_u64(c.efer_valid & 0xd01, 0xd01, "EFER too");

@@ -11,7 +11,7 @@ $(ASAN_x86:%=build/tests/x86/%): build/tests/x86/%: tests/x86/%.c | deps-x86
 
 FUZZ_RUNS_x86 ?= 200000
 NEEDS_x86 := build/tests/x86/fuzz
-build/tests/x86/fuzz: tests/x86/fuzz.c | deps-x86
+build/tests/x86/fuzz: $(wildcard tests/x86/fuzz*.c) tests/x86/fuzz.h tests/fuzz/input.h | deps-x86
 	$(call compile,clang) $(BUILD_fuzz) $(FAKE)
 
 COMMANDS_x86 := "fuzz=sh tests/fuzz.sh build/tests/x86/fuzz $(FUZZ_RUNS_x86) 4096"
