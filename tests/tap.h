@@ -11,6 +11,7 @@
 //         return tap_done();
 //     }
 //
+// With TAP_FIRST in its environment a program ends at its first failure.
 // Call it from the main thread only; other threads hand their findings over.
 // Every check returns whether it held, so that a test can stop early.
 #ifndef TAP_H
@@ -22,6 +23,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -94,6 +96,8 @@ TAP_MAYBE bool tap_case(bool good, const char *file, int line, const char *fmt, 
     if (!good) {
         tap.failed++;
         printf("#   at %s:%d\n", file, line);
+        if (getenv("TAP_FIRST"))
+            _exit(1);
     }
     return good;
 }

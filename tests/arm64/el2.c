@@ -14,7 +14,7 @@
 enum { PAGE = 4096, BLOB_PAGES = 2, LINE = 50, PHYSICAL = 30, LINKED = 70 };
 
 #define PROGRAMS(X) \
-    X(echo) X(count) X(level) X(input) X(physical) X(traps) X(counter) X(read) X(write) X(float) X(spin) X(vectors_long) X(timer)
+    X(echo) X(count) X(level) X(input) X(physical) X(control) X(traps) X(counter) X(read) X(write) X(float) X(spin) X(vectors_long) X(timer)
 #define PROGRAM(name) extern const uint8_t guest_##name[];
 PROGRAMS(PROGRAM)
 extern const uint8_t guest_el2[], guest_el2_end[];
@@ -778,6 +778,19 @@ static bool timer_stops(void)
     return end() && good;
 }
 
+// The physical timer is the host's: the guest leaves, and the host's own CNTHCTL_EL2 is back afterwards.
+static bool timer_traps(void)
+{
+    const uint64_t ctl = AXVCPU_ARM64_SYSREG(3, 3, 14, 2, 1), open = 3;
+    uint64_t found, after;
+    bool good;
+    __asm__ volatile("mrs %0, cnthctl_el2\nmsr cnthctl_el2, %1\nisb" : "=&r"(found) : "r"(open));
+    good = begin(guest_control, NULL, 1) && runs_to(&vcpus[0], AXVCPU_EXIT_SYSREG_READ) && x.sysreg.addr == ctl;
+    good = end() && good;
+    __asm__ volatile("mrs %0, cnthctl_el2\nmsr cnthctl_el2, %1\nisb" : "=&r"(after) : "r"(found));
+    return good && (after & 3u) == open;
+}
+
 #ifndef HOST_NO_FETCH
 // The physical timer's interrupt, at EL2: it stays active until the guest has ended its own.
 static bool linked(void)
@@ -844,6 +857,7 @@ static const struct {
     {"set-up: what is not valid", bad_setups, true},
     {"set-up: root, VTCR_EL2 and VMID of the host's", given, false},
     {"set-up: the virtual counter's offset, and the host's stays", counter_offset, false},
+    {"the physical timer traps, and the host's CNTHCTL_EL2 stays", timer_traps, false},
     {"trap_28: FP, lazily", float_lazy, false},
     {"trap_28: FP, eagerly", float_eager, false},
     {"set-up: FP, owned", float_owned, false},

@@ -172,6 +172,13 @@ vectors:
     eret
     .ltorg
 
+    // The physical timer's control.
+    program control
+    mrs x1, cntp_ctl_el0
+    report x1
+    b .
+    .ltorg
+
     // What HCR_EL2 may be told to trap, and not to.
     program traps
     msr ttbr0_el1, x0

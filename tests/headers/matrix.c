@@ -4,6 +4,7 @@
 // cell, the tables first. Standards vary on the declarations, optimisation on the implementation;
 // other dimensions meet pairwise, not in full product. Run from the project's root.
 #define _GNU_SOURCE
+#include <regex.h>
 #include "tests/headers/cells.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -58,6 +59,47 @@ static const struct {
     { "clang", "-DAXVCPU_ARCH_X86 -DAXVCPU_KVM", "-DAXVCPU_ARCH_X86" },
     { ARM64_CC, "-DAXVCPU_ARCH_ARM64 -DAXVCPU_KVM", "-DAXVCPU_ARCH_ARM64" },
     { RISCV_CC, "-DAXVCPU_ARCH_RISCV -DAXVCPU_KVM", "-DAXVCPU_ARCH_RISCV" },
+};
+
+// Barriers that no emulator misses, in what is compiled: each instruction like `at` of a function (NULL: of all), and
+// there are at least so many, has one like `by` among the `within` next ones; the last ones if that is negative.
+// Extended regular expressions, what is between an instruction's words is one space.
+enum { MAX_WITHIN = 50 };
+static const struct barrier {
+    const char *backend, *function, *at, *by;
+    int within, least;
+} barriers[] = {
+    // Nothing is speculated behind ERET (DDI 0487, ERET).
+    { "arm64", NULL, "^eret", "^dsb nsh", 1, 2 },
+    { "arm64", NULL, "^dsb nsh", "^isb", 1, 2 },
+    // The host's HCR_EL2 and vectors are in force before what comes next (DDI 0487, "Synchronization requirements for
+    // AArch64 System registers"), and PAR_EL1 is read after the translation.
+    { "arm64", "axvcpu_i_arm64_unload", "^msr hcr_el2", "^isb", 1, 1 },
+    { "arm64", NULL, "^msr vbar_el2", "^isb", 1, 2 },
+    { "arm64", NULL, "^at s1e1r", "^isb", 1, 1 },
+    // Tables, then the TLB, then it is so everywhere; the second stage before what combines it with the first.
+    { "arm64", NULL, "^tlbi ", "^dsb ish$", 8, 4 },
+    { "arm64", NULL, "^tlbi vmalle1is", "^dsb ish$", -1, 1 },
+    { "arm64", NULL, "^tlbi alle1is", "^dsb ishst", -1, 1 },
+    // The flag is out before the interrupt is.
+    { "arm64", "axvcpu_leaf_kick", "^dsb ishst", "^bl? ", 4, 1 },
+    { "riscv", NULL, "^fence w,o", "^(jalr|ecall|c.jalr|auipc|jr)", 6, 1 },
+    // Nothing is behind SRET; what another guest left in the TLB is not for this one (priv 8.5.3); the owner word is
+    // out before the attention word is looked at.
+    { "riscv", NULL, "^sret", "^(.word 0x0|.4byte 0x0$|unimp|c.unimp)", 1, 1 },
+    { "riscv", "axvcpu_i_riscv_load", "^csrw hgatp", "^(hfence.gvma|.4byte 0x62000073)", 40, 1 },
+    { "riscv", "axvcpu_i_riscv_load", "^(hfence.gvma|.4byte 0x62000073)", "^(hfence.vvma|.4byte 0x22000073)", 1, 1 },
+    { "riscv", "axvcpu_i_riscv_load", "^fence rw,rw", ".", 1, 1 },
+    // `inside` is out before `remote` is looked at, or who waits for this CPU's flush waits for nothing.
+    { "x86", NULL, "^clgi", "^xchg %[a-z0-9]+,.*[(]", -12, 2 },
+    { "x86", NULL, "^vmresume", "^xchg %[a-z0-9]+,.*[(]", -45, 2 },
+    // The guest's state is in by VMLOAD and out by VMSAVE with GIF clear (APM 2, 15.5.1, 15.17).
+    { "x86", NULL, "^vmrun", "^clgi", -40, 2 },
+    { "x86", NULL, "^vmrun", "^sti", -40, 2 },
+    { "x86", NULL, "^vmrun", "^cli$", 2, 2 },
+    { "x86", NULL, "^stgi", "^vmload", -1, 2 },
+    // What EPT gives and what it gives in combination (SDM 3, 29.4.3.1).
+    { "x86", NULL, "^invept", "^invvpid", 3, 1 },
 };
 
 // The files of a linked program, always with -I. and the fake backend.
@@ -209,6 +251,69 @@ static char *wrong_bare_reference(const char *output)
     static const char *const allowed[] = { "memcpy\n", "memset\n", "memmove\n", "memcmp\n", "hook_", NULL };
     return first_reference(output, allowed);
 }
+
+// objdump -d: an instruction and the function that it is in. Local labels are no functions.
+enum { MAX_INSNS = 60000 };
+static struct insn {
+    char function[64], words[64];
+} insns[MAX_INSNS + 2 * MAX_WITHIN];
+
+static size_t read_insns(const char *output)
+{
+    char name[64] = "", mnemonic[24], operands[40];
+    size_t n = MAX_WITHIN;
+    memset(insns, 0, sizeof insns);
+    for (; *output && n < MAX_INSNS; output += strcspn(output, "\n"), output += *output == '\n') {
+        if (sscanf(output, "%*x <%63[a-zA-Z_0-9]>:", name) == 1)
+            continue;
+        operands[0] = '\0';
+        if (sscanf(output, " %*[0-9a-f]:%*1[\t]%23[^ \t\n]%*[ \t]%39[^\t\n]", mnemonic, operands) < 1)
+            continue;
+        snprintf(insns[n].function, sizeof insns[n].function, "%s", name);
+        snprintf(insns[n++].words, sizeof insns[n].words, operands[0] ? "%s %s" : "%s", mnemonic, operands);
+    }
+    return n;
+}
+
+static bool has_barrier(const struct insn *at, int within, const regex_t *by)
+{
+    int step = within < 0 ? -1 : 1;
+    for (int d = step; d != within + step; d += step)
+        if (strcmp(at[d].function, at->function) == 0 && regexec(by, at[d].words, 0, NULL, 0) == 0)
+            return true;
+    return false;
+}
+
+static char *wrong_barrier(const struct barrier *r, size_t count)
+{
+    regex_t at, by;
+    int found = 0;
+    if (regcomp(&at, r->at, REG_EXTENDED | REG_NOSUB) != 0 || regcomp(&by, r->by, REG_EXTENDED | REG_NOSUB) != 0)
+        return text("%s, %s: no expression", r->at, r->by);
+    for (size_t i = MAX_WITHIN; i < count; i++) {
+        if ((r->function && strcmp(r->function, insns[i].function) != 0) || regexec(&at, insns[i].words, 0, NULL, 0) != 0)
+            continue;
+        found++;
+        if (!has_barrier(&insns[i], r->within, &by))
+            return text("%s: %s, without %s", insns[i].function, insns[i].words, r->by);
+    }
+    return found < r->least ? text("%s: %d of %s", r->function ? r->function : "all", found, r->at) : NULL;
+}
+
+static char *wrong_in(const char *backend, const char *output)
+{
+    size_t count = read_insns(output);
+    char *wrong = wrong_reference(output);
+    for (size_t i = 0; i < COUNT(barriers) && !wrong; i++)
+        if (strcmp(barriers[i].backend, backend) == 0)
+            wrong = wrong_barrier(&barriers[i], count);
+    return wrong;
+}
+typedef char *wrong_fn(const char *);
+static char *wrong_x86(const char *output) { return wrong_in("x86", output); }
+static char *wrong_arm64(const char *output) { return wrong_in("arm64", output); }
+static char *wrong_riscv(const char *output) { return wrong_in("riscv", output); }
+
 static char *any_line(const char *output)
 {
     return *output ? text("prints %.*s", (int)strcspn(output, "\n"), output) : NULL;
@@ -284,6 +389,19 @@ static void add_implementations(const char *const *list, size_t n, const char *l
             }
 }
 
+static wrong_fn *wrong_barriers(const struct backend *b)
+{
+    return strcmp(b->name, "x86") == 0       ? wrong_x86 :
+           strcmp(b->name, "arm64") == 0     ? wrong_arm64 :
+           strncmp(b->name, "riscv", 5) == 0 ? wrong_riscv :
+                                               NULL;
+}
+
+static char *disassemble(const char *cc)
+{
+    return text(" && %.*sobjdump -d --no-show-raw-insn $O.o", (int)(strstr(cc, "gcc") - cc), cc);
+}
+
 // One backend with one compiler, hosted or freestanding. Where both can be, -O2 hosted would show nothing new.
 static void add_backend(const struct backend *b, const char *cc, unsigned where)
 {
@@ -293,15 +411,16 @@ static void add_backend(const struct backend *b, const char *cc, unsigned where)
     for (size_t l = 0; l < COUNT(levels); l += 2) {
         if (l == (bare ? 0 : 4) || (l == 2 && !bare && b->where == ANYWHERE))
             continue; // -O2, and one of -O0 and -Os
+        bool look = bare && l == 2 && strstr(cc, "gcc") && wrong_barriers(b) != NULL; // others put code elsewhere
         struct cell *c =
             cell(text("backend: %s %s, %s %s", b->name, bare ? "freestanding" : "hosted", first_word(cc), levels[l]),
-                 text("%s -std=c11 %s %s %s %s %s -c -o $O.o %s && nm -u $O.o", cc, warnings_of(cc), levels[l],
-                      b->flags, IMPL, bare ? freestanding(cc) : "", input(headers, 1, "c")));
+                 text("%s -std=c11 %s %s %s %s %s -c -o $O.o %s && nm -u $O.o%s", cc, warnings_of(cc), levels[l], b->flags,
+                      IMPL, bare ? freestanding(cc) : "", input(headers, 1, "c"), look ? disassemble(cc) : ""));
         c->tool = first_word(cc);
         if (!b->ready)
             c->fails_with = NOT_READY;
         else if (bare)
-            c->wrong = wrong_reference;
+            c->wrong = look ? wrong_barriers(b) : wrong_reference;
     }
 }
 

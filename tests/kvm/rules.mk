@@ -13,7 +13,7 @@ KVM_EXAMPLES := $(filter-out $(NO_HARDWARE),$(wildcard examples/*.c))
 KVM_EXAMPLE_PROGRAMS := $(KVM_EXAMPLES:examples/%.c=$(KVM)/examples/%)
 
 $(KVM)/conformance: $(SUITE) $(SUITE_HEADERS) | deps-kvm
-	$(call compile,$(GCC)) -O2 -static $(SUITE_FLAGS) $(filter %.S,$^)
+	$(call compile,$(GCC)) $(BUILD_o2) -static $(SUITE_FLAGS) $(filter %.S,$^)
 $(KVM)/conformance-asan $(KVM)/conformance-tsan: $(KVM)/conformance-%: $(SUITE) $(SUITE_HEADERS) | deps-kvm
 	$(call compile,$(GCC)) $(BUILD_$*) $(SUITE_FLAGS) $(filter %.S,$^)
 # The same as on a kernel without KVM_CAP_SYNC_REGS: registers by KVM_GET_REGS and KVM_SET_REGS.
@@ -22,7 +22,7 @@ $(KVM)/conformance-nosync: $(SUITE) $(SUITE_HEADERS) tests/kvm/nosync.h | deps-k
 # The backend's own tests, tests/kvm/x86/*.c. Static they go into the virtual machine, with smaller numbers where
 # a VM takes long to create. Here they run under the sanitizers, but for those that count or would take too long.
 KVM_X86_HEADERS := $(wildcard tests/kvm/*.h tests/kvm/x86/*.h) tests/conformance/substrate.h
-KVM_FLAGS_x86 := -O2 -static
+KVM_FLAGS_x86 = $(BUILD_o2) -static
 KVM_FLAGS_x86-asan := $(BUILD_asan)
 KVM_FLAGS_x86-tsan := $(BUILD_tsan)
 define kvm_x86

@@ -26,3 +26,8 @@ GROUP("SVM switch", 3)
 GROUP("VMX switch", 3)
 GROUP("EL2 switch", 3)
 GROUP("HS switch", 3)
+
+GROUP("SVM barriers", 3)
+GROUP("VMX barriers", 2)
+GROUP("EL2 barriers", 3)
+GROUP("HS barriers", 3)

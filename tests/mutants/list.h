@@ -264,6 +264,13 @@ MUTANT("VM wait", CORE, "vm/life",
 MUTANT("VM wait", CORE, "vm/life", "axvm_i_settled(word - AXVM_I_INSIDE)))", "word - AXVM_I_INSIDE))")
 
 MUTANT("VM wait", CORE, "vm/life", "        x->flags = AXVCPU_EXIT_PAUSED;\n    } else {", "        x->flags = 0;\n    } else {")
+MUTANT("VM wait", CORE, "vm/between:visit",
+       "    if (axvm_get_status(vm) == AXVM_STATUS_STOPPING)\n        axvm_i_stop_all(vm);\n    return err;", "    return err;")
+MUTANT("VM wait", CORE, "vm/between:visit",
+       "        if (AXVCPU_ATOMIC_LOAD(&axvm_i_at(vm, i)->owner) != NULL || AXVCPU_ATOMIC_LOAD(&vm->status) >= AXVM_I_INSIDE)",
+       "        if (AXVCPU_ATOMIC_LOAD(&axvm_i_at(vm, i)->owner) != NULL)")
+MUTANT("VM wait, trap 16", CORE, "vm/between:Loaded",
+       "        if (*stopped && (axvcpu_i_word(v) & (AXVCPU_I_ASKED | AXVCPU_I_DUE)) != AXVCPU_I_DUE)", "        if (*stopped)")
 
 // ---- ... who is up
 MUTANT("VM boot", CORE, "vm/life", "                (void)axvcpu_reset(axvm_i_at(vm, i));", "                ;")
@@ -277,6 +284,11 @@ MUTANT("VM boot", CORE, "vm/smp", "        AXVCPU_ATOMIC_STORE_RELEASE(&v->vm.up
        "        AXVCPU_ATOMIC_STORE_RELEASE(&v->vm.up, AXVM_I_UP);\n    }")
 MUTANT("VM boot, trap 5", CORE, "vm/devices",
        "    left = axvcpu_get_state(v) == AXVCPU_STATE_READY ? axvcpu_unbind(v)", "    left = err == 0 && axvcpu_get_state(v) == AXVCPU_STATE_READY ? axvcpu_unbind(v)")
+MUTANT("VM boot", CORE, "vm/smp", "    if (err == AXVCPU_EBUSY) {\n        axvcpu_i_forget_interrupts(v);", "    if (err == AXVCPU_EBUSY) {")
+MUTANT("VM boot", CORE, "vm/smp", "    err = axvcpu_i_restart(v, axvcpu_gpa(v->vm.entry), v->vm.arg, false);",
+       "    err = axvcpu_i_restart(v, axvcpu_gpa(v->vm.entry), v->vm.arg, true);")
+MUTANT("VM boot", CORE, "vm/tsan/smp", "        AXVCPU_ATOMIC_STORE_RELEASE(&v->vm.up, AXVM_I_HANDED);",
+       "        AXVCPU_ATOMIC_STORE_RELAXED(&v->vm.up, AXVM_I_HANDED);")
 
 // ---- ... and its tables
 MUTANT("VM table, trap 8", CORE, "vm/devices",
@@ -287,6 +299,7 @@ MUTANT("VM table", CORE, "vm/storms",
 MUTANT("VM table", CORE, "vm/storms", "    if (change == NULL)\n        axvm_i_quiesce(vm, slot.id);", "")
 MUTANT("VM table, trap 44", CORE, "vm/devices", "    while (turn->gone && turn->id != 0) {", "    while (false) {")
 MUTANT("VM table", CORE, "vm/devices", "    return slot->last >= base;", "    return true;")
+MUTANT("VM table", CORE, "vm/tsan/storms", "    AXVCPU_ATOMIC_STORE_RELEASE(&vm->lock, 0u);", "    AXVCPU_ATOMIC_STORE_RELAXED(&vm->lock, 0u);")
 
 // ---- the KVM run page
 MUTANT("KVM run page, trap 9", CORE, "kvm/x86/exits",
@@ -313,23 +326,50 @@ MUTANT("EL2 switch", ARM64, "arm64/conformance:registers", "ldp x26, x27, [x0, #
 MUTANT("EL2 switch, trap 28", ARM64, "arm64/el2", "        axvcpu_i_arm64_save_fp(a);", "        ;")
 MUTANT("EL2 switch, trap 28", ARM64, "arm64/el2",
        "    a->el1[n] = value;\n    if (!a->loaded) {", "    a->el1[n] = (uint32_t)value;\n    if (!a->loaded) {")
+MUTANT("EL2 switch", ARM64, "arm64/el2",
+       "    AXVCPU_I_ARM64_WRITE(cnthctl_el2, a->timer == AXVCPU_ARM64_TIMER_VIRTUAL ? AXVCPU_I_ARM64_CNTHCTL :\n"
+       "                                                                              AXVCPU_I_ARM64_CNTHCTL_ALL);\n", "")
+MUTANT("EL2 switch", ARM64, "arm64/el2", "    AXVCPU_I_ARM64_WRITE(cnthctl_el2, c->cnthctl);\n", "")
+MUTANT("EL2 barriers", ARM64, "headers/arm64", "    \"eret\\ndsb nsh\\nisb\\n\"\n    AXVCPU_I_ARM64_END(\"axvcpu_i_arm64_enter\")",
+       "    \"eret\\n\"\n    AXVCPU_I_ARM64_END(\"axvcpu_i_arm64_enter\")")
+MUTANT("EL2 barriers", ARM64, "headers/arm64", "    AXVCPU_I_ARM64_WRITE(hcr_el2, c->hcr);\n    AXVCPU_I_ARM64_ISB();\n",
+       "    AXVCPU_I_ARM64_WRITE(hcr_el2, c->hcr);\n")
+MUTANT("EL2 barriers", ARM64, "headers/arm64", "\"dsb ish\\ntlbi vmalle1is", "\"tlbi vmalle1is")
+MUTANT("EL2 barriers, kick", ARM64, "headers/arm64", "    __asm__ volatile(\"dsb ishst\" ::: \"memory\");\n    AXVCPU_SEND_KICK",
+       "    AXVCPU_SEND_KICK")
 
 // ---- ... HS
 MUTANT("HS switch", RISCV, "riscv/conformance:registers", "\"sd x27, 216(a0)\\n\\t\" \"sd x28", "\"sd x28")
 MUTANT("HS switch", RISCV, "riscv/conformance:registers", "\"ld x30, 240(a0)\\n\\t\"", "\"ld x30, 232(a0)\\n\\t\"")
 MUTANT("HS switch", RISCV, "riscv/hs", "        \"ld gp, %[host_gp](a0)\\n\\t\"\n", "")
+MUTANT("HS barriers", RISCV, "headers/riscv", "        \".word 0\\n\\t\" ", "        ")
+MUTANT("HS barriers", RISCV, "headers/riscv", "        axvcpu_i_riscv_fence_stale(a, cpu);\n", "        (void)axvcpu_i_riscv_fence_stale;\n")
+MUTANT("HS barriers", RISCV, "headers/riscv", "    __asm__ volatile(\"fence rw, rw\" : : : \"memory\");", "    ")
+MUTANT("HS barriers, kick", RISCV, "headers/riscv", "    __asm__ volatile(\"fence w, o\" ::: \"memory\");", "    ")
 MUTANT("trap 33", RISCV, "riscv/hs", "    return mode == AXVCPU_RISCV_HGATP_SV48X4 && axvcpu_i_riscv_min_levels == 3 ?", "    return mode == 99 ?")
 
 // ---- ... SVM
 MUTANT("SVM switch", X86, "x86/svm:registers", "mov %%r14, 112(%%rax)\\n\\tmov %%r15, 120(%%rax)\\n\\t\"", "mov %%r15, 120(%%rax)\\n\\t\"")
 MUTANT("SVM switch", X86, "x86/svm:registers", "mov 0x5f8(%%r9), %%r8\\n\\tmov %%r8, (%%rax)", "mov 0x5f0(%%r9), %%r8\\n\\tmov %%r8, (%%rax)")
 MUTANT("SVM switch", X86, "x86/svm:registers", "mov 96(%%rdi), %%r12", "mov 88(%%rdi), %%r12")
+MUTANT("SVM switch", X86, "x86/root-svm", "mov %c[hw_pa](%%rdi), %%rax\\n\\tvmload %%rax\\n\\t\"", "mov %c[hw_pa](%%rdi), %%rax\\n\\t\"")
+MUTANT("SVM switch", X86, "x86/root-svm", "                     \"vmsave %%rax\\n\\t\"\n", "")
+MUTANT("SVM switch", X86, "x86/root-svm", "mov %c[host_pa](%%rax), %%rax\\n\\tvmload %%rax\\n\\t\"", "\"")
+MUTANT("SVM barriers, VMX barriers", X86, "headers/x86", "    (void)AXVCPU_ATOMIC_XCHG(&a->inside, 1u);\n    if (AXVCPU_I_UNLIKELY",
+       "    AXVCPU_ATOMIC_STORE_RELEASE(&a->inside, 1u);\n    if (AXVCPU_I_UNLIKELY")
+MUTANT("SVM barriers", X86, "headers/x86", "__asm__ volatile(\"clgi\\n\\t\"", "__asm__ volatile(\"\"")
+MUTANT("SVM barriers", X86, "headers/x86", "                     \"cli\\n\\t\"\n", "")
 
 // ---- ... VMX
 MUTANT("VMX switch", X86, "x86/vmx:first", "\"3: push %%rax\\n\\tmov 8(%%rsp), %%rax\\n\\tpop (%%rax)\\n\\t\"", "\"3: mov (%%rsp), %%rax\\n\\t\"")
 MUTANT("VMX switch", X86, "x86/vmx:registers", "mov 104(%%rdi), %%r13", "mov 112(%%rdi), %%r13")
 MUTANT("VMX switch", X86, "x86/vmx:registers", "mov 80(%%rdi), %%r10", "mov 88(%%rdi), %%r10")
 MUTANT("VMX switch", X86, "x86/vmx:first", "\"4: movl $1, %c[launched]", "\"4: movl $0, %c[launched]")
+MUTANT("VMX switch", X86, "x86/root-vmx", "        axvcpu_i_x86_set_host_cr2(a->field[AXVCPU_I_X86_F_CR2]);\n    a = axvcpu_i_x86_switch_vmx",
+       "        (void)0;\n    a = axvcpu_i_x86_switch_vmx")
+MUTANT("VMX switch", X86, "x86/root-vmx", "    a->field[AXVCPU_I_X86_F_CR2] = axvcpu_i_x86_host_cr2();\n", "")
+MUTANT("VMX barriers", X86, "headers/x86",
+       "    __asm__ volatile(\"invvpid %0, %1\" : : \"m\"(vpid), \"r\"(UINT64_C(1)) : \"cc\", \"memory\");\n", "    (void)vpid;\n")
 
 // ---- traps without a place above
 MUTANT("trap 4", CORE, "core/percpu",

@@ -238,7 +238,8 @@ static void judge(struct result *r, FILE *log, int status)
         snprintf(r->line, sizeof r->line, "%s", WIFEXITED(status) && WEXITSTATUS(status) == 124 ? "no end" : "it did not come to its end");
 }
 
-// The flags of the tests but for two things: warnings are not what is looked for, and speed is.
+// The flags of the tests but for two things: warnings are not what is looked for, and speed is, most of it the
+// compiler's. The first failure is enough.
 static void try_in(const char *tree, const struct test *t, unsigned seconds, struct result *r)
 {
     char log_name[2 * TEXT];
@@ -252,6 +253,7 @@ static void try_in(const char *tree, const struct test *t, unsigned seconds, str
     if (t->only)
         setenv("ONLY", t->only, 1);
     setenv("MUTANT_RUN", t->command, 1);
+    setenv("TAP_FIRST", "", 1);
     began = now();
     status = shell("cd %s && timeout %u sh -c \"$MUTANT_RUN\" >log 2>&1 </dev/null", tree, seconds);
     r->milliseconds = now() - began;

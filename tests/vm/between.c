@@ -5,6 +5,7 @@
 // be what A and then B, or B and then A, would have given: nothing half done, nothing lost, nothing twice.
 //
 // B may have to wait for A (a lock); then A goes on after a while. Who finds the vCPU taken may say so.
+// ONLY=SETTING: just that one, or `visit`.
 #include <stdint.h>
 
 static void at_atomic(void);
@@ -83,12 +84,17 @@ static int by_helper(int (*job)(void))
 // ---- the place
 
 static __thread uint32_t countdown; // atomic operations until B; 0: no B
+static __thread int (*own_between)(void); // done by this thread itself
 static int (*between)(void);
 
 static void at_atomic(void)
 {
     if (countdown == 0 || --countdown != 0)
         return;
+    if (own_between != NULL) {
+        (void)own_between();
+        return;
+    }
     helper_begins(between);
     (void)helper_ends(false);
 }
@@ -397,15 +403,101 @@ static uint32_t test_pair(const struct setting *st, const struct op *a, const st
     return place - 1;
 }
 
+// ---- the end, at each place of a visit
+
+static bool early_end;
+static int end_it(void)
+{
+    int err = AXVCPU_ATOMIC_LOAD(&mc.vm.status) >= AXVM_I_INSIDE ? axvm_deinit(&mc.vm) : AXVCPU_EBUSY;
+
+    early_end = early_end || err != AXVCPU_EBUSY;
+    return err;
+}
+
+// Also while the visitor has no vCPU yet, or no more.
+static void test_end(void)
+{
+    uint32_t place = 0;
+    bool met = true;
+
+    for (early_end = false; met && !early_end;) {
+        set_up(&settings[1]);
+        between = end_it;
+        countdown = ++place;
+        (void)run0();
+        met = countdown == 0;
+        countdown = 0;
+        (void)helper_ends(true);
+        if (!early_end)
+            vm_gone(&mc);
+    }
+    ok(!early_end, "deinit at each of %u places of a visit: EBUSY", place - 1);
+}
+
+// ---- shut_down at each place of a resume, while a visitor is on its way to a guest that never leaves by itself
+
+static struct {
+    uint32_t visit, resume; // the places
+    struct axvcpu_exit x;
+} cross;
+
+static int resume_and_shut_down(void)
+{
+    int err = axvm_pause(&mc.vm);
+
+    own_between = shut_down;
+    countdown = cross.resume;
+    (void)axvm_resume(&mc.vm);
+    own_between = NULL;
+    if (countdown != 0)
+        (void)axvm_shutdown(&mc.vm);
+    countdown = 0;
+    return err;
+}
+
+static void visit_spinning(void *arg)
+{
+    (void)arg;
+    between = resume_and_shut_down;
+    countdown = cross.visit;
+    (void)axvm_run_vcpu(&mc.vm, 0, &cross.x);
+}
+
+static void test_shut_down_in_resume(void)
+{
+    static const struct axvcpu_fake_step spins[] = { SPIN };
+    bool good = true;
+
+    for (cross.visit = 1; cross.visit < 16 && good; cross.visit++) {
+        for (cross.resume = 1; cross.resume < 8 && good; cross.resume++) {
+            vm_loaded(&mc, 1);
+            PLAY(&mc, 0, spins);
+            good = finishes(visit_spinning, NULL) && cross.x.kind == AXVCPU_EXIT_SYSTEM_DOWN && helper_ends(true);
+            if (good)
+                vm_gone(&mc);
+        }
+    }
+    ok(good, "shut_down at each place of resume, with a visitor at each place of its own: the guest is left");
+    if (!good) // it hangs there
+        _exit(tap_done());
+}
+
 int main(void)
 {
+    const char *only = getenv("ONLY");
     uint64_t places = 0;
     pthread_t t;
     size_t s, i, k;
 
     tap_begin(290);
     t = thread(helper_main, NULL);
+    if (only == NULL || strcmp(only, "visit") == 0) {
+        test_end();
+        test_shut_down_in_resume();
+    }
     for (s = 0; s < COUNT(settings); s++) {
+        if (only != NULL && strcmp(only, settings[s].name) != 0)
+            continue;
         for (i = 0; i < settings[s].as; i++) {
             for (k = 0; k < settings[s].bs; k++)
                 places += test_pair(&settings[s], &settings[s].a[i], &settings[s].b[k]);

@@ -204,7 +204,7 @@ static void test_down_refused(void)
 
 // ---- a CPU that keeps its vCPU bound and steps it
 
-static uint32_t stepper_ready, stepper_stop;
+static uint32_t stepper_ready, stepper_stop, stepper_hold, stepper_held;
 static struct machine sm; // its threads may hang
 static void *stepper(void *arg)
 {
@@ -215,6 +215,8 @@ static void *stepper(void *arg)
     must(axvcpu_bind(&sm.vcpu[1]) == AXVCPU_OK);
     PUT(&stepper_ready, 1u);
     while (err == AXVCPU_EAGAIN && GET(&stepper_stop) == 0) {
+        PUT(&stepper_held, GET(&stepper_hold));
+        UNTIL(GET(&stepper_hold) == 0);
         err = axvm_step(&sm.vm, 1, &x);
         (void)sched_yield();
     }
@@ -244,11 +246,18 @@ static void test_stepped(void)
     UNTIL(GET(&stepper_ready) != 0);
     (void)nanosleep(&tick, NULL);
     ok_u64(axvcpu_fake_calls(&sm.vcpu[1], AXVCPU_FAKE_RUN), 0, "an AP that its CPU has bound and steps does not run before it is up");
+    PUT(&stepper_hold, 1u);
+    UNTIL(GET(&stepper_held) != 0);
+    must(axvcpu_inject_interrupt(&sm.vcpu[1], 50) == AXVCPU_OK);
     done = finishes(up_of_stepped, &err);
     ok(done && err == AXVCPU_OK, "CPU_UP of it does not wait for that CPU");
+    must(axvcpu_inject_interrupt(&sm.vcpu[1], 51) == AXVCPU_OK);
     if (!done)
         PUT(&stepper_stop, 1u);
+    PUT(&stepper_hold, 0u);
     join(t);
+    ok(axvcpu_fake_delivered(&sm.vcpu[1], 50) == 0 && axvcpu_fake_delivered(&sm.vcpu[1], 51) == 1,
+       "an interrupt from before the CPU_UP is forgotten, one that comes before it runs is not");
     ok(sm.vcpu[1].arch.entry == 0x4000 && sm.vcpu[1].arch.gpr[0] == 5 && axvcpu_fake_calls(&sm.vcpu[1], AXVCPU_FAKE_RUN) == 1,
        "and it runs from there");
 }

@@ -665,8 +665,11 @@ static bool same_host(const struct host_state *a, const struct host_state *b, co
     return must(good, when);
 }
 
-// Words of the guest's dump.
-enum { WORDS_AT = 0x7000, WORD_CR2 = 1, WORD_PAT = 18, WORD_KEYS = 35 };
+// Words of the guest's dump, and what it has put there.
+enum { WORDS_AT = 0x7000, WORD_CR2 = 1, WORD_PAT = 18, WORD_LSTAR = 21, WORD_KERNEL_GS = 26, WORD_KEYS = 35 };
+#define SCRIBBLED_CR2 0xabcd000u
+#define SCRIBBLED_LSTAR UINT64_C(0x7fff00000082)
+#define SCRIBBLED_KERNEL_GS UINT64_C(0x7fff00000102)
 
 // QEMU 7.2 has one PAT for host and guest, Bochs 2.7 saves the guest's CR2 and does not load it (APM 2, 15.5.1).
 static bool not_switched(uint32_t word)
@@ -679,6 +682,14 @@ static bool dumps(void *to)
     bool good = must(done(&one, 0, DUMP, WORDS_AT, has), "dump");
     memcpy(to, (char *)one.ram + WORDS_AT, 1024);
     return good;
+}
+
+// What it has written is there after exits.
+static bool has_scribbled(const uint64_t *words)
+{
+    return must(words[WORD_CR2] == SCRIBBLED_CR2 || not_switched(WORD_CR2), "CR2") &&
+           must(words[WORD_LSTAR] == SCRIBBLED_LSTAR, "LSTAR") &&
+           must(words[WORD_KERNEL_GS] == SCRIBBLED_KERNEL_GS, "KERNEL_GS");
 }
 
 // The guest's breakpoint, wherever it is loaded; and the host has its own.
@@ -731,7 +742,7 @@ static bool keeps_host(void)
     dress(0);
     look(&before);
     good = good && start(&one, 0) && must(done(&one, 0, SCRIBBLE, 0, has), "scribble") && dumps(first) &&
-           axvcpu_unbind(&one.vcpus[0]) == 0;
+           has_scribbled(first) && axvcpu_unbind(&one.vcpus[0]) == 0;
     look(&now);
     good = same_host(&before, &now, "after unbind") && good;
     dress(0x10);
