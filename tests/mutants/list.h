@@ -135,11 +135,11 @@ MUTANT("SVM exits", X86, "x86/exits", "    if ((v->info1 >> 33 & 1u) != 0)", "  
 MUTANT("SVM exits", X86, "x86/exits",
        "(v->info1 & 1u) != 0 ? AXVCPU_X86_CAUSE_WRMSR", "(v->info1 & 1u) == 0 ? AXVCPU_X86_CAUSE_WRMSR")
 MUTANT("SVM exits", X86, "x86/exits",
-       "    l->length = (uint32_t)(v->info2 - v->rip);", "    l->length = (uint32_t)(v->rip - v->info2);")
+       " ? (uint32_t)(next - v->rip) : 0;", " ? (uint32_t)(v->rip - next) : 0;")
 MUTANT("SVM exits, trap 22", X86, "x86/exits",
        "    { 0x07f, 0x07f, AXVCPU_X86_CAUSE_SHUTDOWN, false },", "    { 0x07f, 0x07f, AXVCPU_X86_CAUSE_INIT, false },")
 MUTANT("SVM exits", X86, "x86/exits",
-       "    if (v->nrip && v->next_rip - v->rip <= AXVCPU_X86_INSN_MAX)", "    if (v->nrip)")
+       "    return next - v->rip <= AXVCPU_X86_INSN_MAX ?", "    return true ?")
 MUTANT("SVM exits, trap 21", X86, "x86/exits",
        "    axvcpu_i_x86_event(&l->under_way, v->int_info, v->int_info >> 32, 0);", "")
 

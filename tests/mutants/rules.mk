@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# `make test-mutants` plays twenty, by a seed that it prints; `make mutants` all of them.
+# `make test-mutants` plays twenty, by a seed that it prints, and believes the suites that have just run; `make
+# mutants` plays all of them.
 MUTANTS := build/tests/mutants
 PROGRAMS_mutants :=
 $(MUTANTS)/mutants: tests/mutants/mutants.c tests/mutants/list.h tests/mutants/groups.h tests/mutants/traps.h | deps-mutants
@@ -27,7 +28,7 @@ $(MUTANTS)/commands: Makefile $(wildcard tests/*/rules.mk)
   'headers|build/tests/headers/matrix|build/tests/headers/matrix "$$ONLY"' >$@
 
 NEEDS_mutants := $(MUTANTS)/mutants $(MUTANTS)/commands
-COMMANDS_mutants := "mutants=$(MUTANTS)/mutants $(MUTANTS)/commands 20"
+COMMANDS_mutants := "mutants=$(MUTANTS)/mutants -r build/results $(MUTANTS)/commands 20"
 LIMIT_mutants := 1200
 RUN_FLAGS_mutants := -v
 
