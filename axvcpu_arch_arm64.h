@@ -214,6 +214,7 @@ AXVCPU_I_INLINE void axvcpu_i_arm64_arguments(struct axvcpu_exit *x, const uint6
 /* What bare metal and KVM have in common, so that one source serves both. What the kernel decides by itself
    there (tables, VMID, FP) is not looked at. */
 
+#define AXVCPU_I_ARM64_SERVES
 #define AXVCPU_LEAF_GPRS 32
 #define AXVCPU_LEAF_RETURN_GPR 0
 #define AXVCPU_LEAF_VECTORS 1020
@@ -2860,6 +2861,11 @@ AXVCPU_API int axvm_leaf_irq_line(struct axvm *vm, uint32_t line, bool level)
 }
 
 #endif /* bare metal */
+#endif /* the selected backend */
+
+/* >>leaves: what the VM answers. No register of the hardware's is in it: it serves any backend that has arch.mpidr
+   and sets this. */
+#ifdef AXVCPU_I_ARM64_SERVES
 
 AXVCPU_API bool axvm_leaf_is_target(const struct axvcpu *v, uint64_t target)
 {
@@ -2910,6 +2916,9 @@ AXVCPU_API enum axvm_answer axvcpu_i_arm64_reply(struct axvm *vm, struct axvcpu 
     return AXVM_RETURN;
 }
 
+#endif /* AXVCPU_I_ARM64_SERVES */
+
+#if AXVCPU_I_ARCH == AXVCPU_I_ARCH_ARM64
 #ifdef AXVCPU_KVM
 
 /* ---------------------------------------------------------------------------------------------------- */

@@ -247,6 +247,7 @@ struct axvm_arch_desc {
 
 #ifndef AXVCPU_KVM
 #define AXVCPU_LEAF_NAME "riscv"
+#define AXVCPU_I_RISCV_SERVES
 
 /* What belongs to the guest beside its registers: the CSR that has it while the vCPU is loaded, and the one
    that the guest takes it for (axvcpu_get_reg by AXVCPU_REG_SYS). hie and hvip have their bits one higher. */
@@ -1164,6 +1165,13 @@ AXVCPU_API enum axvcpu_riscv_action axvcpu_riscv_sbi_call(const struct axvcpu_ri
     }
     return axvcpu_i_riscv_unsupported(&c);
 }
+
+/* AXVCPU_REMOTE_FENCE's op */
+#define AXVCPU_I_RISCV_FENCE_I 0u
+#define AXVCPU_I_RISCV_HFENCE_GVMA_VMID 3u
+#define AXVCPU_I_RISCV_HFENCE_GVMA 4u
+#define AXVCPU_I_RISCV_HFENCE_VVMA_ASID 5u
+#define AXVCPU_I_RISCV_HFENCE_VVMA 6u
 
 #if AXVCPU_I_ARCH == AXVCPU_I_ARCH_RISCV
 #ifndef AXVCPU_KVM
@@ -2257,11 +2265,6 @@ AXVCPU_I_UNUSED static int64_t axvcpu_i_riscv_firmware(uint64_t ext, uint64_t fu
 #define AXVCPU_REMOTE_FENCE(op, start, size, id)                                                           \
     axvcpu_i_riscv_firmware(AXVCPU_RISCV_SBI_EXT_RFENCE, op, start, size, id)
 #endif
-#define AXVCPU_I_RISCV_FENCE_I 0u
-#define AXVCPU_I_RISCV_HFENCE_GVMA_VMID 3u
-#define AXVCPU_I_RISCV_HFENCE_GVMA 4u
-#define AXVCPU_I_RISCV_HFENCE_VVMA_ASID 5u
-#define AXVCPU_I_RISCV_HFENCE_VVMA 6u
 
 /* Every hart forgets what it knows of the range: the entries were written before (priv 8.3.2, sbi 8). */
 static int axvcpu_i_riscv_fence_vm(const struct axvm *vm, uint64_t gpa, uint64_t size)
@@ -2604,8 +2607,6 @@ AXVCPU_API uint32_t axvm_leaf_vmid(const struct axvm *vm)
     return vm->arch.vmid;
 }
 
-/* >>tables: what the VM answers */
-
 /* There is no controller of ours: a line is the external interrupt of the first hart. */
 AXVCPU_API int axvm_leaf_irq_line(struct axvm *vm, uint32_t line, bool level)
 {
@@ -2617,6 +2618,13 @@ AXVCPU_API bool axvm_leaf_is_target(const struct axvcpu *v, uint64_t target)
 {
     return v->vcpu_id == target;
 }
+
+#endif /* bare metal */
+#endif /* the selected backend */
+
+/* >>tables: what the VM answers. No register of the hardware's is in it: it serves any backend that has the guest's
+   in arch.gpr, a fence on all harts, and sets this. */
+#ifdef AXVCPU_I_RISCV_SERVES
 
 /* hart_mask and hart_mask_base (sbi 3.1) as a set of our vCPUs; false: they name one that is not there. */
 static bool axvcpu_i_riscv_targets(const struct axvm *vm, uint64_t mask, uint64_t base, uint64_t *set)
@@ -2694,7 +2702,9 @@ AXVCPU_API enum axvm_answer axvcpu_i_riscv_answer_exit(struct axvm *vm, struct a
     }
 }
 
-#endif /* bare metal */
+#endif /* AXVCPU_I_RISCV_SERVES */
+
+#if AXVCPU_I_ARCH == AXVCPU_I_ARCH_RISCV
 #ifdef AXVCPU_KVM
 
 /* ---------------------------------------------------------------------------------------------------- */

@@ -7,6 +7,13 @@ FUZZ_NEEDS := $(FUZZ:%=build/tests/fuzz/%)
 $(FUZZ_NEEDS): build/tests/fuzz/%: tests/fuzz/%.c | deps-fuzz
 	$(call compile_one,clang) $(BUILD_fuzz)
 
+# Calls to the firmware, by architecture.
+FUZZ_FIRMWARE := arm64 riscv
+FUZZ_FIRMWARE_arm64 := -DFIRMWARE_ARM64
+FUZZ_NEEDS += $(FUZZ_FIRMWARE:%=build/tests/fuzz/firmware-%)
+$(FUZZ_FIRMWARE:%=build/tests/fuzz/firmware-%): build/tests/fuzz/firmware-%: tests/fuzz/firmware.c | deps-fuzz
+	$(call compile_one,clang) $(BUILD_fuzz) $(FUZZ_FIRMWARE_$*)
+
 # The KVM backends, all on this host: another architecture's needs its <asm/kvm.h>, and no other header of its.
 ifeq ($(shell uname -m),x86_64)
 FUZZ_KVM := x86 arm64 riscv
@@ -33,6 +40,7 @@ FUZZ_FLAGS_vm := -entropic=0 -len_control=0
 FUZZ_LENGTH_threads := $(FUZZ_LENGTH_vm)
 FUZZ_FLAGS_threads := $(FUZZ_FLAGS_vm)
 COMMANDS_fuzz := $(foreach f,$(FUZZ),"$f=sh tests/fuzz.sh build/tests/fuzz/$f $(FUZZ_RUNS) $(or $(FUZZ_LENGTH_$f),300) $(FUZZ_FLAGS_$f)") \
+  $(foreach a,$(FUZZ_FIRMWARE),"firmware-$a=sh tests/fuzz.sh build/tests/fuzz/firmware-$a $(FUZZ_RUNS) 150 -entropic=0") \
   $(foreach a,$(FUZZ_KVM),"kvm-$a=sh tests/fuzz.sh build/tests/fuzz/kvm-$a $(FUZZ_RUNS) 200 -entropic=0") \
   "reached=build/tests/fuzz/reached"
 
