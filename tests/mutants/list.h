@@ -148,6 +148,7 @@ MUTANT("VMX exits, trap 22", X86, "x86/exits",
        "    case AXVCPU_X86_CAUSE_INVALID: l->fail = axvcpu_i_x86_vmx_fail(v->reason); break;", "")
 MUTANT("VMX exits", X86, "x86/exits",
        "    l->cr.op = op[v->qualification >> 4 & 3u];", "    l->cr.op = op[v->qualification >> 4 & 1u];")
+MUTANT("VMX exits", X86, "x86/exits", "    l->cr.sourced = l->cr.op == AXVCPU_X86_CR_LMSW;", "")
 MUTANT("VMX exits", X86, "x86/exits", "(uint8_t)((q & 7u) + 1);", "(uint8_t)(q & 7u);")
 MUTANT("VMX exits", X86, "x86/exits",
        "    if ((q & 0x80u) != 0 && (q & 0x100u) == 0)", "    if ((q & 0x100u) == 0)")

@@ -101,7 +101,7 @@ static const struct svm svm_rows[] = {
     {"OUTSB by SS, as QEMU has it", 0x7b, 0x00600014, RIP + 3, 0, NO, C32, 3, {0x36, 0x67, 0x6e}, C(IO), 3, IO(0x60, 1, STR, 2, SS)},
     {"REP INSB, as QEMU has it", 0x7b, 0x0060001d, RIP + 3, 0, NO, C64, 3, {0x67, 0xf3, 0x6c}, C(IO), 3, IO(0x60, 1, IN | STR | REP, 4, ES)},
     {"an address size that is missing, with assists", 0x7b, 0x00600814, RIP + 2, 0, ASSISTS, C16, 2, {0x36, 0x6e}, C(IO), 2, IO(0x60, 1, STR, 2, SS)},
-    {"OUT DX, AL whose next RIP has wrapped", 0x7b, 0x03f80110, 0, 0, NO, C16, 1, {0xee}, C(IO), 1, IO(0x3f8, 1, 0, 4, DS)},
+    {"OUT DX, AL whose next RIP has wrapped", 0x7b, 0x03f80110, 1, 0, NO, C16, 1, {0xee}, C(IO), 1, IO(0x3f8, 1, 0, 4, DS)},
     // control registers
     {"MOV CR0, RBX with assists", 0x10, UINT64_C(1) << 63 | 3, 0, RIP + 3, BOTH, C64, 0, {0}, C(CR), 3, CR(0, 3, TO, 0, 0)},
     {"MOV R9, CR4 with assists", 0x04, UINT64_C(1) << 63 | 9, 0, RIP + 4, BOTH, C64, 0, {0}, C(CR), 4, CR(4, 9, FROM, 0, 0)},

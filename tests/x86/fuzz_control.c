@@ -160,9 +160,12 @@ static void check_pdptes(const struct axvcpu_x86_control *c)
 // A value that is nearly the one that is there.
 static uint64_t some(uint64_t now, uint64_t valid)
 {
-    switch (input_next(5)) {
+    static const uint64_t ruled[] = {BIT(PG), BIT(PE),   BIT(PG) | BIT(PE), BIT(WP), BIT(NW), BIT(CD), BIT(PCIDE),
+                                     BIT(CET), BIT(LA57), BIT(PAE),         BIT(LME), 0xfff,  0xe0,    0x06};
+    switch (input_next(6)) {
     case 0: return now ^ BIT(input_next(64));
     case 1: return now ^ BIT(input_next(32)) ^ BIT(input_next(32));
+    case 4: return now ^ ruled[input_next(COUNT(ruled))];
     case 2: return input_value() & valid;
     case 3: return (now ^ input_value()) & valid;
     default: return input_value();
@@ -233,13 +236,14 @@ void fuzz_control(const uint8_t *data, size_t size)
     c.xcr0_valid &= ~(BIT(input_next(20)) & ~UINT64_C(1));
     c.physical_mask = BIT(36 + input_next(17)) - 1;
     axvcpu_x86_control_reset(&c, input_next(2));
-    switch (input_next(4)) { // where most guests are
-    case 0: break;
-    case 1: m.cr0 = BIT(PE) | BIT(ET); break;
-    default:
-        m.cr0 = BIT(PE) | BIT(ET) | BIT(PG), m.cr4 = BIT(PAE) & c.cr4_valid,
+    if (input_next(4) != 0) // where most guests are: protected mode, or long mode, with all of it or without
+        m.cr0 = BIT(PE) | BIT(ET) | (input_next(2) ? BIT(WP) : 0);
+    if (m.cr0 & 1 && input_next(4) != 0) {
+        m.cr0 |= BIT(PG);
+        m.cr4 = BIT(PAE) & c.cr4_valid;
         m.efer = has(m.cr4, PAE) && has(c.efer_valid, LME) ? BIT(LME) | BIT(LMA) : 0;
-        break;
+        m.cr4 |= input_next(2) && m.efer ? BIT(PCIDE) & c.cr4_valid : 0;
+        m.cr4 |= input_next(2) && has(m.cr0, WP) ? BIT(CET) & c.cr4_valid : 0;
     }
     c.cr0 = m.cr0, c.cr4 = m.cr4, c.efer = m.efer;
     check_state(&c, &m);

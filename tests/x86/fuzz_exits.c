@@ -96,7 +96,7 @@ struct told {
     const struct kind *kind;
     uint32_t bits, size;             // of the instruction
     uint8_t bytes[15], rex, segment; // its prefixes
-    bool operand, address;
+    bool operand, address, wraps; // wraps: the instruction is the last of its 64 KiB
     struct axvcpu_x86_vmx_raw vmx;
     struct axvcpu_x86_svm_raw svm;
     struct axvcpu_x86_left want;
@@ -179,7 +179,7 @@ static void io(struct told *t)
     t->vmx.info = address / 4 << 7 | segment << 15;
     t->svm.info1 = !out | string << 2 | rep << 3 | width << 4 | (tell ? address / 2 << 7 : 0) |
                    (t->svm.assists ? segment << 10 : 0) | port << 16;
-    t->svm.info2 = t->svm.rip + t->size;
+    t->svm.info2 = t->svm.rip + t->size - (t->wraps ? 0x10000 : 0);
 }
 
 static void instruction(struct told *t)
@@ -196,8 +196,7 @@ static void instruction(struct told *t)
     for (uint32_t i = 0; i < t->kind->size; i++)
         put(t, t->kind->insn[i]);
     t->want.length = t->vmx.length = t->size;
-    t->svm.next_rip = t->svm.rip + (t->svm.nrip ? t->size : 0);
-    t->svm.next_rip = t->svm.nrip ? t->svm.next_rip : 0;
+    t->svm.next_rip = t->svm.nrip ? t->svm.rip + t->size - (t->wraps ? 0x10000 : 0) : 0;
     if (t->kind->cause == C(WRMSR))
         t->svm.info1 = 1;
 }
@@ -257,7 +256,7 @@ static void tell(struct told *t)
 {
     t->kind = &kinds[input_next(COUNT(kinds))];
     t->bits = 16u << input_next(3);
-    t->svm.nrip = input_next(2), t->svm.assists = input_next(2);
+    t->svm.nrip = input_next(2), t->svm.assists = input_next(2), t->wraps = input_next(8) == 0;
     t->svm.rip = input_value(), t->svm.bits = t->bits, t->svm.bytes = t->bytes;
     t->vmx.reason = t->kind->vmx | (t->kind->cause == C(INVALID) ? VALID : 0);
     t->svm.code = t->kind->svm == FAILED ? UINT64_MAX : t->kind->svm;
@@ -346,7 +345,7 @@ static void twice(void)
     if (axvcpu_x86_svm_left(&t.svm, &l))
         check(&l, &t, true);
     else
-        must(t.size != 0 && (!t.svm.nrip || t.kind->cause == C(CR) || !t.svm.assists));
+        must(t.size != 0 && (!t.svm.nrip || t.wraps || t.kind->cause == C(CR) || !t.svm.assists));
     t.svm.size = t.size;
     must(axvcpu_x86_svm_left(&t.svm, &l));
     check(&l, &t, true);
@@ -378,7 +377,7 @@ static void any(void)
     input_take(&svm, offsetof(struct axvcpu_x86_svm_raw, bytes));
     vmx.reason = how & 1 ? (vmx.reason & ~UINT64_C(0xffff)) | (code & 0x7f) : vmx.reason;
     vmx.length &= 15; // the CPU's word (SDM 3, 28.2.5)
-    svm.code = how & 1 ? how & 2 ? 0x400 | (code & 3) : code : how & 2 ? 0 - (uint64_t)code : svm.code;
+    svm.code = how & 1 ? how & 2 ? kinds[code % COUNT(kinds)].svm : code : how & 2 ? 0 - (uint64_t)code : svm.code;
     svm.next_rip = how & 4 ? svm.rip + (code & 31) : svm.next_rip;
     svm.info2 = how & 8 ? svm.rip + (code & 31) : svm.info2;
     svm.bytes = bytes, svm.bits = 16u << (how >> 6) % 3, svm.nrip = how & 0x10, svm.assists = how & 0x20;
