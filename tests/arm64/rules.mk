@@ -37,9 +37,12 @@ build/tests/arm64/el2-pending.elf: tests/arm64/el2.c tests/arm64/el2_guest.S $(A
 	$(ARM64_BARE) -DAXVCPU_CHECKED -DHOST_THREADS -DHOST_NO_FETCH
 build/tests/arm64/el2-own.elf: tests/arm64/el2.c tests/arm64/el2_guest.S $(ARM64_NEEDS) | deps-arm64
 	$(ARM64_BARE) -DAXVCPU_CHECKED -DHOST_THREADS -DAXVCPU_OWN_VECTORS
+# What the CPU reports, seen on the way into the library.
+build/tests/arm64/syndrome.elf: tests/arm64/syndrome.c $(ARM64_NEEDS) | deps-arm64
+	$(ARM64_BARE) -DAXVCPU_CHECKED -Wl,--wrap=axvcpu_i_arm64_left
 build/tests/arm64/trace: tests/arm64/trace.c | deps-arm64
 	$(call compile,$(GCC)) -O2 -D_GNU_SOURCE
-NEEDS_arm64 += $(addprefix build/tests/arm64/,conformance.elf count.elf el2.elf el2-own.elf el2-pending.elf trace)
+NEEDS_arm64 += $(addprefix build/tests/arm64/,conformance.elf count.elf el2.elf el2-own.elf el2-pending.elf syndrome.elf trace)
 
 # The examples that run on every backend, as they are. What is run is a script that starts the machine.
 ANYWHERE_arm64 := $(ANYWHERE) examples/bare/roundrobin.c
@@ -59,6 +62,9 @@ COMMANDS_arm64 += $(call on_arm64,2,cortex-a53) $(call on_arm64,2,cortex-a57) $(
 el2_arm64 = "only on EL2: $2, GICv$1$(if $3,$(comma) $3)=sh tests/arm64/qemu.sh 60 $1 $2 build/tests/arm64/el2$(if $3,-$3).elf"
 COMMANDS_arm64 += $(call el2_arm64,2,cortex-a53,) $(call el2_arm64,3,cortex-a57,) $(call el2_arm64,3,max,) \
   $(call el2_arm64,2,cortex-a57,own) $(call el2_arm64,3,max,own) $(call el2_arm64,2,max,pending) $(call el2_arm64,3,cortex-a57,pending)
+
+COMMANDS_arm64 += "syndromes on cortex-a57=sh tests/arm64/qemu.sh 60 2 cortex-a57 build/tests/arm64/syndrome.elf" \
+  "syndromes on max=sh tests/arm64/qemu.sh 60 3 max build/tests/arm64/syndrome.elf"
 
 COMMANDS_arm64 += "without EL2=sh tests/arm64/refuse.sh build/tests/arm64/el2.elf"
 

@@ -14,6 +14,7 @@ $(MUTANTS)/commands: Makefile $(wildcard tests/*/rules.mk)
   'kvm/refused|build/tests/kvm/x86/refused|build/tests/kvm/x86/refused 20' \
   'arm64/conformance|build/tests/arm64/conformance.elf BUILD_bare=-O0|sh tests/arm64/qemu.sh 60 3 max build/tests/arm64/conformance.elf' \
   'arm64/el2|build/tests/arm64/el2.elf|sh tests/arm64/qemu.sh 60 3 max build/tests/arm64/el2.elf' \
+  'arm64/syndrome|build/tests/arm64/syndrome.elf|sh tests/arm64/qemu.sh 60 3 max build/tests/arm64/syndrome.elf' \
   'riscv/conformance|build/tests/riscv/conformance.elf BUILD_bare=-O0|sh tests/riscv/qemu.sh 60 build/tests/riscv/conformance.elf' \
   'riscv/hs|build/tests/riscv/hs.elf|sh tests/riscv/qemu.sh 60 build/tests/riscv/hs.elf' \
   'x86/svm|build/tests/x86/conformance.elf BUILD_bare=-O0|sh tests/x86/machine.sh 60 qemu:max build/tests/x86/conformance.elf' \
