@@ -902,8 +902,8 @@ struct axvcpu_arch {
 AXVCPU_LEAF_DECLARE(AXVCPU_API, AXVCPU_API)
 
 /* Play `n` steps, from the start; the array outlives its use. Past the end: HALT, or again with `loop`.
-   A step with err fails run. An IO_READ with count > 1 is answered in step.exit.io.buf, or without one in
-   the backend's own 64 bytes. */
+   A step with err fails run; a record that no run may return is EINVAL. An IO_READ with count > 1 is answered
+   in step.exit.io.buf, or without one in the backend's own 64 bytes. */
 AXVCPU_API int axvcpu_fake_script(struct axvcpu *, const struct axvcpu_fake_step *steps, size_t n, bool loop);
 /* The nth call of op from now on (1: the next) fails with err, once; it survives reset. */
 AXVCPU_API int axvcpu_fake_fail(struct axvcpu *, enum axvcpu_fake_op op, uint32_t nth, int err);
@@ -4997,6 +4997,7 @@ static int axvcpu_i_fake_spin(struct axvcpu *v, struct axvcpu_exit *x)
 static void axvcpu_i_fake_exit(struct axvcpu *v, const struct axvcpu_exit *step, struct axvcpu_exit *x)
 {
     *x = *step;
+    x->flags &= ~(AXVCPU_EXIT_HANDLED | AXVCPU_EXIT_PAUSED); /* the VM's words about the recorded run */
     if (x->kind == AXVCPU_EXIT_IO_READ && x->io.count > 1 && x->io.buf == NULL)
         x->io.buf = v->arch.io_buf;
     if (((AXVCPU_READ_KINDS | AXVCPU_WRITE_KINDS) >> x->kind & 1u) != 0)
@@ -5230,6 +5231,30 @@ AXVCPU_API enum axvm_answer axvm_leaf_answer(struct axvm *vm, struct axvcpu *v, 
     return AXVM_RETURN;
 }
 
+/* Whether run may return it; its bytes may come from a file, in which a bool need not be one. */
+static bool axvcpu_i_fake_record(const struct axvcpu_exit *x)
+{
+    const uint8_t *sign = (const uint8_t *)&x->mmio.sign_extend, *all = (const uint8_t *)&x->ipi.to_all,
+                  *self = (const uint8_t *)&x->ipi.to_self;
+
+    switch (x->kind) {
+    case AXVCPU_EXIT_MMIO_READ:
+    case AXVCPU_EXIT_MMIO_WRITE:
+        return x->mmio.width <= 8 && x->mmio.reg_width <= 8 && *sign <= 1;
+    case AXVCPU_EXIT_IO_READ:
+        if (x->io.count > 1 && x->io.buf == NULL &&
+            (uint64_t)x->io.count * x->io.width > sizeof(((struct axvcpu_arch *)0)->io_buf))
+            return false;
+        return x->io.width <= 8 && (x->io.count <= 1 || x->io.width != 0);
+    case AXVCPU_EXIT_IO_WRITE:
+        return x->io.width <= 8 && (x->io.count <= 1 || x->io.width != 0);
+    case AXVCPU_EXIT_SEND_IPI:
+        return *all <= 1 && *self <= 1;
+    default:
+        return x->kind < AXVCPU_EXIT_COUNT;
+    }
+}
+
 /* A script that loops must stop somewhere, and its records must be ones that run may return. */
 static bool axvcpu_i_fake_valid(const struct axvcpu_fake_step *s, size_t n, bool loop)
 {
@@ -5237,19 +5262,10 @@ static bool axvcpu_i_fake_valid(const struct axvcpu_fake_step *s, size_t n, bool
     size_t i;
 
     for (i = 0; i < n; i++) {
-        const struct axvcpu_exit *x = &s[i].exit;
+        bool effect = s[i].exit.kind == AXVCPU_FAKE_EFFECT;
 
-        stops = stops || s[i].err != 0 || x->kind != AXVCPU_FAKE_EFFECT;
-        if (s[i].err != 0 || x->kind == AXVCPU_FAKE_SPIN || x->kind == AXVCPU_FAKE_EFFECT)
-            continue;
-        if (x->kind >= AXVCPU_EXIT_COUNT)
-            return false;
-        if ((x->kind == AXVCPU_EXIT_IO_READ || x->kind == AXVCPU_EXIT_IO_WRITE) && x->io.width > 8)
-            return false;
-        if ((x->kind == AXVCPU_EXIT_MMIO_READ || x->kind == AXVCPU_EXIT_MMIO_WRITE) && (x->mmio.width > 8 || x->mmio.reg_width > 8))
-            return false;
-        if (x->kind == AXVCPU_EXIT_IO_READ && x->io.count > 1 && x->io.buf == NULL &&
-            (uint64_t)x->io.count * x->io.width > sizeof(((struct axvcpu_arch *)0)->io_buf))
+        stops = stops || s[i].err != 0 || !effect;
+        if (s[i].err == 0 && !effect && s[i].exit.kind != AXVCPU_FAKE_SPIN && !axvcpu_i_fake_record(&s[i].exit))
             return false;
     }
     return stops;

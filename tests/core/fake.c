@@ -311,6 +311,7 @@ static void fill(struct axvcpu_exit *record, uint32_t kind)
     for (i = 0; i < sizeof(*record); i++)
         ((uint8_t *)record)[i] = (uint8_t)(i + 1);
     record->kind = kind;
+    record->flags &= ~(AXVCPU_EXIT_HANDLED | AXVCPU_EXIT_PAUSED); // what the other run's VM said
     if (kind == AXVCPU_EXIT_MMIO_READ || kind == AXVCPU_EXIT_MMIO_WRITE) {
         record->mmio.width = record->mmio.reg_width = 4;
         record->mmio.sign_extend = true;
@@ -332,6 +333,82 @@ static void test_replay(void)
         memset(&x, 0, sizeof(x));
         ok(next() == kind && memcmp(&x, &step.exit, sizeof(x)) == 0, "replay: %s comes back byte for byte",
            axvcpu_exit_name(kind));
+    }
+}
+
+// A step that axvm_step has recorded says that it was handled there, and a pause that it was one: not here.
+static void test_flags(void)
+{
+    struct axvcpu_fake_step steps[] = { EXIT(HALT), EXIT(CANCELED) };
+    struct axvm_desc desc = { .vcpus = &vcpu, .vcpu_count = 1 };
+    static struct axvm vm;
+
+    steps[0].exit.flags = AXVCPU_EXIT_HANDLED;
+    steps[1].exit.flags = AXVCPU_EXIT_PAUSED;
+    must(play(steps, 2, true) == AXVCPU_OK);
+    ok(next() == AXVCPU_EXIT_HALT && x.flags == 0 && next() == AXVCPU_EXIT_CANCELED && x.flags == 0,
+       "replay: handled and paused are said of another run");
+    must(axvm_init(&vm, &desc) == AXVCPU_OK && axvm_boot(&vm) == AXVCPU_OK);
+    must(axvcpu_fake_script(&vcpu, &steps[0], 1, true) == AXVCPU_OK);
+    ok(axvm_run_vcpu(&vm, 0, &x) == AXVCPU_OK && x.kind == AXVCPU_EXIT_HALT,
+       "replay: what nobody serves is the caller's");
+    must(axvcpu_fake_script(&vcpu, &steps[1], 1, true) == AXVCPU_OK);
+    ok(axvm_run_vcpu(&vm, 0, &x) == AXVCPU_OK && x.kind == AXVCPU_EXIT_CANCELED, "replay: a pause of another run ends");
+    must(axvm_shutdown(&vm) == AXVCPU_OK && axvm_deinit(&vm) == AXVCPU_OK);
+}
+
+// ---- records that no run may return: the script is refused, and the one before it stays
+
+static uint8_t string[16];
+#define IO(kind_, width_, count_, buf_) { .kind = AXVCPU_EXIT_IO_##kind_, .io = { buf_, 0, 0x60, width_, count_ } }
+#define MMIO(kind_, width_, reg_) { .kind = AXVCPU_EXIT_MMIO_##kind_, .mmio = { 0x1000, 0, width_, 1, reg_, false } }
+static const struct record {
+    const char *name;
+    struct axvcpu_exit exit;
+    int expected;
+} records[] = {
+    { "the last kind", { .kind = AXVCPU_EXIT_COUNT - 1 }, AXVCPU_OK },
+    { "no kind", { .kind = AXVCPU_EXIT_COUNT }, AXVCPU_EINVAL },
+    { "a load of 8 bytes", MMIO(READ, 8, 8), AXVCPU_OK },
+    { "a load of 9 bytes", MMIO(READ, 9, 8), AXVCPU_EINVAL },
+    { "a register of 9 bytes", MMIO(READ, 8, 9), AXVCPU_EINVAL },
+    { "a store of 9 bytes", MMIO(WRITE, 9, 8), AXVCPU_EINVAL },
+    { "a port of 9 bytes", IO(READ, 9, 1, NULL), AXVCPU_EINVAL },
+    { "a string as long as the backend's own buffer", IO(READ, 4, 16, NULL), AXVCPU_OK },
+    { "a longer string", IO(READ, 4, 17, NULL), AXVCPU_EINVAL },
+    { "a longer string with a buffer", IO(READ, 1, 16, string), AXVCPU_OK },
+    { "a count that overflows", IO(READ, 4, 0x40000001, NULL), AXVCPU_EINVAL },
+    { "four thousand million elements of nothing", IO(READ, 0, UINT32_MAX, NULL), AXVCPU_EINVAL },
+    { "elements of nothing to be written", IO(WRITE, 0, UINT32_MAX, string), AXVCPU_EINVAL },
+};
+
+static int refused_or_not(const struct axvcpu_fake_step *step)
+{
+    int err;
+
+    must(play(two, 2, false) == AXVCPU_OK);
+    err = axvcpu_fake_script(&vcpu, step, 1, false);
+    must(err == AXVCPU_OK || next() == AXVCPU_EXIT_TIMER);
+    return err;
+}
+
+static void test_records(void)
+{
+    static const size_t bools[] = { offsetof(struct axvcpu_exit, mmio.sign_extend),
+                                    offsetof(struct axvcpu_exit, ipi.to_all),
+                                    offsetof(struct axvcpu_exit, ipi.to_self) };
+    struct axvcpu_fake_step step = { 0, { 0 } };
+    size_t i;
+
+    for (i = 0; i < COUNT(records); i++) {
+        step.exit = records[i].exit;
+        ok(refused_or_not(&step) == records[i].expected, "script: %s", records[i].name);
+    }
+    for (i = 0; i < COUNT(bools); i++) {
+        memset(&step, 0, sizeof(step));
+        step.exit.kind = i == 0 ? AXVCPU_EXIT_MMIO_READ : AXVCPU_EXIT_SEND_IPI;
+        ((uint8_t *)&step.exit)[bools[i]] = 2; // as a file may say
+        ok(refused_or_not(&step) == AXVCPU_EINVAL, "script: a bool that is none, at %zu", bools[i]);
     }
 }
 
@@ -362,6 +439,8 @@ int main(void)
     test_failure_is_counted_from_the_call();
     test_calls();
     test_replay();
+    test_flags();
+    test_records();
     test_percpu();
     cpu_stop(&other);
     return tap_done();

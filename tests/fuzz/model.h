@@ -19,6 +19,7 @@
 #define AXVCPU_ARCH_FAKE
 #define AXVCPU_CHECKED
 #include "tests/fuzz/input.h"
+#include "tests/fuzz/widths.h"
 
 enum { CPUS = 3, VECTORS = 7 };
 static unsigned this_cpu;
@@ -488,21 +489,6 @@ static struct axvcpu_fake_step script(const struct call *c)
     return s;
 }
 
-static uint64_t low(uint64_t value, uint32_t width)
-{
-    return width == 8 ? value : value & ((UINT64_C(1) << (width * 8)) - 1);
-}
-
-// A load's value as its register takes it; the register is as wide as the exit says.
-static uint64_t loaded(const struct model *m, uint64_t old)
-{
-    uint64_t value = low(m->refused ? UINT64_MAX : m->value, m->width);
-    if (m->sign_extend && (value >> (m->width * 8 - 1) & 1))
-        value |= ~low(UINT64_MAX, m->width);
-    value = low(value, m->reg_width);
-    return m->reg_width < 4 ? (old & ~low(UINT64_MAX, m->reg_width)) | value : value;
-}
-
 static int commit(struct model *m)
 {
     int err = leaf(m, AXVCPU_FAKE_COMMIT);
@@ -510,7 +496,8 @@ static int commit(struct model *m)
     if (err != 0)
         return err;
     if (m->kind == AXVCPU_EXIT_MMIO_READ)
-        m->gpr[m->reg] = loaded(m, m->gpr[m->reg]);
+        m->gpr[m->reg] = loaded(m->gpr[m->reg], m->refused ? UINT64_MAX : m->value, m->width, m->reg_width,
+                                m->sign_extend);
     if (m->kind == AXVCPU_EXIT_SYSREG_READ && !m->refused)
         m->gpr[m->reg] = m->value;
     if (m->kind == AXVCPU_EXIT_CPUID && !m->refused)
@@ -775,7 +762,7 @@ static const struct step steps_inject[] = { { is_alive, 0 }, { set_edge, 0 }, { 
 REAL(do_inject)
 {
     unsigned i = c->arg[0] % 8;
-    return (struct outcome){ axvcpu_inject_interrupt(v, vector(i) + (i == VECTORS)), 0 }; // 260 is none
+    return (struct outcome){ axvcpu_inject_interrupt(v, i < VECTORS ? vector(i) : AXVCPU_LEAF_VECTORS), 0 };
 }
 
 STEP(set_line)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Fuzzers of what belongs to no one architecture; a decoder's fuzzer is with its decoder.
-FUZZ := api threads vm
+FUZZ := api replay threads vm
 PROGRAMS_fuzz :=
 FUZZ_NEEDS := $(FUZZ:%=build/tests/fuzz/%)
 $(FUZZ_NEEDS): build/tests/fuzz/%: tests/fuzz/%.c | deps-fuzz
@@ -39,6 +39,8 @@ FUZZ_LENGTH_vm := 80
 FUZZ_FLAGS_vm := -entropic=0 -len_control=0
 FUZZ_LENGTH_threads := $(FUZZ_LENGTH_vm)
 FUZZ_FLAGS_threads := $(FUZZ_FLAGS_vm)
+FUZZ_LENGTH_replay := 150
+FUZZ_FLAGS_replay := -timeout=60
 COMMANDS_fuzz := $(foreach f,$(FUZZ),"$f=sh tests/fuzz.sh build/tests/fuzz/$f $(FUZZ_RUNS) $(or $(FUZZ_LENGTH_$f),300) $(FUZZ_FLAGS_$f)") \
   $(foreach a,$(FUZZ_FIRMWARE),"firmware-$a=sh tests/fuzz.sh build/tests/fuzz/firmware-$a $(FUZZ_RUNS) 150 -entropic=0") \
   $(foreach a,$(FUZZ_KVM),"kvm-$a=sh tests/fuzz.sh build/tests/fuzz/kvm-$a $(FUZZ_RUNS) 200 -entropic=0") \
