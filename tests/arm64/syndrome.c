@@ -1213,6 +1213,9 @@ static const struct {
 
 int host_main(void)
 {
+    host_print("# seed ");
+    host_print_number(host_argument_number("seed"), 16);
+    host_print("\n");
     if (!begin())
         host_panic("no guest");
     for (uint32_t i = 0; i < COUNT(classes); i++) {

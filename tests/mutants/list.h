@@ -172,6 +172,11 @@ MUTANT("arm64 syndromes", ARM64, "arm64/decode",
        "    return (t->esr & (AXVCPU_ARM64_ISS_FNV | AXVCPU_ARM64_ISS_S1PTW)) != 0", "    return (t->esr & AXVCPU_ARM64_ISS_FNV) != 0")
 MUTANT("arm64 syndromes", ARM64, "arm64/decode",
        "        (kind == AXVCPU_I_ARM64_PERMISSION && (!write || cache)))", "        (kind == AXVCPU_I_ARM64_PERMISSION && !write))")
+MUTANT("arm64 syndromes", ARM64, "arm64/syndrome",
+       "    t->hpfar = (result & AXVCPU_I_ARM64_DESC_ADDR) >> 8;", "    t->hpfar = (result & AXVCPU_I_ARM64_DESC_ADDR) >> 9;")
+MUTANT("arm64 syndromes", ARM64, "arm64/syndrome",
+       "    return axvcpu_i_arm64_fault_kind(AXVCPU_ARM64_ESR_ISS(t->esr)) == AXVCPU_I_ARM64_PERMISSION &&\n           (t->esr & AXVCPU_ARM64_ISS_S1PTW) == 0 &&",
+       "    return axvcpu_i_arm64_fault_kind(AXVCPU_ARM64_ESR_ISS(t->esr)) == AXVCPU_I_ARM64_PERMISSION &&")
 MUTANT("arm64 syndromes, trap 26", ARM64, "arm64/decode",
        "    if (t->vector == AXVCPU_ARM64_ERROR)\n        return axvcpu_i_arm64_other(&c);", "")
 MUTANT("arm64 syndromes, trap 26", ARM64, "arm64/decode",
