@@ -348,6 +348,8 @@ MUTANT("EL2 barriers, kick", ARM64, "headers/arm64", "    __asm__ volatile(\"dsb
 MUTANT("HS switch", RISCV, "riscv/conformance:registers", "\"sd x27, 216(a0)\\n\\t\" \"sd x28", "\"sd x28")
 MUTANT("HS switch", RISCV, "riscv/conformance:registers", "\"ld x30, 240(a0)\\n\\t\"", "\"ld x30, 232(a0)\\n\\t\"")
 MUTANT("HS switch", RISCV, "riscv/hs", "        \"ld gp, %[host_gp](a0)\\n\\t\"\n", "")
+MUTANT("HS barriers", RISCV, "riscv/hs", "    err = axvcpu_i_riscv_fence_vm(vm, m->gpa.addr, m->size);\n    vm->arch.logs -=",
+       "    err = AXVCPU_OK;\n    vm->arch.logs -=")
 MUTANT("HS barriers", RISCV, "headers/riscv", "        \".word 0\\n\\t\" ", "        ")
 MUTANT("HS barriers", RISCV, "headers/riscv", "        axvcpu_i_riscv_fence_stale(a, cpu);\n", "        (void)axvcpu_i_riscv_fence_stale;\n")
 MUTANT("HS barriers", RISCV, "headers/riscv", "    __asm__ volatile(\"fence rw, rw\" : : : \"memory\");", "    ")

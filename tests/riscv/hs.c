@@ -357,6 +357,7 @@ static bool fence_unmaps(void)
 {
     uint64_t *word = host_alloc(1);
     bool good = begin_waiting(&one, word) && must(axvm_unmap(&one.vm, axvcpu_gpa(DATA), PAGE) == 0, "unmap");
+    *word = 0; // what it waits for, if it still sees it
     host_wait_job(1);
     good = good && must(seen == 0x100 + AXVCPU_EXIT_MMIO_READ, "its access is one to nowhere");
     drop(&one);
@@ -371,6 +372,7 @@ static bool fence_changes(void)
     word[PAGE / 8] = 0; // what it waits for
     good = good && must(axvm_unmap(&one.vm, axvcpu_gpa(DATA), PAGE) == 0, "unmap") &&
            must(axvm_map(&one.vm, axvcpu_gpa(DATA), axvcpu_from_ptr(word + PAGE / 8), PAGE, AXVM_MAP_RWX) == 0, "map");
+    word[0] = 0; // without a fence, too, it comes to its end
     host_wait_job(1);
     good = good && must(seen == 0x100 + AXVCPU_EXIT_HYPERCALL || seen == 0x100 + AXVCPU_EXIT_MMIO_READ, "it sees the other page");
     drop(&one);
