@@ -2,9 +2,11 @@
 //
 // What other CPUs may do at any time, while the owner does all that it may do: a test for the thread
 // sanitizer. Nothing here waits for the right moment, so that nothing orders what the library does not order.
+// In the end all of them do anything, also what they may not: by a seed that is printed, or that SEED has.
 struct axvcpu;
 static __thread void (*at_point)(struct axvcpu *, int point); // of this thread
 #define AXVCPU_TRACE(v, event, a, b) (at_point != NULL ? at_point((v), (int)(event)) : (void)0)
+#include <time.h>
 #include "core.h"
 
 enum { ROUNDS = 50 }; // of the owner, and of the other, at least
@@ -172,7 +174,7 @@ static void resets(void)
 
 // ---- the others' side: what is allowed from anywhere at any time
 
-static volatile uint64_t sink;
+static __thread volatile uint64_t sink;
 
 static void others_unblock(uint32_t round)
 {
@@ -310,13 +312,146 @@ static void check(const struct owner *o, const struct side *side)
        "an owner that %s, and %s from elsewhere", o->name, side->name);
 }
 
+// ---- all against all: no two are ever inside, so that nothing races and the backend has counted each call
+
+enum { CROWD = 3, CALLS = 20000 };
+
+static int any_bind(uint32_t arg)
+{
+    (void)arg;
+    return axvcpu_bind(&vcpu);
+}
+
+static int any_get(uint32_t arg)
+{
+    uint64_t value;
+
+    return axvcpu_get_gpr(&vcpu, arg % 32, &value);
+}
+
+static int any_run(uint32_t arg)
+{
+    struct axvcpu_exit x;
+
+    (void)arg;
+    return axvcpu_run(&vcpu, &x);
+}
+
+static int any_settle(uint32_t arg)
+{
+    struct axvcpu_exit x;
+
+    (void)arg;
+    return axvcpu_settle(&vcpu, &x);
+}
+
+static int any_answer(uint32_t arg)
+{
+    return arg % 2 != 0 ? axvcpu_complete(&vcpu, arg) : arg % 4 != 0 ? axvcpu_refuse(&vcpu) : axvcpu_retry(&vcpu);
+}
+
+static int any_setup(uint32_t arg)
+{
+    return axvcpu_setup(&vcpu, axvcpu_gpa(arg), axvcpu_hpa(ROOT), NULL);
+}
+
+static int any_restart(uint32_t arg)
+{
+    return axvcpu_restart(&vcpu, axvcpu_gpa(arg), arg);
+}
+
+static int any_owner(uint32_t arg)
+{
+    static int (*const fns[])(struct axvcpu *) = { axvcpu_unbind, axvcpu_block, axvcpu_put, axvcpu_load };
+
+    return fns[arg % COUNT(fns)](&vcpu);
+}
+
+static int any_reset(uint32_t arg)
+{
+    (void)arg;
+    return axvcpu_reset(&vcpu);
+}
+
+static int any_other(uint32_t arg)
+{
+    others[arg % COUNT(others)].fn(arg / 8);
+    return AXVCPU_OK;
+}
+
+#define IN(state) (1u << AXVCPU_STATE_##state)
+enum { ALWAYS = 0xff };
+static const struct {
+    int (*fn)(uint32_t);
+    uint32_t from; // most calls are made where they make sense, or did a moment ago
+} anything[] = {
+    { any_bind, IN(FREE) },      { any_setup, IN(CREATED) },  { any_run, IN(READY) },   { any_run, IN(READY) },
+    { any_answer, IN(READY) },   { any_owner, IN(READY) },    { any_settle, IN(FREE) }, { any_get, ALWAYS },
+    { any_reset, IN(INVALID) },  { any_restart, IN(READY) },  { any_other, ALWAYS },    { any_other, IN(BLOCKED) },
+};
+
+struct member {
+    uint32_t seed, binds;
+};
+
+static void *be_in_the_crowd(void *arg)
+{
+    struct member *m = arg;
+    uint32_t i, which;
+    int err;
+
+    for (i = 0; i < CALLS; i++) {
+        m->seed = m->seed * 1664525 + 1013904223;
+        which = (m->seed >> 16) % COUNT(anything);
+        if ((anything[which].from >> axvcpu_get_state(&vcpu) & 1u) == 0 && m->seed >> 26 != 0)
+            continue;
+        err = anything[which].fn(m->seed >> 20);
+        must(err >= AXVCPU_OK && err < AXVCPU_ERR_COUNT && axvcpu_current() == NULL);
+        m->binds += anything[which].fn == any_bind && err == AXVCPU_OK;
+        if (i % 16 == 0)
+            sched_yield();
+    }
+    return NULL;
+}
+
+static void check_crowd(uint32_t seed)
+{
+    struct member members[CROWD] = { { 0 } };
+    pthread_t threads[CROWD];
+    struct axvcpu_exit x;
+    uint64_t binds = 0;
+    int i;
+
+    set_up(&vcpu);
+    must(axvcpu_fake_script(&vcpu, reading, 1, true) == AXVCPU_OK);
+    for (i = 0; i < CROWD; i++)
+        members[i].seed = seed + (uint32_t)i;
+    for (i = 0; i < CROWD; i++)
+        must(pthread_create(&threads[i], NULL, be_in_the_crowd, &members[i]) == 0);
+    for (i = 0; i < CROWD; i++)
+        must(pthread_join(threads[i], NULL) == 0);
+    for (i = 0; i < CROWD; i++)
+        binds += members[i].binds;
+    ok(axvcpu_fake_calls(&vcpu, AXVCPU_FAKE_BIND) == binds && vcpu.refs == 1,
+       "any calls of %d CPUs: no two binds at once", CROWD);
+    note("seed %u, %llu binds", seed, (unsigned long long)binds);
+    (void)axvcpu_abandon(&vcpu);
+    must(axvcpu_reset(&vcpu) == AXVCPU_OK && any_setup(ENTRY) == AXVCPU_OK && axvcpu_bind(&vcpu) == AXVCPU_OK);
+    must(axvcpu_run(&vcpu, &x) == AXVCPU_OK && axvcpu_kick(&vcpu) == AXVCPU_OK);
+    (void)axvcpu_retry(&vcpu);
+    ok(axvcpu_run(&vcpu, &x) == AXVCPU_OK && x.kind == AXVCPU_EXIT_CANCELED, "afterwards a kick ends a run");
+}
+
 int main(void)
 {
+    const char *given = getenv("SEED");
+    uint32_t seed = given != NULL ? (uint32_t)strtoul(given, NULL, 0) : (uint32_t)time(NULL);
     size_t i, k;
 
     tap_begin(60);
     for (i = 0; i < COUNT(owners); i++)
         for (k = 0; k < COUNT(others); k++)
             check(&owners[i], &others[k]);
+    check_crowd(seed);
     return tap_done();
 }
