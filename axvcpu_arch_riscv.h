@@ -3178,7 +3178,8 @@ static int axvcpu_i_riscv_here_now(struct axvcpu *v, uint64_t *pc, uint64_t *sat
 /* >>kvm exits */
 
 /* What the kernel cannot emulate makes KVM_RUN fail: an access by another instruction than RV64I's and C's, or
-   misaligned (EOPNOTSUPP, EIO: arch/riscv/kvm/vcpu_insn.c), or a fetch from where no memory is. */
+   misaligned (EOPNOTSUPP, EIO: arch/riscv/kvm/vcpu_insn.c), or a fetch from where no memory is. Whatever it was,
+   the guest did it: it is an exit, and no error. */
 static bool axvcpu_i_kvm_failure(struct axvcpu *v, long code, struct axvcpu_exit *x)
 {
     uint64_t pc, satp, va, gpa;
@@ -3189,20 +3190,18 @@ static bool axvcpu_i_kvm_failure(struct axvcpu *v, long code, struct axvcpu_exit
         return false;
     x->flags = 0;
     x->raw = (uint64_t)-code;
-    if (insn == 0) {
-        if (v->vm.vm == NULL || !axvcpu_i_riscv_translate(v, satp, pc, &gpa))
-            return false;
+    if (insn == 0 && v->vm.vm != NULL && axvcpu_i_riscv_translate(v, satp, pc, &gpa)) {
         x->kind = AXVCPU_EXIT_NESTED_PAGE_FAULT;
         x->fault.addr = gpa;
         x->fault.access = AXVCPU_ACCESS_EXEC;
         return true;
     }
-    if (axvcpu_i_riscv_address(v, insn, &va) != AXVCPU_OK || !axvcpu_i_riscv_translate(v, satp, va, &gpa))
-        return false;
+    if (insn == 0 || axvcpu_i_riscv_address(v, insn, &va) != AXVCPU_OK || !axvcpu_i_riscv_translate(v, satp, va, &gpa))
+        gpa = 0; /* of an instruction that is not known or no longer there, or by tables that are not */
     x->kind = AXVCPU_EXIT_UNDECODED;
     x->undecoded.addr = gpa;
     x->undecoded.syndrome = 0;
-    x->undecoded.insn_len = axvcpu_riscv_insn_length(insn);
+    x->undecoded.insn_len = insn != 0 ? axvcpu_riscv_insn_length(insn) : 0;
     AXVCPU_MEMSET(x->undecoded.insn, 0, sizeof(x->undecoded.insn));
     for (i = 0; i < x->undecoded.insn_len; i++)
         x->undecoded.insn[i] = (uint8_t)(insn >> i * 8);

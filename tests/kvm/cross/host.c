@@ -327,6 +327,42 @@ static void test_every_failure(unsigned step)
     ok_int(leaks, 0, "and nothing is left behind");
 }
 
+#if defined(__riscv)
+static long cannot_emulate(int fd)
+{
+    (void)fd;
+    return -EOPNOTSUPP;
+}
+
+// KVM_RUN fails for what a guest does: it is an exit, also where the instruction is no access (any more), or none
+// can be read.
+static void test_failure_is_an_exit(void)
+{
+    static const struct {
+        uint64_t pc, insn;
+        uint32_t kind, insn_len;
+    } all[] = {
+        {CODE, 0x00000013, AXVCPU_EXIT_UNDECODED, 4}, // addi, where an access has been
+        {CODE, 0x0001, AXVCPU_EXIT_UNDECODED, 2},
+        {CODE, 0x0005300f, AXVCPU_EXIT_UNDECODED, 4}, // in MISC-MEM, as cache operations are
+        {CODE, 0x00000000, AXVCPU_EXIT_NESTED_PAGE_FAULT, 0},
+        {DEVICE, 0, AXVCPU_EXIT_NESTED_PAGE_FAULT, 0},
+    };
+    os_begin();
+    ok_int(machine_start(&(struct machine){0}), 0, "a failure of KVM_RUN: the machine");
+    os.run = cannot_emulate;
+    for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++) {
+        (void)memcpy(ram + CODE, &all[i].insn, 4);
+        (void)axvcpu_set_reg(v, AXVCPU_REG_PC, all[i].pc);
+        ok(machine_run(all[i].kind), "a failure of KVM_RUN at 0x%llx is an exit", (unsigned long long)all[i].insn);
+        if (all[i].kind == AXVCPU_EXIT_UNDECODED)
+            ok(x.undecoded.addr == 0 && x.undecoded.insn_len == all[i].insn_len, "... with the instruction, but no address");
+    }
+    os.run = NULL;
+    ok_int(machine_stop(), 0, "a failure of KVM_RUN: the end");
+}
+#endif
+
 // host STEP: each STEP. call fails in a life of its own; they are slow in an emulated machine.
 int main(int argc, char **argv)
 {
@@ -342,6 +378,9 @@ int main(int argc, char **argv)
     test_capabilities();
     test_calls();
     test_adopt();
+#if defined(__riscv)
+    test_failure_is_an_exit();
+#endif
     test_every_failure(argc > 1 ? (unsigned)atoi(argv[1]) : 1);
     return tap_done();
 }
