@@ -1170,7 +1170,9 @@ static void sweep(uint32_t op0, uint32_t op1, uint32_t n)
         gpr[i] = UINT64_C(0x0101010101010101) * (i + 1);
     if (op0 != 1) {
         one_sys(word | 1u << 21);
-        value = came(PASSED) && rt < 31 ? axvcpu_arch(v)->x[rt] : 0;
+        if (came(PASSED) && rt == 31)
+            return; // what it was went to XZR
+        value = came(PASSED) ? axvcpu_arch(v)->x[rt] : 0;
     }
     if (rt < 31)
         gpr[rt] = value;
