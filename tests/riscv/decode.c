@@ -208,11 +208,44 @@ static void check_row(const struct row *r)
         check_exit(r, &x);
 }
 
+// The second exit of an access to a CSR, when the first one was answered with OLD: what it writes, if it does.
+#define OLD 0xff0fu
+static const struct {
+    const char *name;
+    uint32_t insn;
+    bool writes;
+    uint64_t value;
+} seconds[] = {
+    {"csrr x5,hvip", 0x645022f3, false, 0},
+    {"csrrw x5,hvip,x6", 0x645312f3, true, 0x0606060606060900u},
+    {"csrrs x5,hvip,x6", 0x645322f3, true, 0x060606060606ff0fu},
+    {"csrrc x5,hvip,x6", 0x645332f3, true, OLD & ~0x0900u},
+    {"csrrw x5,hvip,x0", 0x645012f3, true, 0},
+    {"csrrwi x5,hvip,9", 0x6454d2f3, true, 9},
+    {"csrrsi x5,hvip,16", 0x645862f3, true, OLD | 16},
+    {"csrrci x5,hvip,3", 0x6451f2f3, true, OLD & ~3u},
+    {"csrrsi x5,hvip,0", 0x645062f3, false, 0},
+    {"csrrci x5,hvip,0", 0x645072f3, false, 0},
+};
+
+static void check_second(size_t i)
+{
+    struct axvcpu_exit x = {0};
+    const char *name = seconds[i].name;
+    if (!ok(axvcpu_riscv_csr_write(seconds[i].insn, gpr, OLD, &x) == seconds[i].writes, "%s: writes", name) ||
+        !seconds[i].writes)
+        return;
+    ok(x.kind == AXVCPU_EXIT_SYSREG_WRITE && x.flags == 0 && x.sysreg.addr == 0x645, "%s: an exit", name);
+    ok_u64(x.sysreg.value, seconds[i].value, "%s: value", name);
+}
+
 int main(void)
 {
     tap_begin(30);
     set_registers();
     for (size_t i = 0; i < COUNT(rows); i++)
         check_row(&rows[i]);
+    for (size_t i = 0; i < COUNT(seconds); i++)
+        check_second(i);
     return tap_done();
 }

@@ -116,7 +116,8 @@ static const struct row rows[] = {
     ROW1(BLOCKING_SMI, LONG, GUEST_INTERRUPTIBILITY, 4) ROW1(PENDING_RESERVED, LONG, GUEST_PENDING_DEBUG, 0x10)
     ROW2(PENDING_BS, LONG, GUEST_PENDING_DEBUG, 0x4000, GUEST_INTERRUPTIBILITY, 2) ROW1(LINK_VALID, LONG, LINK_POINTER, 1)
     ROW1(PDPTE0, PAE, GUEST_PDPTE0, 3) ROW1(PDPTE1, PAE, GUEST_PDPTE1, 0x21) ROW1(PDPTE2, PAE, GUEST_PDPTE2, FAR | 1)
-    ROW1(PDPTE3, PAE, GUEST_PDPTE3, 0x101)
+    ROW1(PDPTE3, PAE, GUEST_PDPTE3, 0x101) ROW2(ACTIVITY_EVENT, LONG, GUEST_ACTIVITY, 1, ENTRY_EVENT, 0x80000303)
+    ROW2(ACTIVITY_EVENT, LONG, GUEST_ACTIVITY, 2, ENTRY_EVENT, 0x80000301) ROW1(EPTP_FORM, LONG, EPTP, 0x100026)
 };
 
 // What every state begins with; 0 what is not here.
@@ -216,6 +217,16 @@ static void vmx_alone(void)
     note("%u VMX rules", (unsigned)COUNT(seen));
 }
 
+// One would undo what the other has changed.
+static bool meet(const struct row *r, const struct row *q)
+{
+    bool met = false;
+    for (int i = 0; i < r->changes; i++)
+        for (int k = 0; k < q->changes; k++)
+            met |= r->change[i].field == q->change[k].field;
+    return met;
+}
+
 static void vmx_pairs(void)
 {
     struct axvcpu_x86_vmx_state s;
@@ -223,7 +234,7 @@ static void vmx_pairs(void)
     for (unsigned i = 0; i + 11 < COUNT(rows); i += 5) {
         const struct row *r = &rows[i], *q = &rows[i + 11];
         uint32_t n;
-        if (r->base != q->base || r->change[0].field == q->change[0].field)
+        if (r->base != q->base || meet(r, q))
             continue;
         make(&s, r->base);
         change(&s, r);

@@ -467,6 +467,8 @@ static void walks(void)
     ok(axvcpu_x86_walk(&s, 2, 0x1234000, R, &gpa, &error) == AXVCPU_X86_WALK_FAULT && error == 9, "a large page is aligned");
     s = paged(&modes[1], 0x1234000, 3, 0x3000 | P | RW);
     ok(axvcpu_x86_walk(&s, 2, 0x1234000, R, &gpa, &error) == AXVCPU_X86_WALK_FAULT && error == 9, "a PDPTE of PAE has no RW");
+    s = paged(&modes[1], 0x1234000, 1, 0x3000 | P | UINT64_C(1) << 60);
+    ok(axvcpu_x86_walk(&s, 2, 0x1234000, R, &gpa, &error) == AXVCPU_X86_WALK_FAULT && error == 9, "PAE: bits 62 to 52");
     s = paged(&modes[0], 0xc1234567, 2, 0x00c00000 | UINT64_C(0x1e000) | P | PS);
     ok(axvcpu_x86_walk(&s, 2, 0xc1234567, R, &gpa, &error) == AXVCPU_X86_WALK_OK && gpa == 0x0f00e34567, "PSE-36: %" PRIx64, gpa);
     read_only = true;
