@@ -3945,17 +3945,9 @@ static bool axvcpu_i_x86_event_type(const struct axvcpu_x86_vmx_state *s)
 
 #define AXVCPU_I_X86_ENUM_RULE(name, field, text, holds) AXVCPU_I_X86_RULE_##name,
 #define AXVCPU_I_X86_SAY_RULE(name, field, text, holds) { #field, "SDM 3, " text },
-#define AXVCPU_I_X86_ASK_RULE(name, field, text, holds) case AXVCPU_I_X86_RULE_##name: return (holds);
+#define AXVCPU_I_X86_ASK_RULE(name, field, text, holds) (holds),
 enum axvcpu_i_x86_vmx_rule { AXVCPU_I_X86_VMX_RULES(AXVCPU_I_X86_ENUM_RULE) AXVCPU_I_X86_VMX_RULE_COUNT };
 static const struct axvcpu_i_x86_rule axvcpu_i_x86_vmx_rules[] = { AXVCPU_I_X86_VMX_RULES(AXVCPU_I_X86_SAY_RULE) };
-
-static bool axvcpu_i_x86_vmx_holds(const struct axvcpu_x86_vmx_state *s, uint32_t rule)
-{
-    switch (rule) {
-        AXVCPU_I_X86_VMX_RULES(AXVCPU_I_X86_ASK_RULE)
-    default: return true;
-    }
-}
 
 static void axvcpu_i_x86_blame(const struct axvcpu_i_x86_rule *rule, struct axvcpu_x86_broken *out, uint32_t max, uint32_t *n)
 {
@@ -3968,10 +3960,11 @@ static void axvcpu_i_x86_blame(const struct axvcpu_i_x86_rule *rule, struct axvc
 
 AXVCPU_API uint32_t axvcpu_x86_vmx_explain(const struct axvcpu_x86_vmx_state *s, struct axvcpu_x86_broken *out, uint32_t max)
 {
+    const bool holds[] = { AXVCPU_I_X86_VMX_RULES(AXVCPU_I_X86_ASK_RULE) };
     uint32_t i, n = 0;
 
     for (i = 0; i < AXVCPU_I_X86_VMX_RULE_COUNT; i++)
-        if (!axvcpu_i_x86_vmx_holds(s, i))
+        if (!holds[i])
             axvcpu_i_x86_blame(&axvcpu_i_x86_vmx_rules[i], out, max, &n);
     return n;
 }
@@ -4044,20 +4037,13 @@ static bool axvcpu_i_x86_eventinj(uint64_t event)
 enum axvcpu_i_x86_svm_rule { AXVCPU_I_X86_SVM_RULES(AXVCPU_I_X86_ENUM_RULE) AXVCPU_I_X86_SVM_RULE_COUNT };
 static const struct axvcpu_i_x86_rule axvcpu_i_x86_svm_rules[] = { AXVCPU_I_X86_SVM_RULES(AXVCPU_I_X86_SAY_SVM) };
 
-static bool axvcpu_i_x86_svm_holds(const struct axvcpu_x86_svm_state *s, uint32_t rule)
-{
-    switch (rule) {
-        AXVCPU_I_X86_SVM_RULES(AXVCPU_I_X86_ASK_RULE)
-    default: return true;
-    }
-}
-
 AXVCPU_API uint32_t axvcpu_x86_svm_explain(const struct axvcpu_x86_svm_state *s, struct axvcpu_x86_broken *out, uint32_t max)
 {
+    const bool holds[] = { AXVCPU_I_X86_SVM_RULES(AXVCPU_I_X86_ASK_RULE) };
     uint32_t i, n = 0;
 
     for (i = 0; i < AXVCPU_I_X86_SVM_RULE_COUNT; i++)
-        if (!axvcpu_i_x86_svm_holds(s, i))
+        if (!holds[i])
             axvcpu_i_x86_blame(&axvcpu_i_x86_svm_rules[i], out, max, &n);
     return n;
 }

@@ -114,6 +114,7 @@ static const struct svm svm_rows[] = {
     {"SMSW ECX", 0x00, 0, 0, 0, NO, C32, 3, {0x0f, 0x01, 0xe1}, C(CR), 3, CR(0, 1, SMSW, 0, 0)},
     {"a selective write of CR0", 0x65, 0, 0, 0, NO, C64, 3, {0x0f, 0x22, 0xc2}, C(CR), 3, CR(0, 2, TO, 0, 0)},
     {"a write of CR0 by something else", 0x10, 0, 0, 0, NO, C64, 2, {0x0f, 0xa2}, C(RAW), 2, 0},
+    {"... by one byte", 0x10, 0, 0, 0, NO, C64, 1, {0xf4}, C(RAW), 1, 0},
     {"MOV DR7, RDI with assists", 0x37, 7, 0, RIP + 3, BOTH, C64, 0, {0}, C(DR), 3, CR(7, 7, TO, 0, 0)},
     {"MOV RDX, DR6 by its bytes", 0x26, 0, 0, 0, NO, C64, 3, {0x0f, 0x21, 0xf2}, C(DR), 3, CR(6, 2, FROM, 0, 0)},
     // memory

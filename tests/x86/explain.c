@@ -249,6 +249,10 @@ static void vmx_pairs(void)
 static void vmx_whole(void)
 {
     static const char *const names_of[BASES] = {"long mode", "long mode, not unrestricted", "PAE paging", "virtual-8086 mode"};
+    // what SDM 3, 26.3.1.5 lets wake or kill: HLT by NMIs, #DB and #MC; shutdown by NMIs and #MC
+    static const struct {
+        uint32_t state, event;
+    } sleeping[] = {{0, 0x80000306}, {1, 0x80000202}, {1, 0x80000301}, {1, 0x80000312}, {2, 0x80000202}, {2, 0x80000312}};
     struct axvcpu_x86_vmx_state s;
     struct axvcpu_x86_broken b[8];
     char text[100];
@@ -271,6 +275,13 @@ static void vmx_whole(void)
     make(&s, LONG);
     s.field[F(GUEST_RIP)] = FAR;
     ok_u64(axvcpu_x86_vmx_explain(&s, b, 8), 0, "VMX: RIP just beyond what is canonical: no rule is broken");
+    make(&s, LONG);
+    for (unsigned i = 0; i < COUNT(sleeping); i++) {
+        s.field[F(GUEST_ACTIVITY)] = sleeping[i].state;
+        s.field[F(ENTRY_EVENT)] = sleeping[i].event;
+        ok_u64(axvcpu_x86_vmx_explain(&s, b, 8), 0, "VMX: %x into activity state %u: no rule is broken", sleeping[i].event, sleeping[i].state);
+    }
+    make(&s, LONG);
     s.field[F(GUEST_LDTR_ACCESS)] = s.field[F(GUEST_DS_ACCESS)] = 0x10000;
     s.field[F(GUEST_ES_ACCESS)] = s.field[F(GUEST_FS_ACCESS)] = s.field[F(GUEST_GS_ACCESS)] = 0x10000;
     ok_u64(axvcpu_x86_vmx_explain(&s, b, 8), 0, "VMX: unusable segments: no rule is broken");

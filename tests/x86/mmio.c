@@ -320,16 +320,18 @@ static void undecoded(void)
         uint8_t size, bytes[4];
         uint64_t gpa;
         bool write;
+        uint64_t rdi; // if it is not 0
     } given[] = {
-        {"an unknown instruction", 3, {0x0f, 0x10, 0x03}, D, false},
-        {"too few bytes", 1, {0x8b}, D, false},
-        {"no bytes", 0, {0}, D, false},
-        {"a load, and the fault was a write", 2, {0x8b, 0x03}, D, true},
-        {"a store, and the fault was a read", 2, {0x89, 0x03}, D, false},
-        {"another address than the fault's", 2, {0x8b, 0x03}, D + 4, false},
-        {"an access across a page, and the fault is on neither", 3, {0x8b, 0x43, 0xfe}, D + 0x5000, false},
-        {"movs across a page", 1, {0xa5}, D + 0xffe, false},
-        {"movs from what is not memory to a device", 1, {0xa4}, D + 8, true},
+        {"an unknown instruction", 3, {0x0f, 0x10, 0x03}, D, false, 0},
+        {"too few bytes", 1, {0x8b}, D, false, 0},
+        {"no bytes", 0, {0}, D, false, 0},
+        {"a load, and the fault was a write", 2, {0x8b, 0x03}, D, true, 0},
+        {"a store, and the fault was a read", 2, {0x89, 0x03}, D, false, 0},
+        {"another address than the fault's", 2, {0x8b, 0x03}, D + 4, false, 0},
+        {"an access across a page, and the fault is on neither", 3, {0x8b, 0x43, 0xfe}, D + 0x5000, false, 0},
+        {"movs across a page", 1, {0xa5}, D + 0xffe, false, 0},
+        {"movs to two pages", 1, {0xa5}, D, false, 0x2ffe},
+        {"movs from what is not memory to a device", 1, {0xa4}, D + 8, true, 0},
     };
     for (unsigned i = 0; i < COUNT(given); i++) {
         struct axvcpu_x86_space s = flat(64);
@@ -340,6 +342,8 @@ static void undecoded(void)
             r.gpr[6] = D + 0x5000;
         if (given[i].bytes[0] == 0xa5)
             r.gpr[6] = given[i].gpa;
+        if (given[i].rdi != 0)
+            r.gpr[7] = given[i].rdi;
         was = r;
         ok(axvcpu_x86_mmio_begin(&m, &r, &s, given[i].bytes, given[i].size, given[i].gpa, given[i].write, &x) == AXVCPU_X86_MMIO_UNDECODED &&
                x.kind == AXVCPU_EXIT_UNDECODED && x.undecoded.addr == given[i].gpa && x.undecoded.insn_len == given[i].size &&
@@ -467,8 +471,10 @@ static void walks(void)
     ok(axvcpu_x86_walk(&s, 2, 0x1234000, R, &gpa, &error) == AXVCPU_X86_WALK_FAULT && error == 9, "a large page is aligned");
     s = paged(&modes[1], 0x1234000, 3, 0x3000 | P | RW);
     ok(axvcpu_x86_walk(&s, 2, 0x1234000, R, &gpa, &error) == AXVCPU_X86_WALK_FAULT && error == 9, "a PDPTE of PAE has no RW");
-    s = paged(&modes[1], 0x1234000, 1, 0x3000 | P | UINT64_C(1) << 60);
-    ok(axvcpu_x86_walk(&s, 2, 0x1234000, R, &gpa, &error) == AXVCPU_X86_WALK_FAULT && error == 9, "PAE: bits 62 to 52");
+    for (unsigned bit = 52; bit < 63; bit++) {
+        s = paged(&modes[1], 0x1234000, 1, 0x3000 | P | RW | UINT64_C(1) << bit);
+        ok(axvcpu_x86_walk(&s, 2, 0x1234000, R, &gpa, &error) == AXVCPU_X86_WALK_FAULT && error == 9, "a PTE of PAE has no bit %u", bit);
+    }
     s = paged(&modes[0], 0xc1234567, 2, 0x00c00000 | UINT64_C(0x1e000) | P | PS);
     ok(axvcpu_x86_walk(&s, 2, 0xc1234567, R, &gpa, &error) == AXVCPU_X86_WALK_OK && gpa == 0x0f00e34567, "PSE-36: %" PRIx64, gpa);
     read_only = true;
@@ -485,6 +491,7 @@ static void through_tables(void)
     struct axvcpu_x86_regs r = start(), was;
     struct axvcpu_x86_mmio m;
     struct axvcpu_exit x = {0};
+    struct axvcpu_answer a = {.kind = AXVCPU_EXIT_MMIO_READ, .width = 4, .reg_width = 4};
     uint8_t fetched[15];
     r.gpr[6] = 0x9999000 | (D & 0xfff), r.gpr[7] = 0x1234100;
     was = r;
@@ -492,6 +499,16 @@ static void through_tables(void)
            memcmp(&r, &was, sizeof r) == 0, "movs: a destination that may not be written is #PF, and no device is read");
     r.gpr[7] = 0x1334100;
     ok(axvcpu_x86_mmio_begin(&m, &r, &s, bytes, 1, D, false, &x) == AXVCPU_X86_MMIO_FAULT && m.error == 2 && m.cr2 == 0x1334100, "movs: ... or that is not there");
+    s = paged(&modes[2], 0x1234000, 1, 0x3000 | P | RW);
+    r.gpr[7] = 0x1234100;
+    ok(axvcpu_x86_mmio_begin(&m, &r, &s, bytes, 1, D, false, &x) == AXVCPU_X86_MMIO_ACCESS, "movs: a destination that is there");
+    put(0x7000, 0x34, 0, 8);
+    was = r;
+    ok(axvcpu_x86_mmio_commit(&m, &r, &s, &a, &x) == AXVCPU_X86_MMIO_FAULT && m.vector == 14 && m.error == 2 && m.cr2 == 0x1234100 &&
+           memcmp(&r, &was, sizeof r) == 0, "movs: ... and has gone when the device has answered");
+    put(0x4000, 0, UINT64_C(0x80000000) | P | RW, 8);
+    ok(axvcpu_x86_mmio_begin(&m, &r, &s, bytes, 1, D, false, &x) == AXVCPU_X86_MMIO_UNDECODED, "movs: ... or whose tables are no memory");
+    s = paged(&modes[2], 0x1234000, 1, 0x3000 | P);
     memset(memory + 0x3ff0, 0x90, 16);
     r.gpr[3] = 0x1234ffe, was = r;
     static const uint8_t store[] = {0x89, 0x03};
@@ -504,6 +521,9 @@ static void through_tables(void)
     ok_u64(axvcpu_x86_fetch(&s, &r, fetched), 15, "else it is 15 bytes");
     r.rip = 0x5000000;
     ok_u64(axvcpu_x86_fetch(&s, &r, fetched), 0, "nothing where nothing is");
+    s = flat(64);
+    r.rip = sizeof memory - 5;
+    ok_u64(axvcpu_x86_fetch(&s, &r, fetched), 5, "and no more than memory has");
 }
 
 static void sizes(void)
