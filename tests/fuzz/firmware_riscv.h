@@ -29,6 +29,8 @@ static void any_call(uint64_t *gpr)
         gpr[A0 + 1] = near_a_page(), gpr[A0 + 2] = 0;
     if (gpr[A7] >= 4 && gpr[A7] < 8 && input_next(4) != 0)
         gpr[A0] = near_a_page();
+    if (gpr[A7] == HSM && input_next(4) != 0)
+        gpr[A0] = gpr[A6] == 3 ? (uint64_t)input_next(2) << 31 : input_next(CPUS + 1), gpr[A0 + 1] = input_next(5) * 2;
     if ((gpr[A7] == IPI || gpr[A7] == RFENCE) && input_next(2))
         gpr[A0] = input_next(16), gpr[A1] = input_next(4) == 0 ? any_value() : 0;
 }
