@@ -35,6 +35,8 @@ $(RISCV)/count.elf: $(COUNT_riscv) | deps-riscv
 $(RISCV)/count-own.elf: $(COUNT_riscv) | deps-riscv
 	$(BARE_riscv) -Itests/riscv -DAXVCPU_OWN_VECTORS
 
+$(RISCV)/words.elf: tests/riscv/words.c $(BARE_NEEDS_riscv) | deps-riscv
+	$(BARE_riscv) -DAXVCPU_CHECKED
 $(RISCV)/hs.elf: tests/riscv/hs.c tests/riscv/hs_guest.S $(BARE_NEEDS_riscv) | deps-riscv
 	$(call compile_files,riscv64-linux-gnu-gcc $(BUILD_bare) -DHOST_THREADS $(BARE_FLAGS_riscv),\
 	  tests/riscv/hs.c examples/bare/riscv/machine.c $(filter %.S,$^))
@@ -49,7 +51,7 @@ $(EXAMPLES_riscv): %: %.elf
 	@printf '%s\n' '#!/bin/sh' 'exec sh tests/riscv/qemu.sh 15 $@.elf' >$@ && chmod +x $@
 
 # Also on a hart without Sstc, and on one that has vectors.
-NEEDS_riscv := $(addprefix $(RISCV)/,fuzz hs.elf conformance.elf conformance-own.elf count.elf count-own.elf) $(EXAMPLES_riscv)
+NEEDS_riscv := $(addprefix $(RISCV)/,fuzz hs.elf words.elf conformance.elf conformance-own.elf count.elf count-own.elf) $(EXAMPLES_riscv)
 RUN_riscv := sh tests/riscv/qemu.sh
 COMMANDS_riscv := "fuzz=sh tests/fuzz.sh build/tests/riscv/fuzz $(FUZZ_RUNS_riscv) 400" \
   "conformance=$(RUN_riscv) 80 $(RISCV)/conformance.elf" \
@@ -59,6 +61,7 @@ COMMANDS_riscv := "fuzz=sh tests/fuzz.sh build/tests/riscv/fuzz $(FUZZ_RUNS_risc
   "hs=$(RUN_riscv) 60 $(RISCV)/hs.elf" \
   "hs, vectors=CPU=v=true,vext_spec=v1.0 $(RUN_riscv) 60 $(RISCV)/hs.elf" \
   "hs, no sstc=CPU=sstc=off $(RUN_riscv) 60 $(RISCV)/hs.elf" \
+  "words=$(RUN_riscv) 60 $(RISCV)/words.elf" \
   "no H extension=sh tests/riscv/no_h.sh $(RISCV)/hs.elf" \
   "examples=sh tests/examples.sh $(RISCV)/examples $(ANYWHERE_riscv)" \
   "count=$(RUN_riscv) 20 $(RISCV)/count.elf -icount shift=0" \
