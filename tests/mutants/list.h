@@ -397,7 +397,7 @@ MUTANT("trap 23", X86, "kvm/refused",
        "    int err = axvcpu_i_x86_restore_msrs(v->arch.kvm.fd, &o->msrs);\n\n    if (err == 0)\n        err = axvcpu_i_x86_move_state(v, true);")
 MUTANT("trap 35", CORE, "headers:declarations: axvcpu.h c++", "    void *owner; /* CPU_TOKEN of", "    _Atomic(void *) owner; /* CPU_TOKEN of")
 MUTANT("trap 37", ARM64, "headers:hardened: bare arm64", "    \"hint #34\\n\" /* bti c */\n", "")
-MUTANT("trap 40", CORE, "headers:backend: riscv", "    uint32_t latch; /* an unblock", "    uint8_t latch; /* an unblock")
+MUTANT("trap 40", CORE, "headers/riscv", "    uint32_t latch; /* an unblock", "    uint8_t latch; /* an unblock")
 MUTANT("trap 34", ARM64, "headers:backend: arm64 static in two files",
        "\".pushsection .text.\" name \",\\\"axG\\\",%progbits,\" name \",comdat\\n\"                                      \\\n    \".balign \" align \"\\n.weak \"",
        "\".pushsection .text.\" name \",\\\"ax\\\",%progbits\\n\" \\\n    \".balign \" align \"\\n.globl \"")
