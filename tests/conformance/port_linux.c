@@ -19,7 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CASE_SECONDS = 100, MAX_AREAS = 8 };
+// MARGIN: before and behind a guest's memory that much is the host's.
+enum { CASE_SECONDS = 100, MAX_AREAS = 8, MARGIN = 4096 };
 
 static const char *substrate;
 static char now_playing[128];
@@ -71,12 +72,12 @@ void port_begin(const char *name)
 
 axvcpu_backing_t port_memory(uint64_t size, uint8_t **ptr)
 {
-    void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void *at = mmap(NULL, size + 2 * MARGIN, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (at == MAP_FAILED || area_count == MAX_AREAS)
         abort();
-    areas[area_count++] = (struct area){at, size};
-    *ptr = at;
-    return axvcpu_from_ptr(at);
+    areas[area_count++] = (struct area){at, size + 2 * MARGIN};
+    *ptr = (uint8_t *)at + MARGIN;
+    return axvcpu_from_ptr(*ptr);
 }
 
 void port_forget(void)

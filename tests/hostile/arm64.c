@@ -28,10 +28,23 @@ void hostile_mode(struct axvm_arch_desc *vm, struct axvcpu_arch_setup *setup)
     setup->cntvoff = hostile_random();
 }
 
+// A handler that goes on behind the instruction, in the program and at EL1.
+extern const uint8_t hostile_next[], hostile_next_end[];
+__asm__(".section .rodata\n\t.balign 4\n"
+        "hostile_next:\n"
+        "\tmrs x17, elr_el1\n\tadd x17, x17, #4\n\tand x17, x17, #0x3ffc\n"
+        "\tmov x16, #0x1000\n\tmovk x16, #0x8000, lsl #16\n\tadd x17, x17, x16\n"
+        "\tmov x16, #0x3c5\n\tmsr spsr_el1, x16\n\tmsr elr_el1, x17\n\teret\n"
+        "hostile_next_end:\n"
+        "\t.previous\n");
+
 void hostile_free(struct axvcpu *v, uint8_t *ram)
 {
-    (void)ram;
-    (void)axvcpu_set_reg(v, AXVCPU_REG_SYS(AXVCPU_ARM64_SYSREG(3, 0, 12, 0, 0)), hostile_value() & ~UINT64_C(0x7ff)); // VBAR_EL1
+    bool goes_on = hostile_goes_on();
+    uint64_t vbar = goes_on ? RAM_BASE + HANDLER : hostile_value() & ~UINT64_C(0x7ff);
+    for (uint32_t at = 0; at < 0x800; at += 0x80) // D1.3.1.5
+        AXVCPU_MEMCPY(ram + HANDLER + at, hostile_next, (size_t)(hostile_next_end - hostile_next));
+    (void)axvcpu_set_reg(v, AXVCPU_REG_SYS(AXVCPU_ARM64_SYSREG(3, 0, 12, 0, 0)), vbar); // VBAR_EL1
 }
 
 // ---- instructions
@@ -68,10 +81,11 @@ static uint32_t system(void)
 
 static uint32_t special(void)
 {
-    static const uint32_t all[] = {0xd4000002, 0xd4000003, 0xd4000001, 0xd4200000, 0xd4400000, 0xd69f03e0, 0xd503207f, 0xd503205f,
+    static const uint32_t all[] = {0xd503207f, 0xd4000002, 0xd4000003, 0xd4000001, 0xd4200000, 0xd4400000, 0xd69f03e0, 0xd503205f,
                                    0xd5033fdf, 0xd508871f, 0xd50c871f, 0xd50c83df, 0xd5087800, 0xd50b7421, 0xd508751f, 0xd5034fdf,
                                    0xd50342ff, 0xd5184000, 0xd51bd040, 0x00000000, 0xd69f0fff, 0xd65f0bff, 0xdac103e0, 0x04000000};
-    return all[hostile_below(COUNT(all))] | (bits(2) == 0 ? bits(5) : 0);
+    uint32_t first = AXVCPU_I_HOSTED && bits(3) != 0; // WFI, which sleeps in a kernel, is the first one
+    return all[first + hostile_below((uint32_t)COUNT(all) - first)] | (bits(2) == 0 ? bits(5) : 0);
 }
 
 static uint32_t jump(void)
@@ -96,13 +110,27 @@ static uint32_t call(uint8_t *to)
     return n + put(to + n, bits(1) != 0 ? 0xd4000002 : 0xd4000003);
 }
 
+// A branch to where it was is mostly one for ever (C4.1.86): bit 23 is their sign, or bit 25.
+static uint32_t forward(uint32_t insn)
+{
+    return (insn >> 26 & 7) == 5 && (insn >> 29 & 3) != 2 ? insn & ~0x02800000u : insn;
+}
+
+// An access, half the time to where no memory is.
+static uint32_t device(uint8_t *to)
+{
+    uint32_t insn = memory(), rn = insn >> 5 & 31;
+    uint32_t n = bits(1) != 0 ? put(to, 0xd2a00000 | (MMIO >> 16) << 5 | rn) : 0; // movz
+    return n + put(to + n, insn);
+}
+
 uint32_t hostile_insn(uint8_t to[MAX_INSN])
 {
     uint32_t kind = hostile_below(100);
     if (kind < 25)
-        return put(to, (uint32_t)hostile_random());
+        return put(to, forward((uint32_t)hostile_random()));
     if (kind < 50)
-        return put(to, memory());
+        return device(to);
     if (kind < 72)
         return put(to, system());
     if (kind < 84)
@@ -112,31 +140,28 @@ uint32_t hostile_insn(uint8_t to[MAX_INSN])
 
 // ---- the host's registers
 
-#define ALWAYS(X) X(vbar_el2) X(tpidr_el2) X(sctlr_el2) X(tcr_el2) X(mair_el2) X(ttbr0_el2) X(daif) X(spsel) X(actlr_el2)
-#define UNBOUND(X) X(hcr_el2) X(cptr_el2) X(mdcr_el2) X(cnthctl_el2) X(hstr_el2) X(cntvoff_el2)
-#define READ(name) __asm__ volatile("mrs %0, " #name : "=r"(to[n++]));
-#define NAME(name) #name,
-#define ONE(name) +1
-const char *const hostile_word_names[] = {ALWAYS(NAME) UNBOUND(NAME)};
-const uint32_t hostile_always = 0 ALWAYS(ONE);
-
-uint32_t hostile_words(uint64_t *to)
-{
-    uint32_t n = 0;
-    ALWAYS(READ)
-    UNBOUND(READ)
-    return n;
-}
-
-uint32_t hostile_ranges(struct hostile_range *to)
-{
-    (void)to; // it runs without translation, its vectors are in the program
-    return 0;
-}
+#define SYSREG(X, name) X(name, __extension__({ uint64_t v_; __asm__ volatile("mrs %0, " #name : "=r"(v_)); v_; }))
+#if AXVCPU_I_HOSTED
+#define FLOAT(X, name) X(name, __extension__({ uint64_t v_; __asm__ volatile("fmov %0, " #name : "=r"(v_)); v_; }))
+#define ALWAYS(X) \
+    SYSREG(X, tpidr_el0) SYSREG(X, fpcr) SYSREG(X, fpsr) FLOAT(X, d8) FLOAT(X, d9) FLOAT(X, d10) FLOAT(X, d11) \
+    FLOAT(X, d12) FLOAT(X, d13) FLOAT(X, d14) FLOAT(X, d15)
+#define UNBOUND HOSTILE_NONE
+#define X18 "x9" // a program's x18 is anybody's
+#else
+#define ALWAYS(X) \
+    SYSREG(X, vbar_el2) SYSREG(X, tpidr_el2) SYSREG(X, sctlr_el2) SYSREG(X, tcr_el2) SYSREG(X, mair_el2) \
+    SYSREG(X, ttbr0_el2) SYSREG(X, daif) SYSREG(X, spsel) SYSREG(X, actlr_el2)
+#define UNBOUND(X) \
+    SYSREG(X, hcr_el2) SYSREG(X, cptr_el2) SYSREG(X, mdcr_el2) SYSREG(X, cnthctl_el2) SYSREG(X, hstr_el2) \
+    SYSREG(X, cntvoff_el2)
+#define X18 "x18"
+#endif
+HOSTILE_WORDS(ALWAYS, UNBOUND)
 
 const char *const hostile_register_names[] = {"x18", "x19", "x20", "x21", "x22", "x23", "x24", "x25", "x26", "x27", "x28", "x29", "sp"};
 
-// Each register holds its own number, and a pattern; x18 is the host's.
+// Each register holds its own number, and a pattern; x18 is a bare host's.
 __asm__(".text\n"
         "\t.globl hostile_call\n"
         "hostile_call:\n"
@@ -154,7 +179,7 @@ __asm__(".text\n"
         "\tmov x9, #0x5a5a\n\tmovk x9, #\\r, lsl #48\n"
         "\tcmp x9, x\\r\n\tcset x10, ne\n\torr x11, x11, x10, lsl #(\\r - 18)\n"
         ".endr\n"
-        "\tldp x9, x3, [sp, #96]\n\tcmp x9, x18\n\tcset x10, ne\n\torr x11, x11, x10\n"
+        "\tldp x9, x3, [sp, #96]\n\tcmp x9, " X18 "\n\tcset x10, ne\n\torr x11, x11, x10\n"
         "\tldr x9, [sp, #112]\n\tmov x12, sp\n\tcmp x9, x12\n\tcset x10, ne\n\torr x11, x11, x10, lsl #12\n"
         "\tstr x11, [x3]\n"
         "\tldp x19, x20, [sp, #16]\n\tldp x21, x22, [sp, #32]\n\tldp x23, x24, [sp, #48]\n"

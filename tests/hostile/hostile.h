@@ -13,13 +13,21 @@
 uint64_t hostile_random(void); // of this guest's own sequence
 uint32_t hostile_below(uint32_t n);
 uint64_t hostile_value(void); // a register's: nothing special, or near something that is
+// Whether a guest's handler of exceptions lets it go on. Under a kernel, which keeps the exits that they would be
+// elsewhere, it mostly does.
+static inline bool hostile_goes_on(void)
+{
+    return hostile_below(4) < (AXVCPU_I_HOSTED ? 3 : 1);
+}
 
 // ---- the architecture's; of those with (*) hostile.c has one for who has no such thing
 
-enum { MAX_INSN = 16, MAX_WORDS = 96 };
+enum { MAX_INSN = 16, MAX_WORDS = 96, HANDLER = 0x20000 }; // of exceptions, from the beginning of the guest's memory
 uint32_t hostile_insn(uint8_t to[MAX_INSN]); // an instruction or a few; how many bytes
 void hostile_mode(struct axvm_arch_desc *, struct axvcpu_arch_setup *); // how a guest of random instructions begins
 void hostile_bound(struct axvcpu_arch_setup *); // a guest's time, where the host's alarm may not end a run (*)
+void hostile_exclude(struct axvcpu *);       // what the machine below does not survive (*)
+void hostile_mend(uint8_t *code, size_t size); // likewise, of instructions (*)
 uint32_t hostile_vectors(void);              // of the interrupts that the host may inject, one
 void hostile_exception(uint32_t *vector, uint64_t *error); // likewise
 void hostile_free(struct axvcpu *, uint8_t *ram); // it goes round in circles: its own exception vectors elsewhere
@@ -32,10 +40,24 @@ extern const uint32_t hostile_gprs;
 int hostile_call(int (*fn)(struct axvcpu *, struct axvcpu_exit *), struct axvcpu *, struct axvcpu_exit *, uint64_t *changed);
 extern const char *const hostile_register_names[];
 
-// The host's system registers. The first hostile_always of them are the host's also while a vCPU is bound.
+// The host's system registers; where it is a program, those that a program sees. The first hostile_always of them
+// are the host's also while a vCPU is bound. An architecture has two lists of them, of X(name, value).
 uint32_t hostile_words(uint64_t *to);
 extern const char *const hostile_word_names[];
 extern const uint32_t hostile_always;
+#define HOSTILE_READ(name, value) to[n++] = (value);
+#define HOSTILE_NAME(name, value) #name,
+#define HOSTILE_ONE(name, value) +1
+#define HOSTILE_WORDS(always, unbound)                                                   \
+    const char *const hostile_word_names[] = {always(HOSTILE_NAME) unbound(HOSTILE_NAME)}; \
+    const uint32_t hostile_always = 0 always(HOSTILE_ONE);                               \
+    uint32_t hostile_words(uint64_t *to)                                                 \
+    {                                                                                    \
+        uint32_t n = 0;                                                                  \
+        always(HOSTILE_READ) unbound(HOSTILE_READ)                                       \
+        return n;                                                                        \
+    }
+#define HOSTILE_NONE(X)
 
 // Tables of the host's, of which the processor itself changes what is not in `mask`.
 struct hostile_range {
@@ -45,7 +67,7 @@ struct hostile_range {
     uint64_t mask;
 };
 extern const uint64_t hostile_table_mask; // likewise, of the second stage's tables
-uint32_t hostile_ranges(struct hostile_range *to); // four at most
+uint32_t hostile_ranges(struct hostile_range *to); // four at most (*)
 
 // ---- the place's
 

@@ -22,7 +22,7 @@ void hostile_mode(struct axvm_arch_desc *vm, struct axvcpu_arch_setup *setup)
 {
     if (hostile_below(4) == 0)
         vm->mode = AXVCPU_RISCV_HGATP_SV48X4;
-    if (hostile_below(4) == 0)
+    if (!AXVCPU_I_HOSTED && hostile_below(4) == 0) // a kernel delegates by itself
         setup->hedeleg_clear = hostile_random();
     if (hostile_below(8) == 0)
         setup->hcounteren_clear = hostile_random();
@@ -30,10 +30,21 @@ void hostile_mode(struct axvm_arch_desc *vm, struct axvcpu_arch_setup *setup)
         setup->henvcfg_clear = hostile_random();
 }
 
+// A handler that goes on two bytes further, in the program.
+extern const uint8_t hostile_next[], hostile_next_end[];
+__asm__(".section .rodata\n\t.balign 4\n"
+        "hostile_next:\n"
+        "\tcsrr t0, sepc\n\taddi t0, t0, 2\n\tli t1, 0x3ffe\n\tand t0, t0, t1\n"
+        "\tli t1, 0x80001000\n\tadd t0, t0, t1\n"
+        "\tcsrw sepc, t0\n\tsret\n"
+        "hostile_next_end:\n"
+        "\t.previous\n");
+
 void hostile_free(struct axvcpu *v, uint8_t *ram)
 {
-    (void)ram;
-    (void)axvcpu_set_reg(v, AXVCPU_REG_SYS(0x105), hostile_value() & ~UINT64_C(3)); // stvec
+    bool goes_on = hostile_goes_on();
+    AXVCPU_MEMCPY(ram + HANDLER, hostile_next, (size_t)(hostile_next_end - hostile_next));
+    (void)axvcpu_set_reg(v, AXVCPU_REG_SYS(0x105), goes_on ? RAM_BASE + HANDLER : hostile_value() & ~UINT64_C(3)); // stvec
 }
 
 // ---- instructions
@@ -71,9 +82,10 @@ static uint32_t csr(void)
 static uint32_t privileged(void)
 {
     static const uint32_t all[] = {0x10500073, 0x10200073, 0x30200073, 0x00100073, 0x00000073, 0x12000073, 0x16000073, 0x18000073,
-                                   0x22000073, 0x62000073, 0x0000100f, 0x0ff0000f, 0x00000000, 0xffffffff, 0x10500073, 0x00200073};
+                                   0x22000073, 0x62000073, 0x0000100f, 0x0ff0000f, 0x00000000, 0xffffffff, 0x00200073};
+    uint32_t first = AXVCPU_I_HOSTED && bits(3) != 0; // WFI, which sleeps in a kernel, is the first one
     if (bits(2) != 0)
-        return all[hostile_below(COUNT(all))] | (bits(3) == 0 ? reg(15) : 0);
+        return all[first + hostile_below((uint32_t)COUNT(all) - first)] | (bits(3) == 0 ? reg(15) : 0);
     return 0x60004073 | bits(4) << 25 | bits(1) << 20 | reg(15) | reg(7);
 }
 
@@ -109,17 +121,31 @@ static uint32_t call(uint8_t *to)
     return n + put32(to + n, 0x73);
 }
 
+// A branch to where it was is mostly one for ever (unpriv 2.5): bit 31 is their sign.
+static uint32_t forward(uint32_t insn)
+{
+    return (insn & 0x73) == 0x63 ? insn & 0x7fffffff : insn;
+}
+
+// An access, half the time to where no memory is.
+static uint32_t device(uint8_t *to)
+{
+    uint32_t insn = memory(), rs1 = insn >> 15 & 31;
+    uint32_t n = bits(1) != 0 ? put32(to, MMIO | rs1 << 7 | 0x37) : 0; // lui
+    return n + put32(to + n, insn);
+}
+
 uint32_t hostile_insn(uint8_t to[MAX_INSN])
 {
     uint32_t kind = hostile_below(100), half = bits(16);
     if (kind < 20)
-        return put32(to, (uint32_t)hostile_random() | 3);
+        return put32(to, forward((uint32_t)hostile_random() | 3));
     if (kind < 30) {
         AXVCPU_MEMCPY(to, &half, 2);
         return 2;
     }
     if (kind < 50)
-        return put32(to, memory());
+        return device(to);
     if (kind < 70)
         return put32(to, csr());
     if (kind < 80)
@@ -129,35 +155,20 @@ uint32_t hostile_insn(uint8_t to[MAX_INSN])
 
 // ---- the host's registers
 
-#define ALWAYS(X) X(stvec) X(sscratch) X(sie) X(satp) X(sstatus)
-#define UNBOUND(X) X(hstatus) X(scounteren) X(senvcfg) // those for guests alone stay the last one's
-#define READ(name) __asm__ volatile("csrr %0, " CSR_##name : "=r"(to[n++]));
-#define CSR_stvec "stvec"
-#define CSR_sscratch "sscratch"
-#define CSR_sie "sie"
-#define CSR_satp "satp"
-#define CSR_sstatus "sstatus"
-#define CSR_hstatus "0x600"
-#define CSR_scounteren "scounteren"
-#define CSR_senvcfg "0x10a"
-#define NAME(name) #name,
-#define ONE(name) +1
-const char *const hostile_word_names[] = {ALWAYS(NAME) UNBOUND(NAME)};
-const uint32_t hostile_always = 0 ALWAYS(ONE);
-
-uint32_t hostile_words(uint64_t *to)
-{
-    uint32_t n = 0;
-    ALWAYS(READ)
-    UNBOUND(READ)
-    return n;
-}
-
-uint32_t hostile_ranges(struct hostile_range *to)
-{
-    (void)to; // it runs without translation, its vectors are in the program
-    return 0;
-}
+#define CSR(X, name, csr) X(name, __extension__({ uint64_t v_; __asm__ volatile("csrr %0, " csr : "=r"(v_)); v_; }))
+#if AXVCPU_I_HOSTED
+#define FLOAT(X, name) X(name, __extension__({ uint64_t v_; __asm__ volatile("fmv.x.d %0, " #name : "=r"(v_)); v_; }))
+#define ALWAYS(X) \
+    CSR(X, fcsr, "fcsr") FLOAT(X, fs0) FLOAT(X, fs1) FLOAT(X, fs2) FLOAT(X, fs3) FLOAT(X, fs4) FLOAT(X, fs5) \
+    FLOAT(X, fs6) FLOAT(X, fs7) FLOAT(X, fs8) FLOAT(X, fs9) FLOAT(X, fs10) FLOAT(X, fs11)
+#define UNBOUND HOSTILE_NONE
+#else
+#define ALWAYS(X) \
+    CSR(X, stvec, "stvec") CSR(X, sscratch, "sscratch") CSR(X, sie, "sie") CSR(X, satp, "satp") CSR(X, sstatus, "sstatus")
+#define UNBOUND(X) /* those for guests alone stay the last one's */ \
+    CSR(X, hstatus, "0x600") CSR(X, scounteren, "scounteren") CSR(X, senvcfg, "0x10a")
+#endif
+HOSTILE_WORDS(ALWAYS, UNBOUND)
 
 const char *const hostile_register_names[] = {"s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "tp", "gp", "sp"};
 

@@ -4,6 +4,7 @@
 // of their names, runs what /list says, one line each, and powers the machine off.
 //
 //     tap SECONDS PROGRAM ARGS...      its output is TAP
+//     hush SECONDS PROGRAM ARGS...     likewise, while the kernel has only emergencies to say on the console
 //     expect SECONDS PROGRAM           one case for each line of PROGRAM.expect: its output has that text
 //
 // tests/kvm/boot.sh reads the console: what a program has printed ends with "=== end PROGRAM STATUS",
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/klog.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
@@ -25,7 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_ARGS = 16, MAX_OUTPUT = 1 << 16 };
+enum { MAX_ARGS = 16, MAX_OUTPUT = 1 << 16, CONSOLE_LEVEL = 8 };
 
 static void load_modules(void)
 {
@@ -128,6 +130,7 @@ static void run_line(char *line)
         return;
     unsigned seconds = (unsigned)strtoul(words[1], NULL, 10);
     double start = now();
+    klogctl(CONSOLE_LEVEL, NULL, strcmp(words[0], "hush") == 0 ? 1 : 4); // 4: as `quiet` has it
     printf("=== begin %s\n", words[2]);
     if (strcmp(words[0], "expect") == 0)
         status = run_expecting(words + 2, seconds);
