@@ -39,7 +39,7 @@ FUZZ_LENGTH_vm := 80
 FUZZ_FLAGS_vm := -entropic=0 -len_control=0
 FUZZ_LENGTH_threads := $(FUZZ_LENGTH_vm)
 FUZZ_FLAGS_threads := $(FUZZ_FLAGS_vm)
-FUZZ_LENGTH_replay := 150
+FUZZ_LENGTH_replay := 100
 FUZZ_FLAGS_replay := -timeout=60
 COMMANDS_fuzz := $(foreach f,$(FUZZ),"$f=sh tests/fuzz.sh build/tests/fuzz/$f $(FUZZ_RUNS) $(or $(FUZZ_LENGTH_$f),300) $(FUZZ_FLAGS_$f)") \
   $(foreach a,$(FUZZ_FIRMWARE),"firmware-$a=sh tests/fuzz.sh build/tests/fuzz/firmware-$a $(FUZZ_RUNS) 150 -entropic=0") \
