@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Fuzzers of what belongs to no one architecture; a decoder's fuzzer is with its decoder.
-FUZZ := api replay threads vm
+FUZZ := vm threads replay api
 PROGRAMS_fuzz :=
 FUZZ_NEEDS := $(FUZZ:%=build/tests/fuzz/%)
 $(FUZZ_NEEDS): build/tests/fuzz/%: tests/fuzz/%.c | deps-fuzz
@@ -41,10 +41,11 @@ FUZZ_LENGTH_threads := $(FUZZ_LENGTH_vm)
 FUZZ_FLAGS_threads := $(FUZZ_FLAGS_vm)
 FUZZ_LENGTH_replay := 100
 FUZZ_FLAGS_replay := -timeout=60
-COMMANDS_fuzz := $(foreach f,$(FUZZ),"$f=sh tests/fuzz.sh build/tests/fuzz/$f $(FUZZ_RUNS) $(or $(FUZZ_LENGTH_$f),300) $(FUZZ_FLAGS_$f)") \
+# What takes longest begins.
+COMMANDS_fuzz := "reached=build/tests/fuzz/reached" \
+  $(foreach f,$(FUZZ),"$f=sh tests/fuzz.sh build/tests/fuzz/$f $(FUZZ_RUNS) $(or $(FUZZ_LENGTH_$f),300) $(FUZZ_FLAGS_$f)") \
   $(foreach a,$(FUZZ_FIRMWARE),"firmware-$a=sh tests/fuzz.sh build/tests/fuzz/firmware-$a $(FUZZ_RUNS) 150 -entropic=0") \
-  $(foreach a,$(FUZZ_KVM),"kvm-$a=sh tests/fuzz.sh build/tests/fuzz/kvm-$a $(FUZZ_RUNS) 200 -entropic=0") \
-  "reached=build/tests/fuzz/reached"
+  $(foreach a,$(FUZZ_KVM),"kvm-$a=sh tests/fuzz.sh build/tests/fuzz/kvm-$a $(FUZZ_RUNS) 200 -entropic=0")
 
 # The long form: every fuzzer there is, FUZZ_SECONDS each, with a seed of the day's, from where it was left.
 FUZZ_SECONDS ?= 600
