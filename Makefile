@@ -117,7 +117,10 @@ suite = $(if $(wildcard tests/$1/.),$(foreach b,$2,$(eval $(call program,$1,$b,$
 # Examples with a line `test: expect TEXT` are run, and their output must have TEXT: here those that need no
 # hardware. One with a line `backends: all` has no word of any backend, and is run on the fake one too.
 NO_HARDWARE := $(shell grep -lsE 'AXVCPU_ARCH_(FAKE|HEADER)' examples/*.c examples/*/*.c)
-NEEDS_core += $(EXAMPLES) $(patsubst examples/%.c,build/examples/on-fake/%,$(ANYWHERE))
+# Those for KVM are built where they are run: with test-kvm, if that is here.
+KVM_EXAMPLES := $(filter-out $(NO_HARDWARE),$(wildcard examples/*.c))
+NEEDS_core += $(if $(filter x86_64,$(shell uname -m)),$(filter-out $(KVM_EXAMPLES:%.c=build/%),$(EXAMPLES)),$(EXAMPLES)) \
+  $(patsubst examples/%.c,build/examples/on-fake/%,$(ANYWHERE))
 COMMANDS_core += "examples=sh tests/examples.sh build/examples $(NO_HARDWARE)" \
   "examples on the fake backend=sh tests/examples.sh build/examples/on-fake $(ANYWHERE)"
 

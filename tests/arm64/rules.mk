@@ -48,7 +48,7 @@ NEEDS_arm64 += $(addprefix build/tests/arm64/,conformance.elf count.elf el2.elf 
 ANYWHERE_arm64 := $(ANYWHERE) examples/bare/roundrobin.c
 EXAMPLES_arm64 := $(ANYWHERE_arm64:examples/%.c=build/tests/arm64/examples/%)
 build/tests/arm64/examples/%.elf: examples/%.c examples/host.h $(ARM64_NEEDS) | deps-arm64
-	$(ARM64_BARE)
+	$(ARM64_BARE) -O1
 $(EXAMPLES_arm64): %: %.elf
 	@printf '%s\n' '#!/bin/sh' 'exec sh tests/arm64/qemu.sh 15 2 cortex-a57 $@.elf' >$@ && chmod +x $@
 NEEDS_arm64 += $(EXAMPLES_arm64)

@@ -20,11 +20,11 @@ $(KVM)/$1/conformance: $$(addprefix tests/conformance/,runner.c port_linux.c $1/
 $(KVM)/$1/init: tests/kvm/init.c | deps-kvm
 	$$(call compile,$$(CROSS_CC_$1)) -O1 -static
 $(KVM)/$1/os.o: tests/kvm/os.c tests/kvm/os.h $$(HEADERS) | deps-kvm
-	$$(call compile_one,$$(CROSS_CC_$1)) -c -O2
+	$$(call compile_one,$$(CROSS_CC_$1)) -c -O1
 $(KVM)/$1/cross/%: tests/kvm/cross/%.c $(KVM)/$1/os.o $$(CROSS_HEADERS) | deps-kvm
-	$$(call compile_one,$$(CROSS_CC_$1)) -O2 -static $(KVM)/$1/os.o
+	$$(call compile_one,$$(CROSS_CC_$1)) -O1 -static $(KVM)/$1/os.o
 $(KVM)/$1/examples/%: examples/%.c | deps-kvm
-	$$(call compile,$$(CROSS_CC_$1)) -O2 -static $$(own_flags)
+	$$(call compile,$$(CROSS_CC_$1)) -O1 -static $$(own_flags)
 $(KVM)/$1/list: tests/kvm/cross.mk
 	@mkdir -p $$(@D) && echo 'tap 150 /conformance' >$$@
 	@for t in $$(CROSS_TESTS_$1); do echo "tap 100 /$$$$t $$(CROSS_STEP_$1)" >>$$@; done

@@ -9,7 +9,6 @@ comma := ,
 SUITE := $(addprefix tests/conformance/,runner.c port_linux.c x86/cases.c x86/guests.S)
 SUITE_FLAGS := -DAXVCPU_CHECKED -Itests/conformance -Itests/conformance/x86
 SUITE_HEADERS := $(HEADERS) $(wildcard tests/conformance/*.h tests/conformance/x86/*.h)
-KVM_EXAMPLES := $(filter-out $(NO_HARDWARE),$(wildcard examples/*.c))
 KVM_EXAMPLE_PROGRAMS := $(KVM_EXAMPLES:examples/%.c=$(KVM)/examples/%)
 
 $(KVM)/conformance: $(SUITE) $(SUITE_HEADERS) | deps-kvm
@@ -18,7 +17,7 @@ $(KVM)/conformance-asan $(KVM)/conformance-tsan: $(KVM)/conformance-%: $(SUITE) 
 	$(call compile,$(GCC)) $(BUILD_$*) $(SUITE_FLAGS) $(filter %.S,$^)
 # The same as on a kernel without KVM_CAP_SYNC_REGS: registers by KVM_GET_REGS and KVM_SET_REGS.
 $(KVM)/conformance-nosync: $(SUITE) $(SUITE_HEADERS) tests/kvm/nosync.h | deps-kvm
-	$(call compile,$(GCC)) -O2 $(SUITE_FLAGS) -include tests/kvm/nosync.h $(filter %.S,$^)
+	$(call compile,$(GCC)) -O1 $(SUITE_FLAGS) -include tests/kvm/nosync.h $(filter %.S,$^)
 # The backend's own tests, tests/kvm/x86/*.c. Static they go into the virtual machine, with smaller numbers where
 # a VM takes long to create. Here they run under the sanitizers, but for those that count or would take too long.
 KVM_X86_HEADERS := $(wildcard tests/kvm/*.h tests/kvm/x86/*.h) tests/conformance/substrate.h
@@ -41,7 +40,7 @@ KVM_X86_LIST := 'tap 60 /x86/calls' 'tap 60 /x86/exits' 'tap 100 /x86/refused 20
 $(KVM)/init: tests/kvm/init.c | deps-kvm
 	$(call compile,$(GCC)) -O1 -static
 $(KVM)/examples/%: examples/%.c | deps-kvm
-	$(call compile,$(CC)) -O2 -static $(own_flags)
+	$(call compile,$(CC)) -O1 -static $(own_flags)
 $(KVM)/examples/%.expect: examples/%.c tests/kvm/expectations.sh
 	@mkdir -p $(@D) && sh tests/kvm/expectations.sh $< >$@
 $(KVM)/list: Makefile tests/kvm/rules.mk $(KVM_EXAMPLES)

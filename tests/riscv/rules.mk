@@ -46,7 +46,7 @@ $(RISCV)/hs.elf: tests/riscv/hs.c tests/riscv/hs_guest.S $(BARE_NEEDS_riscv) | d
 ANYWHERE_riscv := $(ANYWHERE) examples/bare/roundrobin.c
 EXAMPLES_riscv := $(ANYWHERE_riscv:examples/%.c=$(RISCV)/examples/%)
 $(RISCV)/examples/%.elf: examples/%.c examples/host.h $(BARE_NEEDS_riscv) | deps-riscv
-	$(BARE_riscv)
+	$(BARE_riscv) -O1
 $(EXAMPLES_riscv): %: %.elf
 	@printf '%s\n' '#!/bin/sh' 'exec sh tests/riscv/qemu.sh 15 $@.elf' >$@ && chmod +x $@
 

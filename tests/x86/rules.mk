@@ -48,13 +48,13 @@ COMMANDS_x86 += "SVM in QEMU=sh tests/x86/machine.sh 280 qemu:qemu64,+svm,+npt $
 EXAMPLES_x86 := $(ANYWHERE:examples/%.c=$(X86)/examples/%)
 $(X86)/examples/%.elf: examples/%.c examples/host.h $(HOST_x86_bare) $(HEADERS) examples/bare/x86/link.ld \
   $(wildcard examples/bare/*.h examples/bare/x86/*.h) | deps-x86
-	$(BARE_x86) $(filter %.S,$^)
+	$(BARE_x86) -O1 $(filter %.S,$^)
 # Those that are about x86 or one CPU alone and were written for KVM: they bring the library, and need a few words of C's.
 HOSTED_x86 := $(addprefix examples/,hello.c longmode.c irq.c)
 HOSTED_EXAMPLES_x86 := $(HOSTED_x86:examples/%.c=$(X86)/examples/%)
 $(HOSTED_EXAMPLES_x86:=.elf): $(X86)/examples/%.elf: examples/%.c $(HOST_x86_bare) $(HEADERS) examples/bare/x86/link.ld \
   $(wildcard examples/bare/*.h examples/bare/x86/*.h examples/bare/libc/*.h) | deps-x86
-	$(BARE_x86) -Iexamples/bare/libc -Dmain=host_main -DHOST_LIBRARY_IN_PROGRAM $(filter %.S,$^)
+	$(BARE_x86) -O1 -Iexamples/bare/libc -Dmain=host_main -DHOST_LIBRARY_IN_PROGRAM $(filter %.S,$^)
 $(EXAMPLES_x86) $(HOSTED_EXAMPLES_x86): %: %.elf
 	@printf '%s\n' '#!/bin/sh' 'exec sh tests/x86/machine.sh 18 $${MACHINE:-qemu:max} $@.elf' >$@ && chmod +x $@
 NEEDS_x86 += $(EXAMPLES_x86) $(HOSTED_EXAMPLES_x86)

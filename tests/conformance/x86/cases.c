@@ -538,12 +538,12 @@ static void play_kicks(struct play *p)
 
 static void play_kicks_other(struct play *p)
 {
-    play_random(p, 1000, NULL, kick_thread, true);
+    play_random(p, 400, NULL, kick_thread, true);
 }
 
 static void play_injections(struct play *p)
 {
-    play_random(p, 5000, inject_alarm, NULL, false);
+    play_random(p, 2000, inject_alarm, NULL, false);
 }
 
 static void play_injections_other(struct play *p)
