@@ -12,12 +12,15 @@ hostile_guest = $(HOSTILE_C) tests/hostile/$1.c tests/conformance/$1/cases.c tes
 # The machine, without the host that bare.c includes; flags are the architectures' own suites'.
 hostile_machine = $(wildcard examples/bare/*.[ch] examples/bare/$1/*.[chS]) $(HEADERS) examples/bare/$1/link.ld
 
-$(HOSTILE)/riscv.elf: $(call hostile_guest,riscv) $(call hostile_machine,riscv) | deps-hostile
-	$(call compile_files,riscv64-linux-gnu-gcc -O2 $(BARE_FLAGS_riscv) $(call hostile_flags,riscv),\
+# The short form has half of the guests.
+hostile_few = $(if $(findstring -few,$@),-DHOSTILE_GUESTS=96)
+
+$(HOSTILE)/riscv.elf $(HOSTILE)/riscv-few.elf: $(call hostile_guest,riscv) $(call hostile_machine,riscv) | deps-hostile
+	$(call compile_files,riscv64-linux-gnu-gcc -O2 $(BARE_FLAGS_riscv) $(call hostile_flags,riscv) $(hostile_few),\
 	  $(filter-out examples/bare/host.c examples/bare/roundrobin.c,$(filter %.c %.S,$^)))
 
-$(HOSTILE)/arm64.elf: $(call hostile_guest,arm64) $(call hostile_machine,arm64) | deps-hostile
-	$(call compile_files,$(ARM64_CC) $(ARM64_FLAGS) $(call hostile_flags,arm64),\
+$(HOSTILE)/arm64.elf $(HOSTILE)/arm64-few.elf: $(call hostile_guest,arm64) $(call hostile_machine,arm64) | deps-hostile
+	$(call compile_files,$(ARM64_CC) $(ARM64_FLAGS) $(call hostile_flags,arm64) $(hostile_few),\
 	  $(filter-out examples/bare/host.c examples/bare/roundrobin.c,$(filter %.c %.S,$^)))
 
 # VMX: Bochs is slow, so the short form has 16 guests. Its clock has a tick for each instruction. SVM is not here:
@@ -30,10 +33,10 @@ $(HOSTILE)/x86.elf: $(call hostile_guest,x86) $(call hostile_machine,x86) | deps
 $(HOSTILE)/x86-few.elf: $(call hostile_guest,x86) $(call hostile_machine,x86) | deps-hostile
 	$(call hostile_x86,-DHOSTILE_GUESTS=16)
 
-NEEDS_hostile := $(addprefix $(HOSTILE)/,riscv.elf arm64.elf x86-few.elf)
+NEEDS_hostile := $(addprefix $(HOSTILE)/,riscv-few.elf arm64-few.elf x86-few.elf)
 HOSTILE_BOCHS := CPUS=1 sh tests/x86/machine.sh
-COMMANDS_hostile := "HS in QEMU=sh tests/riscv/qemu.sh 280 $(HOSTILE)/riscv.elf -smp 1" \
-  "EL2 in QEMU, max, GICv3=sh tests/arm64/qemu.sh 280 3 max $(HOSTILE)/arm64.elf -smp 1" \
+COMMANDS_hostile := "HS in QEMU=sh tests/riscv/qemu.sh 280 $(HOSTILE)/riscv-few.elf -smp 1" \
+  "EL2 in QEMU, max, GICv3=sh tests/arm64/qemu.sh 280 3 max $(HOSTILE)/arm64-few.elf -smp 1" \
   "VMX in Bochs=$(HOSTILE_BOCHS) 280 bochs:corei7_skylake_x $(HOSTILE)/x86-few.elf"
 LIMIT_hostile := 300
 
@@ -63,11 +66,13 @@ COMMANDS_hostile += $(call hostile_boot,280,amd64,,x86,-few) $(call hostile_boot
   $(call hostile_boot,280,riscv64,riscv/,riscv,-few)
 
 # The long form.
-LONG_hostile := "HS in QEMU, vectors, no sstc=CPU=v=true,vext_spec=v1.0,sstc=off sh tests/riscv/qemu.sh 280 $(HOSTILE)/riscv.elf -smp 1" \
+LONG_hostile := "HS in QEMU, all guests=sh tests/riscv/qemu.sh 280 $(HOSTILE)/riscv.elf -smp 1" \
+  "EL2 in QEMU, max, GICv3, all guests=sh tests/arm64/qemu.sh 280 3 max $(HOSTILE)/arm64.elf -smp 1" \
+  "HS in QEMU, vectors, no sstc=CPU=v=true,vext_spec=v1.0,sstc=off sh tests/riscv/qemu.sh 280 $(HOSTILE)/riscv.elf -smp 1" \
   "EL2 in QEMU, GICv2=sh tests/arm64/qemu.sh 280 2 cortex-a57 $(HOSTILE)/arm64.elf -smp 1" \
   "VMX in Bochs, all guests=$(HOSTILE_BOCHS) 890 bochs:corei7_skylake_x $(HOSTILE)/x86.elf" \
   $(call hostile_boot,1690,amd64,,x86) $(call hostile_boot,1690,arm64-nvhe,arm64/,arm64) \
   $(call hostile_boot,1690,arm64-vhe,arm64/,arm64) $(call hostile_boot,1690,riscv64,riscv/,riscv)
 .PHONY: hostile
-hostile: $(RUN) $(NEEDS_hostile) $(HOSTILE)/x86.elf $(addprefix $(HOSTILE)/kvm/,list $(KVM_hostile)) | deps-hostile ## hostile guests on all machines
+hostile: $(RUN) $(NEEDS_hostile) $(addprefix $(HOSTILE)/,riscv.elf arm64.elf x86.elf) $(addprefix $(HOSTILE)/kvm/,list $(KVM_hostile)) | deps-hostile ## hostile guests on all machines
 	@$(RUN) -j 2 -l 1700 hostile-all $(COMMANDS_hostile) $(LONG_hostile)
