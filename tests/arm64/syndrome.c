@@ -7,6 +7,7 @@
 //
 // The report is taken where the library takes it: the linker puts observe() before axvcpu_i_arm64_left (--wrap).
 #include "axvcpu.h"
+#include "tests/fuzz/widths.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define RAM UINT64_C(0x80000000)
@@ -326,18 +327,6 @@ struct meaning {
     uint64_t data;
 };
 
-static uint64_t low(uint64_t value, uint32_t bytes)
-{
-    return bytes >= 8 ? value : value & ((UINT64_C(1) << bytes * 8) - 1);
-}
-
-static uint64_t loaded(const struct meaning *m, uint64_t value)
-{
-    uint64_t sign = UINT64_C(1) << (m->width * 8 - 1);
-    value = low(value, m->width);
-    return low(m->sign ? (value ^ sign) - sign : value, m->reg_width);
-}
-
 static bool wrong_exit(uint32_t word, const struct meaning *m, const struct axvcpu_exit *e, uint64_t esr)
 {
     static const uint32_t kinds[] = {0, AXVCPU_EXIT_MMIO_READ, AXVCPU_EXIT_UNDECODED, AXVCPU_EXIT_NESTED_PAGE_FAULT};
@@ -395,7 +384,7 @@ static bool wrong_effect(uint32_t word, const struct meaning *m)
     if (m->kind == ACCESS && !m->write && differs(word, "complete", completes(value), true))
         return true;
     if (m->kind == ACCESS && !m->write && m->reg < 31)
-        gpr[m->reg] = loaded(m, value);
+        gpr[m->reg] = loaded(0, value, m->width, m->reg_width, m->sign);
     if (m->kind == ACCESS && (!run() || differs(word, "whether it goes on behind it", passed(), true)))
         return true;
     if (m->kind != ACCESS && differs(word, "the PC", a->pc, seen.elr))
@@ -683,7 +672,7 @@ static void try_read_only(const struct form *f)
         (void)wrong(word, &m, CODE);
     } else if (goes_on(word) && a.isv && !a.prefetch && a.rt < 31) {
         AXVCPU_MEMCPY(&value, read_only + offset, m.width);
-        (void)differs(word, "what was read", axvcpu_arch(v)->x[a.rt], loaded(&m, value));
+        (void)differs(word, "what was read", axvcpu_arch(v)->x[a.rt], loaded(0, value, m.width, m.reg_width, m.sign));
     }
 }
 

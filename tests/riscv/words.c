@@ -6,6 +6,7 @@
 // answer are compared with what the unprivileged specification (2.6, 16.3) says of the word. listing.c is about what
 // is decoded; this is about what it does.
 #include "axvcpu.h"
+#include "tests/fuzz/widths.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define RAM UINT64_C(0x80000000)
@@ -63,18 +64,6 @@ static struct access compressed(uint32_t w)
     return a;
 }
 
-static uint64_t low(uint64_t value, uint32_t bytes)
-{
-    return bytes >= 8 ? value : value & ((UINT64_C(1) << bytes * 8) - 1);
-}
-
-static uint64_t loaded(const struct access *a, uint64_t value)
-{
-    uint64_t sign = UINT64_C(1) << (a->width * 8 - 1);
-    value = low(value, a->width);
-    return a->sign ? (value ^ sign) - sign : value;
-}
-
 // ---- one word
 
 static bool differs(uint32_t word, const char *what, uint64_t got, uint64_t want)
@@ -129,7 +118,7 @@ static bool wrong_effect(uint32_t word, const struct access *a, uint64_t pc)
     if (!a->write && differs(word, "complete", axvcpu_complete(v, value) == AXVCPU_OK, true))
         return true;
     if (!a->write && a->reg != 0)
-        gpr[a->reg] = loaded(a, value);
+        gpr[a->reg] = loaded(0, value, a->width, 8, a->sign);
     if (differs(word, "whether it goes on", run() && x.kind == AXVCPU_EXIT_MMIO_WRITE && x.mmio.addr == 0, true) ||
         differs(word, "the PC behind it", axvcpu_arch(v)->pc, pc + a->length))
         return true;
