@@ -5231,6 +5231,13 @@ AXVCPU_API enum axvm_answer axvm_leaf_answer(struct axvm *vm, struct axvcpu *v, 
     return AXVM_RETURN;
 }
 
+/* A string that is read has a buffer of the script's, or fits into the backend's. */
+static bool axvcpu_i_fake_fits(const struct axvcpu_exit *x)
+{
+    return x->kind == AXVCPU_EXIT_IO_WRITE || x->io.buf != NULL ||
+           (uint64_t)x->io.count * x->io.width <= sizeof(((struct axvcpu_arch *)0)->io_buf);
+}
+
 /* Whether run may return it; its bytes may come from a file, in which a bool need not be one. */
 static bool axvcpu_i_fake_record(const struct axvcpu_exit *x)
 {
@@ -5242,12 +5249,8 @@ static bool axvcpu_i_fake_record(const struct axvcpu_exit *x)
     case AXVCPU_EXIT_MMIO_WRITE:
         return x->mmio.width <= 8 && x->mmio.reg_width <= 8 && *sign <= 1;
     case AXVCPU_EXIT_IO_READ:
-        if (x->io.count > 1 && x->io.buf == NULL &&
-            (uint64_t)x->io.count * x->io.width > sizeof(((struct axvcpu_arch *)0)->io_buf))
-            return false;
-        return x->io.width <= 8 && (x->io.count <= 1 || x->io.width != 0);
     case AXVCPU_EXIT_IO_WRITE:
-        return x->io.width <= 8 && (x->io.count <= 1 || x->io.width != 0);
+        return x->io.width <= 8 && (x->io.count <= 1 || (x->io.width != 0 && axvcpu_i_fake_fits(x)));
     case AXVCPU_EXIT_SEND_IPI:
         return *all <= 1 && *self <= 1;
     default:
