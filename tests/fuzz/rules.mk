@@ -47,12 +47,14 @@ COMMANDS_fuzz := "reached=build/tests/fuzz/reached" \
   $(foreach a,$(FUZZ_FIRMWARE),"firmware-$a=sh tests/fuzz.sh build/tests/fuzz/firmware-$a $(FUZZ_RUNS) 150 -entropic=0") \
   $(foreach a,$(FUZZ_KVM),"kvm-$a=sh tests/fuzz.sh build/tests/fuzz/kvm-$a $(FUZZ_RUNS) 200 -entropic=0")
 
-# The long form: every fuzzer there is, FUZZ_SECONDS each, with a seed of the day's, from where it was left.
+# The long form: every fuzzer there is, FUZZ_SECONDS each, with a seed of the day's, from where it was left; as many at a
+# time as there are processors.
 FUZZ_SECONDS ?= 600
-FUZZERS := $(FUZZ_NEEDS) $(foreach a,arm64 riscv x86,build/tests/$a/fuzz)
-.PHONY: fuzz
+FUZZERS := $(patsubst build/tests/%,long/%,$(FUZZ_NEEDS) $(foreach a,arm64 riscv x86,build/tests/$a/fuzz))
+.PHONY: fuzz $(FUZZERS)
 fuzz: $(FUZZERS) ## all fuzzers, ten minutes each
-	@for f in $(FUZZERS); do echo "== $$f, $(FUZZ_SECONDS) s"; c=build/corpus/$${f#build/tests/}; mkdir -p $$c; \
-	  $$f -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=$$c- $$c 2>&1 | tee $$c.log | \
-	    awk '/pulse/ { print; fflush() }'; \
-	  tail -n 1 $$c.log; tail -n 1 $$c.log | grep -q '^Done' || { tail -n 30 $$c.log; exit 1; }; done
+$(FUZZERS): long/%: build/tests/%
+	@echo "== $*, $(FUZZ_SECONDS) s"; c=build/corpus/$*; mkdir -p $$c; \
+	  $< -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=$$c- $$c 2>&1 | tee $$c.log | \
+	    awk '/pulse/ { print "$*: " $$0; fflush() }'; \
+	  echo "$*: $$(tail -n 1 $$c.log)"; tail -n 1 $$c.log | grep -q '^Done' || { tail -n 30 $$c.log; exit 1; }
