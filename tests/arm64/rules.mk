@@ -20,15 +20,20 @@ ARM64_CC := aarch64-linux-gnu-gcc
 ARM64_FLAGS = $(BUILD_bare) -ffreestanding -nostdinc -isystem $(shell $(ARM64_CC) -print-file-name=include) -mgeneral-regs-only \
   -mno-outline-atomics -mstrict-align -ffixed-x18 -fno-stack-protector -fno-pic -include examples/bare/host.h \
   -Iexamples/bare/arm64 -nostdlib -static -Wl,--build-id=none,--no-warn-rwx-segments -T examples/bare/arm64/link.ld
-ARM64_BARE = $(call compile,$(ARM64_CC)) $(ARM64_FLAGS) $(filter %.S,$^)
+ARM64_BARE = $(call compile,$(ARM64_CC)) $(ARM64_FLAGS) $(filter %.S %.o,$^)
 ARM64_HOST := $(addprefix examples/bare/,host.c arm64/machine.c arm64/start.S arm64/vectors.S)
-ARM64_NEEDS := $(ARM64_HOST) $(HEADERS) $(wildcard examples/bare/*.h examples/bare/arm64/*.h) examples/bare/arm64/link.ld
+ARM64_H := $(HEADERS) $(wildcard examples/bare/*.h examples/bare/arm64/*.h) examples/bare/arm64/link.ld
+ARM64_NEEDS := $(ARM64_HOST) $(ARM64_H)
+# The host as it is, once for all programs that change nothing in it.
+ARM64_OBJECTS := $(ARM64_HOST:examples/bare/%=build/tests/arm64/bare/%.o)
+$(ARM64_OBJECTS): build/tests/arm64/bare/%.o: examples/bare/% $(ARM64_H) | deps-arm64
+	$(call compile_one,$(ARM64_CC)) $(ARM64_FLAGS) -c
 
 ARM64_SUITE := $(addprefix tests/conformance/,runner.c port_bare.c arm64/cases.c arm64/guests.S)
 build/tests/arm64/conformance.elf: $(ARM64_SUITE) $(ARM64_NEEDS) \
   $(wildcard tests/conformance/*.h tests/conformance/arm64/*.h) | deps-arm64
 	$(ARM64_BARE) -DAXVCPU_CHECKED -Itests/conformance -Itests/conformance/arm64
-build/tests/arm64/count.elf: bench/guest.c tests/arm64/count_guest.S tests/arm64/counter.h $(ARM64_NEEDS) | deps-arm64
+build/tests/arm64/count.elf: bench/guest.c tests/arm64/count_guest.S tests/arm64/counter.h $(ARM64_OBJECTS) $(ARM64_H) | deps-arm64
 	$(ARM64_BARE) -Itests/arm64
 # With the library's vectors, with the host's (own), and where interrupts wait for the host (pending).
 build/tests/arm64/el2.elf: tests/arm64/el2.c tests/arm64/el2_guest.S $(ARM64_NEEDS) | deps-arm64
@@ -47,8 +52,8 @@ NEEDS_arm64 += $(addprefix build/tests/arm64/,conformance.elf count.elf el2.elf 
 # The examples that run on every backend, as they are. What is run is a script that starts the machine.
 ANYWHERE_arm64 := $(ANYWHERE) examples/bare/roundrobin.c
 EXAMPLES_arm64 := $(ANYWHERE_arm64:examples/%.c=build/tests/arm64/examples/%)
-build/tests/arm64/examples/%.elf: examples/%.c examples/host.h $(ARM64_NEEDS) | deps-arm64
-	$(ARM64_BARE) -O1
+build/tests/arm64/examples/%.elf: examples/%.c examples/host.h $(ARM64_OBJECTS) $(ARM64_H) | deps-arm64
+	$(ARM64_BARE)
 $(EXAMPLES_arm64): %: %.elf
 	@printf '%s\n' '#!/bin/sh' 'exec sh tests/arm64/qemu.sh 15 2 cortex-a57 $@.elf' >$@ && chmod +x $@
 NEEDS_arm64 += $(EXAMPLES_arm64)

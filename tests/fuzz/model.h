@@ -1002,7 +1002,7 @@ static void observe_access(const struct axvcpu *v, struct model *m)
     m->reg_width = a->reg_width;
     m->reg = a->reg;
     m->sign_extend = a->sign_extend;
-    m->value = m->cpuid ? a->cpuid[0] : a->value;
+    m->value = m->kind == AXVCPU_EXIT_CPUID ? a->cpuid[0] : a->value;
 }
 
 static void observe_interrupts(const struct axvcpu *v, struct model *m)

@@ -41,7 +41,7 @@ static bool sh(const char *format, const char *test, int at)
 // One test, built to count. A line is reached when any test does; gcov prints each header that the test includes.
 static bool run_test(int at)
 {
-    return sh("mkdir -p " DIR "/%1$d && gcc -std=c11 -O0 --coverage -I. -DAXVCPU_ARCH_FAKE -DAXVCPU_CHECKED -pthread"
+    return sh("mkdir -p " DIR "/%1$d && gcc -std=c11 -O0 --coverage -DCOUNTED=1 -I. -DAXVCPU_ARCH_FAKE -DAXVCPU_CHECKED -pthread"
               " -dumpdir " DIR "/%1$d/ -dumpbase x -o " DIR "/%1$d/test tests/%2$s.c && rm -f " DIR "/%1$d/*.gcda &&"
               " " DIR "/%1$d/test >" DIR "/%1$d/log 2>&1 && gcov -t " DIR "/%1$d/x.gcda >" DIR "/%1$d/lines 2>" DIR "/%1$d/gcov",
               tests[at], at);

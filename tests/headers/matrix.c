@@ -125,10 +125,10 @@ static const struct {
     { "clang full lto", "ld.lld", "clang -O2 -flto=full -fuse-ld=lld" },
     { "clang thin lto", "ld.lld", "clang -O2 -flto=thin -fuse-ld=lld" },
     { "musl", "musl-gcc", "musl-gcc -O2 -static" },
-    { "gcc address, undefined", "gcc", "gcc -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" },
-    { "gcc thread", "gcc", "gcc -O1 -g -fsanitize=thread" },
-    { "clang address, undefined", "clang", "clang -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" },
-    { "clang thread", "clang", "clang -O1 -g -fsanitize=thread" },
+    { "gcc address, undefined", "gcc", "gcc -O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all" },
+    { "gcc thread", "gcc", "gcc -O1 -g1 -fsanitize=thread" },
+    { "clang address, undefined", "clang", "clang -O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all" },
+    { "clang thread", "clang", "clang -O1 -g1 -fsanitize=thread" },
 };
 
 // Macros that a user may set: the smoke program still works, and an overridden hook is called.
@@ -442,13 +442,13 @@ static void add_defaults(void)
     }
 }
 
-// All hooks of a bare-metal host given: its functions are not needed then.
+// All hooks of a bare-metal host given: its functions are not needed then, not even by what an optimiser would drop.
 static void add_bare_hooks(const struct backend *b, const char *cc)
 {
     if (!b->ready || (b->where & FREESTANDING) == 0)
         return;
     struct cell *c = cell(text("backend: %s with all hooks, %s", b->name, first_word(cc)),
-                          text("%s -std=c11 %s -O2 %s %s %s -DHOOK_BARE -DHOOK_CPU_ID -DHOOK_LOG -include " T
+                          text("%s -std=c11 %s -O0 %s %s %s -DHOOK_BARE -DHOOK_CPU_ID -DHOOK_LOG -include " T
                                "hooks.h -c -o $O.o %s && nm -u $O.o",
                                cc, warnings_of(cc), b->flags, IMPL, freestanding(cc), input(headers, 1, "c")));
     c->tool = first_word(cc);
@@ -459,7 +459,7 @@ static void add_bare_hooks(const struct backend *b, const char *cc)
 static void add_own_vectors(void)
 {
     cell("backend: arm64 with the host's vectors, gcc",
-         text("aarch64-linux-gnu-gcc -std=c11 %s -O2 -DAXVCPU_ARCH_ARM64 -DAXVCPU_OWN_VECTORS %s %s -c -o $O.o %s && "
+         text("aarch64-linux-gnu-gcc -std=c11 %s -O0 -DAXVCPU_ARCH_ARM64 -DAXVCPU_OWN_VECTORS %s %s -c -o $O.o %s && "
               "aarch64-linux-gnu-nm $O.o >$O.nm && grep -w axvcpu_arm64_guest_vectors $O.nm && ! grep axvcpu_i_arm64_vectors $O.nm",
               STRICT_C, IMPL, freestanding("aarch64-linux-gnu-gcc"), input(headers, 1, "c")))
         ->tool = "aarch64-linux-gnu-gcc";
@@ -468,7 +468,7 @@ static void add_own_vectors(void)
 // Everything static, in two files of one program: the asm is there once.
 static void add_static_asm(void)
 {
-    const char *cc = "aarch64-linux-gnu-gcc -std=c11 -O2 -DAXVCPU_ARCH_ARM64 -DAXVCPU_STATIC " IMPL;
+    const char *cc = "aarch64-linux-gnu-gcc -std=c11 -O0 -DAXVCPU_ARCH_ARM64 -DAXVCPU_STATIC " IMPL;
     cell("backend: arm64 static in two files, gcc",
          text("%s %s %s -c -o $O.1.o %s && cp $O.1.o $O.2.o && aarch64-linux-gnu-ld -r -o $O.o $O.1.o $O.2.o &&"
               " test $(aarch64-linux-gnu-nm $O.o | grep -cw axvcpu_i_arm64_enter) = 1", cc, warnings_of("aarch64-linux-gnu-gcc"),
@@ -480,7 +480,7 @@ static void add_static_asm(void)
 static void add_kvm_hooks(void)
 {
     cell("backend: x86 KVM with all hooks, gcc",
-         text("gcc -std=c11 %s -O2 -DAXVCPU_ARCH_X86 -DAXVCPU_KVM -DHOOK_KVM %s -include " T "hooks.h -c -o $O.o %s &&"
+         text("gcc -std=c11 %s -O0 -DAXVCPU_ARCH_X86 -DAXVCPU_KVM -DHOOK_KVM %s -include " T "hooks.h -c -o $O.o %s &&"
               " nm -u $O.o >$O.nm && grep -w hook_kvm_enter $O.nm && grep -w hook_kvm_signal $O.nm",
               warnings_of("gcc"), IMPL, input(headers, 1, "c")))->tool = "gcc";
 }
@@ -492,7 +492,7 @@ static const struct {
 } hardened[] = {
     { "x86", "", "-DAXVCPU_ARCH_X86 -fcf-protection=full", "IBT, SHSTK", "endbr64" },
     { "arm64", "aarch64-linux-gnu-", "-DAXVCPU_ARCH_ARM64 -mbranch-protection=standard -mno-outline-atomics", "BTI, PAC",
-      "bti" },
+      "bti|paciasp" }, // which is one, too (Arm ARM, PACIASP)
 };
 
 static void add_hardened(void)
@@ -502,16 +502,16 @@ static void add_hardened(void)
         char *cc = text("%sgcc", prefix);
         struct cell *c = cell(
             text("hardened: bare %s", hardened[i].name),
-            text("%s -std=c11 %s -O2 %s -fstack-protector-strong -ffreestanding %s -c -o $O.o %s &&"
+            text("%s -std=c11 %s -O1 %s -fstack-protector-strong -ffreestanding %s -c -o $O.o %s &&"
                  " { %sreadelf -n $O.o | grep -q '%s' || echo no note; } &&"
                  " for s in $(%snm $O.o | awk '$2 == \"W\" && $3 !~ /vectors/ { print $3 }'); do"
-                 " %sobjdump -d --disassemble=$s $O.o | grep -A 1 \"<$s>:\" | grep -qw %s || echo $s; done",
+                 " %sobjdump -d --disassemble=$s $O.o | grep -A 1 \"<$s>:\" | grep -qwE '%s' || echo $s; done",
                  cc, warnings_of(cc), hardened[i].flags, IMPL, input(headers, 1, "c"), prefix, hardened[i].note, prefix, prefix,
                  hardened[i].pad));
         c->tool = cc;
         c->wrong = any_line;
     }
-    cell("hardened: KVM, FORTIFY", text("gcc -std=c11 %s -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fcf-protection=full"
+    cell("hardened: KVM, FORTIFY", text("gcc -std=c11 %s -O1 -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fcf-protection=full"
                                         " -DAXVCPU_ARCH_X86 -DAXVCPU_KVM %s -c -o $O.o %s", warnings_of("gcc"), IMPL,
                                         input(headers, 1, "c")));
 }
@@ -678,7 +678,7 @@ static void add_amalgamated(void)
     for (size_t l = 0; l < COUNT(layouts); l++)
         if (!strstr(layouts[l].files, "_ARCH_"))
             cell(text("run (amalgamated): %s", layouts[l].name),
-                 text("gcc -std=c11 -O2 %s -Ibuild %s -pthread %s -o $O && $O", STRICT_C, FAKE, layouts[l].files));
+                 text("gcc -std=c11 -O0 %s -Ibuild %s -pthread %s -o $O && $O", STRICT_C, FAKE, layouts[l].files));
     for (size_t i = 0; i < COUNT(backends); i++)
         if ((backends[i].where & HOSTED) != 0)
             add_same(text("backend (amalgamated): %s, %s", backends[i].name, first_word(backends[i].cc[0])), backends[i].cc[0],

@@ -56,8 +56,10 @@ NEEDS_kvm += $(KVM)/conformance $(KVM)/conformance-asan $(KVM)/conformance-tsan 
   $(addprefix $(KVM)/x86-tsan/,$(KVM_X86_TSAN)) build/bench/kvm
 LOCAL_EXAMPLES := if $(KVM)/conformance -n >/dev/null; then sh tests/examples.sh $(KVM)/examples $(KVM_EXAMPLES); \
   else echo "ok 1 - examples \# SKIP kvm: no usable /dev/kvm"; echo 1..1; fi
-COMMANDS_kvm += "x86 in QEMU=tests/kvm/boot.sh amd64 $(KVM)/init $(KVM)/list $(IN_QEMU)" \
-  "x86 here=$(KVM)/conformance" "x86 here, address sanitizer=$(KVM)/conformance-asan" \
+# The virtual machines take longest, so they begin.
+COMMANDS_kvm := "x86 in QEMU=tests/kvm/boot.sh amd64 $(KVM)/init $(KVM)/list $(IN_QEMU)"
+include tests/kvm/cross.mk
+COMMANDS_kvm += "x86 here=$(KVM)/conformance" "x86 here, address sanitizer=$(KVM)/conformance-asan" \
   "x86 here, without KVM_CAP_SYNC_REGS=$(KVM)/conformance-nosync" "x86 here, thread sanitizer=$(KVM)/conformance-tsan 'pair*'" \
   'examples here=$(LOCAL_EXAMPLES)' \
   $(foreach t,$(KVM_X86_HERE),"$t here=$(KVM)/x86/$t") \
@@ -65,10 +67,6 @@ COMMANDS_kvm += "x86 in QEMU=tests/kvm/boot.sh amd64 $(KVM)/init $(KVM)/list $(I
   $(foreach t,$(KVM_X86_TSAN),"$t here$(comma) thread sanitizer=$(KVM)/x86-tsan/$t")
 NEEDS_kvm += build/run-examples/fake $(RUN_EXAMPLES)
 COMMANDS_kvm += "make run=sh tests/kvm/run_test.sh $(KVM)/conformance build/run-examples/fake $(RUN_EXAMPLES)"
-# The virtual machine, and beside it the rest.
-JOBS_kvm := 2
 LIMIT_kvm := 600
-
-include tests/kvm/cross.mk
 
 endif

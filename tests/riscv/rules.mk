@@ -16,23 +16,27 @@ $(RISCV)/fuzz: tests/riscv/fuzz.c | deps-riscv
 BARE_FLAGS_riscv := -ffreestanding -nostdlib -static -march=rv64imac_zicsr_zifencei -mabi=lp64 -mcmodel=medany \
   -fno-pic -no-pie -fno-stack-protector -include examples/bare/host.h -Iexamples/bare/riscv \
   -T examples/bare/riscv/link.ld -Wl,--build-id=none -Wl,-no-warn-rwx-segments -Wa,-march=rv64gc
-BARE_riscv = $(call compile,riscv64-linux-gnu-gcc) $(BUILD_bare) $(BARE_FLAGS_riscv) $(filter %.S,$^)
+BARE_riscv = $(call compile,riscv64-linux-gnu-gcc) $(BUILD_bare) $(BARE_FLAGS_riscv) $(filter %.S %.o,$^)
 HOST_riscv_bare := $(addprefix examples/bare/,host.c riscv/machine.c riscv/start.S)
-BARE_NEEDS_riscv := $(HOST_riscv_bare) $(HEADERS) $(wildcard examples/bare/*.h examples/bare/riscv/*.h) \
-  examples/bare/riscv/link.ld
+BARE_H_riscv := $(HEADERS) $(wildcard examples/bare/*.h examples/bare/riscv/*.h) examples/bare/riscv/link.ld
+BARE_NEEDS_riscv := $(HOST_riscv_bare) $(BARE_H_riscv)
+# The host as it is, once for all programs that change nothing in it.
+HOST_OBJECTS_riscv := $(HOST_riscv_bare:examples/bare/%=$(RISCV)/bare/%.o)
+$(HOST_OBJECTS_riscv): $(RISCV)/bare/%.o: examples/bare/% $(BARE_H_riscv) | deps-riscv
+	$(call compile_one,riscv64-linux-gnu-gcc) $(BUILD_bare) $(BARE_FLAGS_riscv) -c
 
 # Both programs twice: with our vectors, and (own) with the host's.
 SUITE_riscv := $(addprefix tests/conformance/,runner.c port_bare.c riscv/cases.c riscv/guests.S) $(BARE_NEEDS_riscv) \
   $(wildcard tests/conformance/*.h tests/conformance/riscv/*.h)
-COUNT_riscv := bench/guest.c tests/riscv/count_guest.S tests/riscv/counter.h $(BARE_NEEDS_riscv)
+COUNT_riscv := bench/guest.c tests/riscv/count_guest.S tests/riscv/counter.h $(BARE_H_riscv)
 SUITE_FLAGS_riscv := -DAXVCPU_CHECKED -Itests/conformance -Itests/conformance/riscv
 $(RISCV)/conformance.elf: $(SUITE_riscv) | deps-riscv
 	$(BARE_riscv) $(SUITE_FLAGS_riscv)
 $(RISCV)/conformance-own.elf: $(SUITE_riscv) | deps-riscv
 	$(BARE_riscv) $(SUITE_FLAGS_riscv) -DAXVCPU_OWN_VECTORS
-$(RISCV)/count.elf: $(COUNT_riscv) | deps-riscv
+$(RISCV)/count.elf: $(COUNT_riscv) $(HOST_OBJECTS_riscv) | deps-riscv
 	$(BARE_riscv) -Itests/riscv
-$(RISCV)/count-own.elf: $(COUNT_riscv) | deps-riscv
+$(RISCV)/count-own.elf: $(COUNT_riscv) $(HOST_riscv_bare) | deps-riscv
 	$(BARE_riscv) -Itests/riscv -DAXVCPU_OWN_VECTORS
 
 $(RISCV)/words.elf: tests/riscv/words.c $(BARE_NEEDS_riscv) | deps-riscv
@@ -45,8 +49,8 @@ $(RISCV)/hs.elf: tests/riscv/hs.c tests/riscv/hs_guest.S $(BARE_NEEDS_riscv) | d
 # starts the machine.
 ANYWHERE_riscv := $(ANYWHERE) examples/bare/roundrobin.c
 EXAMPLES_riscv := $(ANYWHERE_riscv:examples/%.c=$(RISCV)/examples/%)
-$(RISCV)/examples/%.elf: examples/%.c examples/host.h $(BARE_NEEDS_riscv) | deps-riscv
-	$(BARE_riscv) -O1
+$(RISCV)/examples/%.elf: examples/%.c examples/host.h $(HOST_OBJECTS_riscv) $(BARE_H_riscv) | deps-riscv
+	$(BARE_riscv)
 $(EXAMPLES_riscv): %: %.elf
 	@printf '%s\n' '#!/bin/sh' 'exec sh tests/riscv/qemu.sh 15 $@.elf' >$@ && chmod +x $@
 

@@ -61,7 +61,7 @@ static void all_sibs(const struct kind *k, struct form *f)
         one(k, f);
         return;
     }
-    for (unsigned sib = 0; sib < 256; sib += f->segment ? 37 : 1) {
+    for (unsigned sib = 0; sib < 256; sib += f->segment || COUNTED ? 37 : 1) {
         f->sib = (uint8_t)sib;
         one(k, f);
     }

@@ -15,7 +15,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-enum { ROUNDS = 60000, PAGE = 4096, BUFFER = 0x20000000, SIZE = 0x4000, CODE = 0x10000000, STATE = CODE + 0x10000 };
+enum { ROUNDS = COUNTED ? 6000 : 60000, PAGE = 4096, BUFFER = 0x20000000, SIZE = 0x4000, CODE = 0x10000000, STATE = CODE + 0x10000 };
 
 // What the code at CODE loads before the instruction and stores after it. At STATE, so that it needs no register.
 struct state {
