@@ -24,7 +24,7 @@ $(KVM)/$1/os.o: tests/kvm/os.c tests/kvm/os.h $$(HEADERS) | deps-kvm
 $(KVM)/$1/cross/%: tests/kvm/cross/%.c $(KVM)/$1/os.o $$(CROSS_HEADERS) | deps-kvm
 	$$(call compile_one,$$(CROSS_CC_$1)) -O1 -static $(KVM)/$1/os.o
 $(KVM)/$1/examples/%: examples/%.c | deps-kvm
-	$$(call compile,$$(CROSS_CC_$1)) -O1 -static $$(own_flags)
+	$$(call compile,$$(CROSS_CC_$1)) -static $$(own_flags)
 $(KVM)/$1/list: tests/kvm/cross.mk
 	@mkdir -p $$(@D) && echo 'tap 150 /conformance' >$$@
 	@for t in $$(CROSS_TESTS_$1); do echo "tap 100 /$$$$t $$(CROSS_STEP_$1)" >>$$@; done

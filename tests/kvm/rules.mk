@@ -40,7 +40,7 @@ KVM_X86_LIST := 'tap 60 /x86/calls' 'tap 60 /x86/exits' 'tap 100 /x86/refused 20
 $(KVM)/init: tests/kvm/init.c | deps-kvm
 	$(call compile,$(GCC)) -O1 -static
 $(KVM)/examples/%: examples/%.c | deps-kvm
-	$(call compile,$(CC)) -O1 -static $(own_flags)
+	$(call compile,$(CC)) -static $(own_flags)
 $(KVM)/examples/%.expect: examples/%.c tests/kvm/expectations.sh
 	@mkdir -p $(@D) && sh tests/kvm/expectations.sh $< >$@
 $(KVM)/list: Makefile tests/kvm/rules.mk $(KVM_EXAMPLES)
