@@ -26,7 +26,7 @@ void hostile_mode(struct axvm_arch_desc *vm, struct axvcpu_arch_setup *setup)
 }
 
 // Two things of a guest end QEMU 7.2 itself: a breakpoint of DR7 that lies where the delivery of an exception reads
-// ("assertion failed: !qemu_mutex_iothread_locked"), and BTS, BTR or BTC of a register with LOCK ("tcg fatal error").
+// ("assertion failed: !qemu_mutex_iothread_locked"), and BT, BTS, BTR or BTC of a register with LOCK ("tcg fatal error").
 static bool is_tcg(void)
 {
     uint32_t eax = 0x40000000, ebx, ecx = 0, edx;
@@ -36,7 +36,11 @@ static bool is_tcg(void)
 
 static bool is_bt_of_register(const uint8_t *code)
 {
-    return code[0] == 0x0f && (code[1] == 0xab || code[1] == 0xb3 || code[1] == 0xba || code[1] == 0xbb) && code[2] >= 0xc0;
+    static const uint8_t ops[] = {0xa3, 0xab, 0xb3, 0xba, 0xbb};
+    bool bt = false;
+    for (size_t i = 0; i < COUNT(ops); i++)
+        bt = bt || code[1] == ops[i];
+    return code[0] == 0x0f && bt && code[2] >= 0xc0;
 }
 
 // The LOCK goes.

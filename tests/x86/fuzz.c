@@ -30,7 +30,8 @@ static void check_access(const struct axvcpu_x86_mmio *m, const struct axvcpu_ex
     const struct axvcpu_x86_insn *i = &m->insn;
     must(x->kind == AXVCPU_EXIT_MMIO_READ || x->kind == AXVCPU_EXIT_MMIO_WRITE);
     must(i->length >= 1 && i->length <= 15 && i->op < AXVCPU_X86_OPS);
-    must(x->mmio.width == 1 || x->mmio.width == 2 || x->mmio.width == 4 || x->mmio.width == 8);
+    must(i->width == 1 || i->width == 2 || i->width == 4 || i->width == 8);
+    must(x->mmio.width == (m->done == 0 ? m->first : (unsigned)i->width - m->first) && x->mmio.width != 0);
     must(x->mmio.reg < 16 || x->mmio.reg == AXVCPU_REG_NONE);
     must(x->mmio.width == 8 || x->mmio.data >> 8 * x->mmio.width == 0);
     must((x->mmio.addr & 0xfff) + x->mmio.width <= 0x1000);
