@@ -23,9 +23,10 @@ $(HOSTILE)/arm64.elf $(HOSTILE)/arm64-few.elf: $(call hostile_guest,arm64) $(cal
 	$(call compile_files,$(ARM64_CC) $(ARM64_FLAGS) $(call hostile_flags,arm64) $(hostile_few),\
 	  $(filter-out examples/bare/host.c examples/bare/roundrobin.c,$(filter %.c %.S,$^)))
 
-# VMX: Bochs is slow, so the short form has 16 guests. Its clock has a tick for each instruction. SVM is not here:
-# Bochs 2.7 panics at a guest's triple fault. Without what x86.c takes from guests of QEMU 7.2, a run of 16 there came
-# to its end with all as it was; another one ended with a segmentation fault of QEMU's.
+# VMX: Bochs is slow, so the short form has 16 guests. Its clock has a tick for each instruction. SVM is not here: Bochs
+# 2.7 keeps interrupts from a guest that has IF clear, so that nothing ends its run, and also loses NMIs from another CPU
+# after a while. Without what x86.c takes from guests of QEMU 7.2, a run of 16 there came to its end with all as it was;
+# another one ended with a segmentation fault of QEMU's.
 hostile_x86 = $(call compile_files,$(GCC) $(BARE_FLAGS_x86) $(call hostile_flags,x86) -DHOSTILE_ALARM_NS=200000 $1,\
   $(filter-out examples/bare/host.c examples/bare/roundrobin.c,$(filter %.c %.S,$^)))
 $(HOSTILE)/x86.elf: $(call hostile_guest,x86) $(call hostile_machine,x86) | deps-hostile
