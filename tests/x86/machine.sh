@@ -12,10 +12,13 @@ dir=$(mktemp -d)
 trap '[ -n "$KEEP" ] && [ -f "$dir/log" ] && cp "$dir/log" "$KEEP"; rm -rf "$dir"' EXIT
 sh "$(dirname "$0")/image.sh" "$program" "$dir/disk"
 words=$(nm "$program" | sed -n 's/^0*\([0-9a-f]*\) . machine_words$/\1/p')
+panic=
 case $kind:$cpu in
 qemu:*) name=qemu-svm ;;
 # Its SVM exits by a guest's triple fault after a panic of the CPU's and a stop in the debugger, which goes on then.
-bochs:ryzen) name=bochs-svm panic=', cpu0=report' && [ "$CPUS" = 1 ] || panic="$panic, cpu1=report" ;;
+bochs:ryzen)
+    name=bochs-svm panic=', cpu0=report'
+    [ "$CPUS" = 1 ] || panic="$panic, cpu1=report" ;;
 *) name=bochs-vmx ;;
 esac
 printf 'substrate=x86-%s seed=%s%s\0' $name "$(od -An -N8 -tx8 /dev/urandom | tr -d ' ')" "${ONLY:+ only=$ONLY}" |
