@@ -477,9 +477,9 @@ struct axvcpu_exit_undecoded { uint64_t addr, syndrome; uint8_t insn[16]; uint32
 struct axvcpu_exit_eoi { uint32_t vector; };
 struct axvcpu_exit_debug { uint64_t pc, status; };
 
-/* Why run returned. Fields outside the returned kind are unspecified; all widths are bytes: 1, 2, 4 or 8, but an x86
-   access across a page is an exit for each side, of 1 to 7. Addresses here are plain numbers, because a record is also
-   written to files; calls take the typed ones. */
+/* Why run returned. Fields outside the returned kind are unspecified; all widths are bytes: 1, 2, 4 or 8. Of an x86
+   access across a page each side that is no memory is an exit, of 1 to 7. Addresses here are plain numbers, because a
+   record is also written to files; calls take the typed ones. */
 struct axvcpu_exit {
     uint32_t kind;  /* AXVCPU_EXIT_* */
     uint32_t flags; /* AXVCPU_EXIT_HANDLED, _PAUSED */
