@@ -209,6 +209,7 @@ struct play {
 bool play_run(struct play *);
 void play_wrong(struct play *, const char *what, uint64_t got, uint64_t wanted);
 uint64_t play_value(const struct play *, struct value);
+void play_counted(struct play *, uint64_t got, uint64_t wanted); // interrupts; what TWICE of absent.h allows is said
 
 // ---- the port: what the runner asks of the place that it runs in
 

@@ -651,6 +651,7 @@ struct absent {
 };
 #define ABSENT(name_, substrate_, how_, reason_, source_) {name_, substrate_, how_, reason_, source_},
 #define KEPT(kind_, substrate_, reason_, source_)
+#define TWICE(substrate_, count_, reason_, source_)
 static const struct absent absent[] = {
 #include "absent.h"
 };
@@ -683,6 +684,19 @@ static bool is_kept(uint32_t kind)
             return true;
     return false;
 }
+
+#undef KEPT
+#undef TWICE
+#define KEPT(kind_, substrate_, reason_, source_)
+#define TWICE(substrate_, count_, reason_, source_) {substrate_, count_, reason_, source_},
+static const struct twice {
+    const char *substrate;
+    uint32_t count;
+    const char *reason, *source;
+} twice[] = {
+#include "absent.h"
+};
+_Static_assert(COUNT(twice) == TWICE_COUNT, "absent.h: substrates came or went without TWICE_COUNT");
 
 static const struct absent *find_absent(const char *name)
 {
@@ -733,6 +747,18 @@ static void note(const char *what, const char *text)
     put(&t, what);
     put(&t, text);
     port_print(line);
+}
+
+void play_counted(struct play *p, uint64_t got, uint64_t wanted)
+{
+    for (size_t i = 0; i < COUNT(twice) && wanted > 0 && got != wanted; i++) {
+        if (matches(twice[i].substrate, port_substrate()) && got - wanted <= twice[i].count) {
+            note("the guest counted more: ", twice[i].reason);
+            return;
+        }
+    }
+    if (got != wanted)
+        play_wrong(p, "the guest counted", got, wanted);
 }
 
 static void test_one(struct tally *tally, const struct test_case *test, uint32_t style)

@@ -160,10 +160,11 @@ static const struct row rows_suspend[] = {HALT, RESULT(K(PATTERN)), HALT};
 #define PAIR_ROWS(id)                                                                                      \
     RESULT(N_PLUS(id)), RESULT(N_PLUS(id)), RESULT(N_PLUS(id)), RESULT(N_PLUS(id)), RESULT(N_PLUS(id)), RESULT(K(0)), \
     RESULT(N_PLUS(id)), RESULT(K(3)), RESULT(K(0x80000000 | (id)))
+#define GO(id) POKE(DATA + 8 * (id), 4, K(1))
 static const struct row rows_pair[] = {
     VCPU(0), NONCE, MMIO_R_UNANSWERED(DEV, 8), VCPU(1), NONCE, MMIO_R_UNANSWERED(DEV, 8),
     COMPLETE(K(5)), PAIR_ROWS(1), HALT, VCPU(0), COMPLETE(K(5)), PAIR_ROWS(0), HALT,
-    LOOP(3), VCPU(1), PAIR_ROWS(1), HALT, VCPU(0), PAIR_ROWS(0), HALT, AGAIN,
+    LOOP(3), VCPU(1), GO(1), PAIR_ROWS(1), HALT, VCPU(0), GO(0), PAIR_ROWS(0), HALT, AGAIN,
 };
 
 // The same vCPU, for a while on the other CPU.
@@ -186,7 +187,7 @@ static void run_elsewhere(struct play *p)
 #define ELSEWHERE PLAY(run_elsewhere)
 static const struct row rows_travel[] = {
     NONCE, MMIO_R(DEV, 8, K(5)), ELSEWHERE, RESULT(N(0)), ELSEWHERE, RESULT(N(0)), RESULT(N(0)), RESULT(K(0)),
-    RESULT(N(0)), RESULT(K(3)), RESULT(K(0x80000000)), HALT, RESULT(N(0)), ELSEWHERE, ELSEWHERE, RESULT(N(0)),
+    RESULT(N(0)), RESULT(K(3)), RESULT(K(0x80000000)), HALT, GO(0), RESULT(N(0)), ELSEWHERE, ELSEWHERE, RESULT(N(0)),
 };
 
 // ---- interrupts

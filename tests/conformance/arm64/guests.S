@@ -42,6 +42,25 @@ guest_\name\()_end:
     ldr \reg, =PATTERN
     .endm
 
+    // WFI is a hint: it is over at once if the host has an interrupt, even one that the guest never sees. So it
+    // stands in a loop: for ever, until the handler of take_interrupts has run, or until one waits that is masked.
+    .macro sleep
+    wfi
+    b . - 4
+    .endm
+
+    .macro sleep_until_taken
+    mov x24, xzr
+    wfi
+    cbz x24, . - 4
+    .endm
+
+    .macro sleep_until_pending
+    wfi
+    mrs x24, isr_el1
+    cbz x24, . - 8
+    .endm
+
     // The CPU interface takes everything, by system registers where the CPU has them (x22 is 0), else at GICC;
     // VBAR_EL1 is `table`, which is 2 KiB aligned at VECTORS.
     .macro take_interrupts
@@ -111,7 +130,7 @@ guest_\name\()_end:
     str x19, [x1]
     str x20, [x1]
     str x21, [x1]
-    wfi
+    sleep
     done registers
 
     guest first
@@ -138,11 +157,11 @@ guest_\name\()_end:
     subs x4, x4, #1
     b.ne 1b
     take_interrupts
-    wfi
+    sleep_until_taken
     mov x6, #1
     eor x6, x6, x19
     result x6
-    wfi
+    sleep
     done first
 
 // ---- accesses
@@ -152,7 +171,7 @@ guest_\name\()_end:
     SIGNED_LOADS(LOAD_)
     ldrsb w2, [x20]
     result x2
-    wfi
+    sleep
     done loads_signed
 
     guest loads
@@ -160,7 +179,7 @@ guest_\name\()_end:
     ldr xzr, [x20]
     ldrb wzr, [x20]
     result xzr
-    wfi
+    sleep
     done loads
 
 #define STORE_(insn, reg, width, value) nonce; mov reg, x19; insn;
@@ -168,7 +187,7 @@ guest_\name\()_end:
     STORES(STORE_)
     str xzr, [x20]
     strb wzr, [x20]
-    wfi
+    sleep
     done stores
 
     // What the syndrome does not describe; the runner goes on behind each.
@@ -180,7 +199,7 @@ guest_\name\()_end:
 #define UNDECODED_(insn, n) insn; point undecoded_##n;
     UNDECODEDS(UNDECODED_)
     result x20
-    wfi
+    sleep
     done undecoded
 
     guest load
@@ -188,7 +207,7 @@ point load_insn
     ldr x2, [x20]
 point load_end
     result x2
-    wfi
+    sleep
     done load
 
     guest store
@@ -197,7 +216,7 @@ point store_insn
     str x2, [x20]
 point store_end
     result x2
-    wfi
+    sleep
     done store
 
     // Code that is not there yet, and comes.
@@ -205,7 +224,7 @@ point store_end
     ldr x0, =MMIO + 0x10000
     blr x0
     result x0
-    wfi
+    sleep
     done fetch
 
 // ---- exceptions of the guest's own: a handler that tells ELR, ESR and FAR and goes on behind
@@ -249,14 +268,14 @@ point store_end
     str x2, [x20]
     udf #0                  // the guest's own: nobody hears of it
     result x2
-    wfi
+    sleep
     done refuse
 
     guest refuse_sysreg
     take_exceptions
     mrs x3, cntp_ctl_el0
     result x20
-    wfi
+    sleep
     done refuse_sysreg
 
     // At EL0, where an abort comes from a lower level.
@@ -286,7 +305,7 @@ point store_end
     mrs x3, actlr_el1
     result x3
     dc cisw, x19
-    wfi
+    sleep
     done sysreg
 
     .macro call how, nr, a1, a2, a3
@@ -318,13 +337,13 @@ point store_end
     call hvc, 0x84000009, 0, 0, 0
     call hvc, 0x84000001, 0, 0, 0
     hvc #7
-    wfi
+    sleep
     done calls
 
     guest calls_arch        // of the architecture's own range
     call hvc, 0x80000000, 0, 0, 0
     call smc, 0x80000001, 0x80008000, 0, 0
-    wfi
+    sleep
     done calls_arch
 
     guest suspend           // a power-down state: the CPU begins anew
@@ -336,7 +355,7 @@ point store_end
     smc #0
     result x0
 1:  result x0
-    wfi
+    sleep
     done suspend
 
 // ---- two vCPUs, FP and SIMD, and every register that is a guest's
@@ -363,7 +382,9 @@ point store_end
     cset x26, ne
     cbz x26, 2f
     msr s3_0_c2_c1_0, x19   // APIAKeyLo_EL1
-2:  nonce
+2:  ldr x25, =DATA
+    add x25, x25, x27, lsl #3
+    nonce
 1:  fmov x1, d0
     result x1
     umov x1, v31.d[1]
@@ -385,7 +406,10 @@ point store_end
     result x1
     mrs x1, mpidr_el1
     result x1
-    wfi
+    str wzr, [x25]
+2:  wfi
+    ldr w1, [x25]
+    cbz w1, 2b              // until the table says GO
     b 1b
     done pair
 
@@ -394,19 +418,19 @@ point store_end
     guest order             // four at once, then one more while the first are active
     take_interrupts
     msr daifset, #2
-    wfi
+    sleep_until_pending
     msr daifclr, #2
     isb
     result xzr
-    wfi
+    sleep
     done order
 
     guest line
     take_interrupts
-    wfi
+    sleep_until_taken
     result xzr
-    wfi
-    wfi
+    sleep_until_taken
+    sleep
     done line
 
     guest spin
@@ -437,7 +461,7 @@ point store_end
     result x2
     subs x25, x25, #1
     b.ne 1b
-    wfi
+    sleep
     done timer
 
     guest timer_sleep
@@ -465,7 +489,7 @@ point store_end
     msr s3_0_c12_c11_5, x1
     nonce
     result x19
-    wfi
+    sleep
 8:  take_interrupts
 1:  b 1b
     done sgi
@@ -494,7 +518,7 @@ point store_end
     ldur x2, [x20, #3]
     stur w2, [x20, #1]
     result x19
-    wfi
+    sleep
     done bad
 
     guest far_away          // where 40 bits end, nearly
@@ -503,7 +527,7 @@ point store_end
     ldr x2, [x1, #8]
     str x2, [x1, #0xff8]
     result x2
-    wfi
+    sleep
     done far_away
 
     guest serror
@@ -513,7 +537,7 @@ point store_end
     nonce
 1:  b 1b                    // the handler goes on behind it
     result x19
-    wfi
+    sleep
     done serror
 
 // ---- CPU_ON, CPU_OFF and CPU_ON again; the second CPU tells its context and its number
@@ -553,7 +577,7 @@ point store_end
     ldr x2, =LOAD
     hvc #0
     result x0
-    wfi
+    sleep
 3:  result x0
     mrs x1, mpidr_el1
     and x1, x1, #0xffffff
@@ -579,5 +603,5 @@ point store_end
     sevl
     wfe
     result x19
-    wfi
+    sleep
     done wfe
