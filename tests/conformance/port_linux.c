@@ -129,7 +129,7 @@ static void on_alarm(int sig)
 static void begin_alarms(void)
 {
     struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR2};
-    struct sigaction action = {.sa_handler = on_alarm};
+    struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART}; // what is being printed is printed
     event._sigev_un._tid = gettid();
     if (sigaction(SIGUSR2, &action, NULL) != 0 || timer_create(CLOCK_MONOTONIC, &event, &alarm_clock.timer) != 0)
         abort();
