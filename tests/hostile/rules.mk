@@ -24,8 +24,9 @@ $(HOSTILE)/arm64.elf $(HOSTILE)/arm64-few.elf: $(call hostile_guest,arm64) $(cal
 	  $(filter-out examples/bare/host.c examples/bare/roundrobin.c,$(filter %.c %.S,$^)))
 
 # VMX: Bochs is slow, so the short form has 16 guests. Its clock has a tick for each instruction. SVM is not here: Bochs
-# 2.7 keeps interrupts from a guest that has IF clear, so that nothing ends its run. Without what x86.c takes from guests
-# of QEMU 7.2, a run of 16 there came to its end with all as it was; another one ended with a segmentation fault of QEMU's.
+# 2.7 keeps interrupts from a guest that has IF clear, so that nothing ends its run (nor does another CPU that makes
+# VMMCALLs of its memory, always). Without what x86.c takes from guests of QEMU 7.2, a run of 16 there came to its end
+# with all as it was; another one ended with a segmentation fault of QEMU's.
 hostile_x86 = $(call compile_files,$(GCC) $(BARE_FLAGS_x86) $(call hostile_flags,x86) -DHOSTILE_ALARM_NS=200000 $1,\
   $(filter-out examples/bare/host.c examples/bare/roundrobin.c,$(filter %.c %.S,$^)))
 $(HOSTILE)/x86.elf: $(call hostile_guest,x86) $(call hostile_machine,x86) | deps-hostile
@@ -65,8 +66,7 @@ NEEDS_hostile += $(addprefix $(HOSTILE)/kvm/,list-few $(KVM_hostile:=-few)) $(ad
 COMMANDS_hostile += $(call hostile_boot,280,amd64,,x86,-few) $(call hostile_boot,280,arm64-vhe,arm64/,arm64,-few) \
   $(call hostile_boot,280,riscv64,riscv/,riscv,-few)
 
-# The long form. On KVM it came to its end on riscv64 only: of x86's and arm64's guests some stop the Linux in QEMU, which
-# is a failure here; why they do is not known.
+# The long form, ten minutes for each KVM. A guest that stops QEMU is a failure, too; x86.c and arm64.c say what did.
 LONG_hostile := "HS in QEMU, all guests=sh tests/riscv/qemu.sh 280 $(HOSTILE)/riscv.elf -smp 1" \
   "EL2 in QEMU, max, GICv3, all guests=sh tests/arm64/qemu.sh 280 3 max $(HOSTILE)/arm64.elf -smp 1" \
   "HS in QEMU, vectors, no sstc=CPU=v=true,vext_spec=v1.0,sstc=off sh tests/riscv/qemu.sh 280 $(HOSTILE)/riscv.elf -smp 1" \
