@@ -4289,6 +4289,13 @@ static void axvcpu_i_x86_dr_in(struct axvcpu_arch *);
 #define AXVCPU_I_X86_DR7_NONE UINT64_C(0x400) /* no breakpoint is on */
 #define AXVCPU_I_X86_DR7_ON 0xffu             /* one of these */
 
+/* Exceptions that are exits. A guest can have #AC and, by breakpoints, #DB come while one of them is being delivered,
+   for ever: the CPU would take no interrupt between (CVE-2015-5307, CVE-2015-8104). */
+static uint32_t axvcpu_i_x86_exceptions(const struct axvcpu_arch *a)
+{
+    return (a->fpu_loaded ? 0 : 1u << 7) | (a->dr_loaded || a->nmi_step ? 1u << 1 : 0) | 1u << 17 | 1u << 18;
+}
+
 /* A guest whose breakpoints are on has its own addresses for them. */
 static void axvcpu_i_x86_arm(struct axvcpu_arch *a)
 {
@@ -4308,8 +4315,11 @@ AXVCPU_API void axvcpu_i_x86_flush(struct axvcpu_arch *a)
 
         axvcpu_i_x86_vendor->write(a, f, *axvcpu_i_x86_slot(a, f));
     }
-    if ((todo & (AXVCPU_I_X86_DO_CONTROLS | AXVCPU_I_X86_BIT(AXVCPU_I_X86_F_DR7))) != 0)
+    if ((todo & (AXVCPU_I_X86_DO_CONTROLS | AXVCPU_I_X86_BIT(AXVCPU_I_X86_F_DR7))) != 0) {
         axvcpu_i_x86_arm(a);
+        todo |= a->dirty;
+        a->dirty = 0;
+    }
     if ((todo & AXVCPU_I_X86_DO_CONTROLS) != 0)
         axvcpu_i_x86_vendor->controls(a);
     if ((todo & (AXVCPU_I_X86_DO_TLB | AXVCPU_I_X86_DO_TLB_OFF)) != 0) {
@@ -4485,7 +4495,7 @@ static void axvcpu_i_x86_svm_controls(struct axvcpu_arch *a)
     AXVCPU_I_X86_VMCB32(a, 0x00) = (a->fpu_loaded ? 0 : 1u | 1u << 16) | /* CR0; writes of CR8 */
                                    ((a->window & AXVCPU_I_X86_WINDOW_CR8) != 0 ? 1u << 24 : 0);
     AXVCPU_I_X86_VMCB32(a, 0x04) = a->dr_loaded ? 0 : 0xffffffffu;
-    AXVCPU_I_X86_VMCB32(a, 0x08) = (a->fpu_loaded ? 0 : 1u << 7) | (a->nmi_step ? 1u << 1 : 0) | 1u << 18;
+    AXVCPU_I_X86_VMCB32(a, 0x08) = axvcpu_i_x86_exceptions(a);
     AXVCPU_I_X86_VMCB16(a, 0x3c) = (uint16_t)a->setup.pause_gap; /* APM 2, 15.14.4 */
     AXVCPU_I_X86_VMCB16(a, 0x3e) = (uint16_t)a->setup.pauses;
     AXVCPU_I_X86_VMCB32(a, 0x0c) = AXVCPU_I_X86_SVM_MISC1 | (irq ? AXVCPU_I_X86_SVM_VINTR : 0) |
@@ -4767,7 +4777,7 @@ static void axvcpu_i_x86_vmx_controls(struct axvcpu_arch *a)
                     ((a->window & AXVCPU_I_X86_WINDOW_NMI) != 0 ? AXVCPU_I_X86_CTL_PROC_NMI_WINDOW : 0);
 
     axvcpu_i_x86_vmwrite(0x4002, axvcpu_i_x86_vmx_choose(AXVCPU_I_X86_MSR_VMX_PROC, proc));
-    axvcpu_i_x86_vmwrite(0x4004, (a->fpu_loaded ? 0 : 1u << 7) | 1u << 18);
+    axvcpu_i_x86_vmwrite(0x4004, axvcpu_i_x86_exceptions(a));
     axvcpu_i_x86_vmwrite(0x6000, AXVCPU_I_X86_CR0_KEPT | (a->fpu_loaded ? 0 : AXVCPU_X86_CR0_TS));
     axvcpu_i_x86_vmwrite(0x2010, a->tsc_offset);
     if (a->timed != (a->setup.slice != 0))
@@ -6091,13 +6101,18 @@ static void axvcpu_i_x86_irq(struct axvcpu *v);
 
 /* Single-stepping: #DB after an instruction that is done, or after one element of a string (SDM 3, 18.3.1.4; APM 2,
    13.1.4). What the CPU itself kept of it, in a shadow, is the same trap. Who injects it does DR6 and DR7. */
-static void axvcpu_i_x86_trap(struct axvcpu_arch *a)
+static void axvcpu_i_x86_debug(struct axvcpu_arch *a, uint64_t dr6)
 {
-    AXVCPU_I_X86_PUT(a, DR6, AXVCPU_I_X86_GET(a, DR6) | AXVCPU_X86_DR6_BS);
+    AXVCPU_I_X86_PUT(a, DR6, dr6);
     AXVCPU_I_X86_PUT(a, DR7, AXVCPU_I_X86_GET(a, DR7) & ~(uint64_t)AXVCPU_X86_DR7_GD);
     if (a->vendor == AXVCPU_I_X86_VENDOR_VMX && axvcpu_i_x86_loaded(a))
         axvcpu_i_x86_vmwrite(0x6822, 0);
     axvcpu_i_x86_raise(a, 1, 0);
+}
+
+static void axvcpu_i_x86_trap(struct axvcpu_arch *a)
+{
+    axvcpu_i_x86_debug(a, AXVCPU_I_X86_GET(a, DR6) | AXVCPU_X86_DR6_BS);
 }
 
 /* As a field that is read after every instruction: in few words where it is in the CPU, which is where a vCPU is
@@ -6240,6 +6255,28 @@ static void axvcpu_i_x86_host_nmi(void)
         __asm__ volatile("int $2" : : : "memory"); /* SVM leaves it to STGI */
 }
 
+/* It is the guest's alone. VMX leaves DR6 as it was and says what would be there (SDM 3, 28.2.1); INT1 has a type and a
+   length of its own. */
+static void axvcpu_i_x86_reflect(struct axvcpu_arch *a, const struct axvcpu_x86_left *l)
+{
+    uint32_t vector = l->event.info & AXVCPU_X86_EVENT_VECTOR;
+    uint64_t dr6;
+
+    if (vector == 1) {
+        dr6 = AXVCPU_I_X86_GET(a, DR6);
+        if (l->has_linear)
+            dr6 = (dr6 & ~UINT64_C(15)) | (l->linear & (AXVCPU_X86_DR6_BS | 0x200fu));
+        AXVCPU_I_X86_PUT(a, SHADOW, AXVCPU_I_X86_GET(a, SHADOW) & ~UINT64_C(3));
+        axvcpu_i_x86_debug(a, dr6);
+        if (AXVCPU_X86_EVENT_TYPE(l->event.info) != AXVCPU_X86_EVENT_EXCEPTION)
+            a->event = l->event;
+        return;
+    }
+    if (vector == 14)
+        AXVCPU_I_X86_PUT(a, CR2, l->linear);
+    axvcpu_i_x86_raise(a, vector, l->event.error);
+}
+
 /* An exception that is not only the guest's: its first use of the FPU, the step behind an IRET, or the
    machine's. */
 static int axvcpu_i_x86_exception(struct axvcpu *v, struct axvcpu_exit *x, const struct axvcpu_x86_left *l, bool *again)
@@ -6257,10 +6294,7 @@ static int axvcpu_i_x86_exception(struct axvcpu *v, struct axvcpu_exit *x, const
     } else if (vector == 18) {
         __asm__ volatile("int $18" : : : "memory");
     } else {
-        if (vector == 14)
-            AXVCPU_I_X86_PUT(a, CR2, l->linear);
-        a->event = l->event;
-        a->dirty |= AXVCPU_I_X86_DO_EVENT;
+        axvcpu_i_x86_reflect(a, l);
     }
     return AXVCPU_OK;
 }
@@ -6790,15 +6824,25 @@ static uint64_t axvcpu_i_x86_reenter(struct axvcpu_arch *a)
     return AXVCPU_I_X86_VMCB64(a, 0x70);
 }
 
+/* So many exceptions, and no other exit: it may be for ever, and #DB goes before an interrupt of the host's. It gets
+   the CPU to look for one. */
+#define AXVCPU_I_X86_STORM 64u
+
 AXVCPU_API int axvcpu_i_x86_slowly(struct axvcpu *v, struct axvcpu_exit *x, uint64_t raw)
 {
     struct axvcpu_x86_left l;
+    uint32_t exceptions = 0;
     bool again;
     int err;
 
     for (;;) {
         axvcpu_i_x86_vendor->left(v, raw, &l);
         err = axvcpu_i_x86_served(v, x, &l, &again);
+        if (err == 0 && again && l.cause == AXVCPU_X86_CAUSE_EXCEPTION && ++exceptions == AXVCPU_I_X86_STORM) {
+            axvcpu_i_x86_kind(x, AXVCPU_EXIT_EXTERNAL_INTERRUPT, raw);
+            x->irq.vector = AXVCPU_NO_VECTOR;
+            again = false;
+        }
         /* The window may be open; Bochs 2.7 overlooks a virtual interrupt that VMRUN finds with IF on. */
         if (v->arch.vendor == AXVCPU_I_X86_VENDOR_SVM && (v->arch.window & AXVCPU_I_X86_WINDOW_IRQ) != 0)
             axvcpu_i_x86_irq(v);

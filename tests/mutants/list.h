@@ -373,6 +373,10 @@ MUTANT("VMX switch", X86, "x86/vmx:first", "\"3: push %%rax\\n\\tmov 8(%%rsp), %
 MUTANT("VMX switch", X86, "x86/vmx:registers", "mov 104(%%rdi), %%r13", "mov 112(%%rdi), %%r13")
 MUTANT("VMX switch", X86, "x86/vmx:registers", "mov 80(%%rdi), %%r10", "mov 88(%%rdi), %%r10")
 MUTANT("VMX switch", X86, "x86/vmx:first", "\"4: movl $1, %c[launched]", "\"4: movl $0, %c[launched]")
+MUTANT("VMX switch", X86, "x86/root-vmx", " | 1u << 17 | 1u << 18;", " | 1u << 18;")
+MUTANT("VMX switch", X86, "x86/root-vmx", "(a->dr_loaded || a->nmi_step ? ", "(a->nmi_step ? ")
+MUTANT("VMX switch", X86, "x86/root-vmx", "++exceptions == AXVCPU_I_X86_STORM", "exceptions == AXVCPU_I_X86_STORM")
+MUTANT("VMX switch", X86, "x86/root-vmx", "(l->linear & (AXVCPU_X86_DR6_BS | 0x200fu))", "0")
 MUTANT("VMX switch", X86, "x86/root-vmx", "        axvcpu_i_x86_set_host_cr2(a->field[AXVCPU_I_X86_F_CR2]);\n    a = axvcpu_i_x86_switch_vmx",
        "        (void)0;\n    a = axvcpu_i_x86_switch_vmx")
 MUTANT("VMX switch", X86, "x86/root-vmx", "    a->field[AXVCPU_I_X86_F_CR2] = axvcpu_i_x86_host_cr2();\n", "")

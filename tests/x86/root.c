@@ -57,7 +57,7 @@ static void report(bool good, const char *name)
     note[0] = 0;
 }
 
-static bool build(struct guest *g)
+static bool build_as(struct guest *g, const struct axvcpu_arch_setup *setup)
 {
     static struct axvcpu_arch_setup setups[2];
     struct axvm_desc d = { .vcpus = g->vcpus,
@@ -66,13 +66,17 @@ static bool build(struct guest *g)
                            .ap_entry = axvcpu_gpa(ENTRY),
                            .setups = setups };
     for (uint32_t i = 0; i < 2; i++)
-        setups[i] =
-            (struct axvcpu_arch_setup){ .mode = AXVCPU_X86_LONG, .stack = TABLES, .tables = axvcpu_gpa(TABLES) };
+        setups[i] = *setup;
     g->ram = host_alloc(RAM_PAGES);
     memcpy((char *)g->ram + ENTRY, guest_worker, (size_t)(guest_worker_end - guest_worker));
     return must(axvm_init(&g->vm, &d) == 0, "init") &&
            must(axvm_map(&g->vm, axvcpu_gpa(0), axvcpu_from_ptr(g->ram), RAM_PAGES * PAGE, AXVM_MAP_RWX) == 0, "map") &&
            must(axvm_boot(&g->vm) == 0, "boot");
+}
+
+static bool build(struct guest *g)
+{
+    return build_as(g, &(struct axvcpu_arch_setup){ .mode = AXVCPU_X86_LONG, .stack = TABLES, .tables = axvcpu_gpa(TABLES) });
 }
 
 static void drop(struct guest *g)
@@ -692,7 +696,8 @@ static bool has_scribbled(const uint64_t *words)
            must(words[WORD_KERNEL_GS] == SCRIBBLED_KERNEL_GS, "KERNEL_GS");
 }
 
-// The guest's breakpoint, wherever it is loaded; and the host has its own.
+// The guest's breakpoint, wherever it is loaded; and the host has its own. Bochs 2.7's SVM exits by #DB before it writes
+// DR6.
 static bool keeps_breakpoints(void)
 {
     uint64_t at = ENTRY + (uint64_t)(guest_break - guest_worker), value = 0;
@@ -703,10 +708,76 @@ static bool keeps_breakpoints(void)
                 axvcpu_bind(v) == 0 && must(result(&one, 0, BREAK, 0) == 0xdb, "bound again") &&
                 must(axvcpu_get_reg(v, AXVCPU_X86_DR(0), &value) == 0 && value == at, "DR0 while it is loaded") &&
                 must(result(&one, 0, BREAK, 0) == 0xdb, "after a look") &&
+                must(axvcpu_get_reg(v, AXVCPU_X86_DR(6), &value) == 0 && ((value & 15) == 1 || is_on("x86-bochs-svm")), "DR6") &&
                 axvcpu_set_reg(v, AXVCPU_X86_DR(0), at + 0x8000) == 0 &&
                 must(result(&one, 0, BREAK, 0) == 0, "another address") &&
                 axvcpu_set_reg(v, AXVCPU_X86_DR(0), at) == 0 && must(result(&one, 0, BREAK, 0) == 0xdb, "and back") &&
                 axvcpu_set_reg(v, AXVCPU_X86_DR(7), 0x400) == 0 && must(result(&one, 0, BREAK, 0) == 0, "off");
+    drop(&one);
+    return good;
+}
+
+static void kick(void *v)
+{
+    (void)axvcpu_kick(v);
+}
+
+// A breakpoint where its own delivery reads has #DB come after #DB, in real mode for ever: a kick ends that, and the
+// host has its CPU (CVE-2015-8104).
+static bool ends_storm(void)
+{
+    static const uint8_t code[] = { 0xa1, 0x04, 0x00 }; // mov 4, %ax: the vector of #DB
+    struct axvcpu *v = &one.vcpus[0];
+    bool good = build_as(&one, &(struct axvcpu_arch_setup){ .mode = AXVCPU_X86_REAL });
+    memcpy((char *)one.ram + ENTRY, code, sizeof code);
+    good = good && axvcpu_set_reg(v, AXVCPU_X86_DR(0), 4) == 0 && axvcpu_set_reg(v, AXVCPU_X86_DR(7), 0xf0402) == 0 &&
+           must(axvcpu_bind(v) == 0, "bind");
+    host_alarm(20000000, kick, v);
+    good = good && must(run(&one, v) == AXVCPU_EXIT_CANCELED, "the kick");
+    drop(&one);
+    return good;
+}
+
+static void put_segment(struct axvcpu *v, uint32_t segment, uint64_t selector, uint64_t access)
+{
+    (void)axvcpu_set_reg(v, AXVCPU_X86_SEG(segment, AXVCPU_X86_SELECTOR), selector);
+    (void)axvcpu_set_reg(v, AXVCPU_X86_SEG(segment, AXVCPU_X86_ACCESS), access);
+}
+
+// At CPL 3 with alignment checks on; their handler tells what it finds on its stack.
+static uint32_t misaligned(uint64_t stack)
+{
+    enum { GDT = 0x3000, IDT = 0x3100, HANDLER = ENTRY + 0x10 };
+    static const uint8_t code[] = { 0xa1, 1, 0, 0, 0 };      // mov 1, %eax
+    static const uint8_t handler[] = { 0x58, 0xe7, ASK };    // pop %eax; out %eax, $ASK
+    static const uint64_t gdt[] = { 0, 0x00cffb000000ffff, 0x00cff3000000ffff };
+    const uint64_t gate = 0x0000ee00000b0000 | HANDLER;
+    struct axvcpu *v = &one.vcpus[0];
+    bool good = build_as(&one, &(struct axvcpu_arch_setup){ .mode = AXVCPU_X86_PROTECTED, .stack = stack });
+    memcpy((char *)one.ram + ENTRY, code, sizeof code);
+    memcpy((char *)one.ram + HANDLER, handler, sizeof handler);
+    memcpy((char *)one.ram + GDT, gdt, sizeof gdt);
+    memcpy((char *)one.ram + IDT + 17 * 8, &gate, 8);
+    put_segment(v, AXVCPU_X86_CS, 0x0b, 0xc0fb);
+    for (uint32_t i = AXVCPU_X86_SS; i <= AXVCPU_X86_DS; i++)
+        put_segment(v, i, 0x13, 0xc0f3);
+    (void)axvcpu_set_reg(v, AXVCPU_X86_SEG(AXVCPU_X86_GDTR, AXVCPU_X86_BASE), GDT);
+    (void)axvcpu_set_reg(v, AXVCPU_X86_SEG(AXVCPU_X86_GDTR, AXVCPU_X86_LIMIT), sizeof gdt - 1);
+    (void)axvcpu_set_reg(v, AXVCPU_X86_SEG(AXVCPU_X86_IDTR, AXVCPU_X86_BASE), IDT);
+    (void)axvcpu_set_reg(v, AXVCPU_X86_SEG(AXVCPU_X86_IDTR, AXVCPU_X86_LIMIT), 18 * 8 - 1);
+    (void)axvcpu_set_reg(v, AXVCPU_X86_CR(0), 0x40031);      // AM
+    (void)axvcpu_set_reg(v, AXVCPU_REG_FLAGS, 0x43002);      // AC, IOPL 3
+    good = good && must(axvcpu_bind(v) == 0, "bind");
+    host_alarm(20000000, kick, v);
+    return good ? run(&one, v) : AXVCPU_EXIT_NOTHING;
+}
+
+// #AC while #AC is delivered (CVE-2015-5307).
+static bool checks_alignment(void)
+{
+    bool good = must(misaligned(TABLES) == AXVCPU_EXIT_IO_WRITE && one.x.io.data == 0, "the handler, with error code 0");
+    drop(&one);
+    good = must(misaligned(TABLES + 1) == AXVCPU_EXIT_CANCELED, "the kick") && good;
     drop(&one);
     return good;
 }
@@ -802,6 +873,9 @@ int host_main(void)
     report(!(has & 2) || keeps_keys(), "... and their protection keys");
     // QEMU 7.2 loads DR7 for the guest without a look at what it says
     report(is_on("x86-qemu-svm") || keeps_breakpoints(), "... and their breakpoints");
+    // QEMU 7.2 does not survive the first, and has no alignment checks
+    report(is_on("x86-qemu-svm") || ends_storm(), "a storm of its debug exceptions ends");
+    report(is_on("x86-qemu-svm") || checks_alignment(), "alignment checks are the guest's, and a storm of them ends");
     report(disables(), "disable");
     return 0;
 }
