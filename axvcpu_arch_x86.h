@@ -4981,6 +4981,8 @@ static void axvcpu_i_x86_vmx_left(struct axvcpu *v, uint64_t reason, struct axvc
         raw.int_info = (uint32_t)axvcpu_i_x86_vmread(0x4404);
         if ((raw.int_info & AXVCPU_X86_EVENT_ERROR) != 0)
             raw.int_error = (uint32_t)axvcpu_i_x86_vmread(0x4406);
+        if (AXVCPU_X86_EVENT_TYPE(raw.int_info) >= AXVCPU_X86_EVENT_SOFTWARE) /* INT1 */
+            raw.length = (uint32_t)axvcpu_i_x86_vmread(0x440c);
     }
     if ((needs & AXVCPU_X86_NEEDS_IDT) != 0) {
         raw.idt_info = (uint32_t)axvcpu_i_x86_vmread(0x4408);
@@ -6099,8 +6101,7 @@ static void axvcpu_i_x86_raise(struct axvcpu_arch *a, uint32_t vector, uint32_t 
 
 static void axvcpu_i_x86_irq(struct axvcpu *v);
 
-/* Single-stepping: #DB after an instruction that is done, or after one element of a string (SDM 3, 18.3.1.4; APM 2,
-   13.1.4). What the CPU itself kept of it, in a shadow, is the same trap. Who injects it does DR6 and DR7. */
+/* #DB: who injects it does DR6 and DR7. What the CPU itself kept of it, in a shadow, is the same trap. */
 static void axvcpu_i_x86_debug(struct axvcpu_arch *a, uint64_t dr6)
 {
     AXVCPU_I_X86_PUT(a, DR6, dr6);
@@ -6110,6 +6111,8 @@ static void axvcpu_i_x86_debug(struct axvcpu_arch *a, uint64_t dr6)
     axvcpu_i_x86_raise(a, 1, 0);
 }
 
+/* Single-stepping: after an instruction that is done, or after one element of a string (SDM 3, 18.3.1.4; APM 2,
+   13.1.4). */
 static void axvcpu_i_x86_trap(struct axvcpu_arch *a)
 {
     axvcpu_i_x86_debug(a, AXVCPU_I_X86_GET(a, DR6) | AXVCPU_X86_DR6_BS);
