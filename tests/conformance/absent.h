@@ -73,4 +73,4 @@ KEPT(HALT, "riscv-kvm", "a WFI waits in the kernel", "arch/riscv/kvm/vcpu_insn.c
 
 #define TWICE_COUNT 1
 TWICE("x86-qemu-svm", 2, "VMRUN delivers the injected vector, and again if the CPU is asked out of its loop before the next exit",
-      "QEMU 7.2, accel/tcg/cpu-exec.c, cpu_handle_interrupt; measured: one in 100000, with -icount shift=0 every other")
+      "QEMU 7.2, accel/tcg/cpu-exec.c, cpu_handle_interrupt; measured: one in 100000, with -icount shift=0 most of them")
