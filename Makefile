@@ -138,7 +138,7 @@ $(call suite,x86)                             ## guests on bare x86-64
 $(call suite,static)                          ## static analysis
 $(call suite,soak)                            ## VMs that come and go
 $(call suite,mutants)                         ## faults that the tests must find, twenty of them
-$(call suite,hostile)                         ## guests of random instructions: EL2, HS, VMX, KVM
+$(call suite,hostile)                         ## guests of random instructions: EL2, HS, VMX, SVM, KVM
 $(call suite,fuzz)                            ## hostile input
 
 test-%:

@@ -23,10 +23,8 @@ $(HOSTILE)/arm64.elf $(HOSTILE)/arm64-few.elf: $(call hostile_guest,arm64) $(cal
 	$(call compile_files,$(ARM64_CC) $(ARM64_FLAGS) $(call hostile_flags,arm64) $(hostile_few),\
 	  $(filter-out examples/bare/host.c examples/bare/roundrobin.c,$(filter %.c %.S,$^)))
 
-# VMX: Bochs is slow, so the short form has 16 guests. Its clock has a tick for each instruction. SVM is not here: Bochs
-# 2.7 keeps interrupts from a guest that has IF clear, so that nothing ends its run (nor does another CPU that makes
-# VMMCALLs of its memory, always). Without what x86.c takes from guests of QEMU 7.2, a run of 16 there came to its end
-# with all as it was; another one ended with a segmentation fault of QEMU's.
+# VMX in Bochs, which is slow, so the short form has 16 guests; its clock has a tick for each instruction. SVM in QEMU:
+# Bochs 2.7 keeps interrupts from a guest that has IF clear, so that nothing ends its run.
 hostile_x86 = $(call compile_files,$(GCC) $(BARE_FLAGS_x86) $(call hostile_flags,x86) -DHOSTILE_ALARM_NS=200000 $1,\
   $(filter-out examples/bare/host.c examples/bare/roundrobin.c,$(filter %.c %.S,$^)))
 $(HOSTILE)/x86.elf: $(call hostile_guest,x86) $(call hostile_machine,x86) | deps-hostile
@@ -38,7 +36,8 @@ NEEDS_hostile := $(addprefix $(HOSTILE)/,riscv-few.elf arm64-few.elf x86-few.elf
 HOSTILE_BOCHS := CPUS=1 sh tests/x86/machine.sh
 COMMANDS_hostile := "HS in QEMU=sh tests/riscv/qemu.sh 280 $(HOSTILE)/riscv-few.elf -smp 1" \
   "EL2 in QEMU, max, GICv3=sh tests/arm64/qemu.sh 280 3 max $(HOSTILE)/arm64-few.elf -smp 1" \
-  "VMX in Bochs=$(HOSTILE_BOCHS) 280 bochs:corei7_skylake_x $(HOSTILE)/x86-few.elf"
+  "VMX in Bochs=$(HOSTILE_BOCHS) 280 bochs:corei7_skylake_x $(HOSTILE)/x86-few.elf" \
+  "SVM in QEMU=sh tests/x86/machine.sh 280 qemu:max $(HOSTILE)/x86-few.elf"
 LIMIT_hostile := 300
 
 # KVM, in the Linux of tests/kvm. A kernel keeps most exits for itself: of arm64's and riscv's fewer kinds are left. The
@@ -72,6 +71,8 @@ LONG_hostile := "HS in QEMU, all guests=sh tests/riscv/qemu.sh 280 $(HOSTILE)/ri
   "HS in QEMU, vectors, no sstc=CPU=v=true,vext_spec=v1.0,sstc=off sh tests/riscv/qemu.sh 280 $(HOSTILE)/riscv.elf -smp 1" \
   "EL2 in QEMU, GICv2=sh tests/arm64/qemu.sh 280 2 cortex-a57 $(HOSTILE)/arm64.elf -smp 1" \
   "VMX in Bochs, all guests=$(HOSTILE_BOCHS) 890 bochs:corei7_skylake_x $(HOSTILE)/x86.elf" \
+  "SVM in QEMU, all guests=sh tests/x86/machine.sh 280 qemu:qemu64,+svm,+npt $(HOSTILE)/x86.elf" \
+  "SVM in QEMU, max, all guests=sh tests/x86/machine.sh 280 qemu:max $(HOSTILE)/x86.elf" \
   $(call hostile_boot,1690,amd64,,x86) $(call hostile_boot,1690,arm64-nvhe,arm64/,arm64) \
   $(call hostile_boot,1690,arm64-vhe,arm64/,arm64) $(call hostile_boot,1690,riscv64,riscv/,riscv)
 .PHONY: hostile

@@ -26,7 +26,8 @@ void hostile_mode(struct axvm_arch_desc *vm, struct axvcpu_arch_setup *setup)
 }
 
 // Two things of a guest end QEMU 7.2 itself: a breakpoint of DR7 that lies where the delivery of an exception reads
-// ("assertion failed: !qemu_mutex_iothread_locked"), and BT, BTS, BTR or BTC of a register with LOCK ("tcg fatal error").
+// ("assertion failed: !qemu_mutex_iothread_locked") or on code of a segment that has a base (a segmentation fault in
+// gdb_set_stop_cpu), and BT, BTS, BTR or BTC of a register with LOCK ("tcg fatal error").
 static bool is_tcg(void)
 {
     uint32_t eax = 0x40000000, ebx, ecx = 0, edx;
@@ -43,16 +44,25 @@ static bool is_bt_of_register(const uint8_t *code)
     return code[0] == 0x0f && bt && code[2] >= 0xc0;
 }
 
-// The LOCK goes.
+// MOV to DR7, or DR5, which it is without CR4.DE.
+static bool is_to_dr7(const uint8_t *code)
+{
+    return code[0] == 0x0f && code[1] == 0x23 && (code[2] & 0x28) == 0x28;
+}
+
+// The LOCK goes, and DR7 is another one; under a kernel that has it for itself (below) it stays.
 void hostile_mend(uint8_t *code, size_t size)
 {
     static int wanted = -1;
     if (wanted < 0)
         wanted = is_tcg();
-    for (size_t i = 0; wanted && i + 3 <= size; i++)
+    for (size_t i = 0; wanted && i + 3 <= size; i++) {
         for (size_t back = i < 12 ? i : 12; is_bt_of_register(code + i) && back > 0; back--)
             if (code[i - back] == 0xf0)
                 code[i - back] = 0x90;
+        if (!AXVCPU_I_HOSTED && is_to_dr7(code + i))
+            code[i + 2] &= 0xd7;
+    }
 }
 
 #if AXVCPU_I_HOSTED
@@ -67,14 +77,6 @@ void hostile_exclude(struct axvcpu *v)
         (void)ioctl(axvcpu_kvm_fd(v), KVM_SET_GUEST_DEBUG, &debug);
 }
 #else
-// APM 2, appendix B: writes of DR7 are intercepted. It is the test that does so, behind the library's back.
-void hostile_exclude(struct axvcpu *v)
-{
-    uint32_t *intercepts = (uint32_t *)(uintptr_t)v->arch.hw_pa;
-    if (is_tcg())
-        intercepts[1] |= 1u << 23;
-}
-
 // Bochs 2.7 keeps interrupts from a guest that has IF clear. SVM has nothing instead.
 void hostile_bound(struct axvcpu_arch_setup *setup)
 {
