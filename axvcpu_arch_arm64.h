@@ -2378,18 +2378,17 @@ static bool axvcpu_i_arm64_collect(struct axvm_arch *m, uint64_t first, uint64_t
 
 AXVCPU_API int axvm_arm64_dirty(struct axvm *vm, axvcpu_gpa_t gpa, uint64_t size, uint64_t *bitmap)
 {
-    struct axvm_arch *m = vm != NULL ? &vm->arch : NULL;
     bool good;
 
-    if (m == NULL || !axvm_i_log_asks(vm, gpa.addr, size, bitmap, axvcpu_i_arm64_pa_bits()))
+    if (!axvm_i_log_asks(vm, gpa.addr, size, bitmap, axvcpu_i_arm64_pa_bits()))
         return AXVCPU_EINVAL;
-    axvcpu_i_arm64_lock(&m->lock);
-    good = axvcpu_i_arm64_collect(m, gpa.addr, gpa.addr + size, NULL);
+    axvcpu_i_arm64_lock(&vm->arch.lock);
+    good = axvcpu_i_arm64_collect(&vm->arch, gpa.addr, gpa.addr + size, NULL);
     if (good) {
-        (void)axvcpu_i_arm64_collect(m, gpa.addr, gpa.addr + size, bitmap);
-        axvcpu_i_arm64_flush(m, gpa.addr, size);
+        (void)axvcpu_i_arm64_collect(&vm->arch, gpa.addr, gpa.addr + size, bitmap);
+        axvcpu_i_arm64_flush(&vm->arch, gpa.addr, size);
     }
-    axvcpu_i_arm64_unlock(&m->lock);
+    axvcpu_i_arm64_unlock(&vm->arch.lock);
     return good ? AXVCPU_OK : AXVCPU_EINVAL;
 }
 

@@ -6275,8 +6275,6 @@ static void axvcpu_i_x86_reflect(struct axvcpu_arch *a, const struct axvcpu_x86_
             a->event = l->event;
         return;
     }
-    if (vector == 14)
-        AXVCPU_I_X86_PUT(a, CR2, l->linear);
     axvcpu_i_x86_raise(a, vector, l->event.error);
 }
 
