@@ -25,9 +25,10 @@ void hostile_mode(struct axvm_arch_desc *vm, struct axvcpu_arch_setup *setup)
     setup->mode = modes[hostile_below(COUNT(modes))];
 }
 
-// Two things of a guest end QEMU 7.2 itself: a breakpoint of DR7 that lies where the delivery of an exception reads
+// Three things of a guest end QEMU 7.2 itself: a breakpoint of DR7 that lies where the delivery of an exception reads
 // ("assertion failed: !qemu_mutex_iothread_locked") or on code of a segment that has a base (a segmentation fault in
-// gdb_set_stop_cpu), and BT, BTS, BTR or BTC of a register with LOCK ("tcg fatal error").
+// gdb_set_stop_cpu); a write of CR8 while a virtual interrupt waits ("assertion failed: qemu_mutex_iothread_locked");
+// and BT, BTS, BTR or BTC of a register with LOCK ("tcg fatal error").
 static bool is_tcg(void)
 {
     uint32_t eax = 0x40000000, ebx, ecx = 0, edx;
@@ -50,19 +51,33 @@ static bool is_to_dr7(const uint8_t *code)
     return code[0] == 0x0f && code[1] == 0x23 && (code[2] & 0x28) == 0x28;
 }
 
-// The LOCK goes, and DR7 is another one; under a kernel that has it for itself (below) it stays.
+// MOV to CR0, which is CR8 with REX.R or LOCK.
+static bool is_to_cr0(const uint8_t *code)
+{
+    return code[0] == 0x0f && code[1] == 0x22 && (code[2] & 0x38) == 0;
+}
+
+// `before`: how many bytes there are.
+static void mend(uint8_t *insn, size_t before)
+{
+    bool cr0 = is_to_cr0(insn);
+    if (cr0 && before > 0 && (insn[-1] & 0xf4) == 0x44)
+        insn[-1] = 0x90;
+    if (cr0 || is_bt_of_register(insn))
+        for (uint8_t *p = insn - (before < 12 ? before : 12); p < insn; p++)
+            *p = *p == 0xf0 ? 0x90 : *p;
+    if (!AXVCPU_I_HOSTED && is_to_dr7(insn)) // a kernel can have it for itself (below)
+        insn[2] &= 0xd7;
+}
+
+// The prefixes go, and DR7 is another one.
 void hostile_mend(uint8_t *code, size_t size)
 {
     static int wanted = -1;
     if (wanted < 0)
         wanted = is_tcg();
-    for (size_t i = 0; wanted && i + 3 <= size; i++) {
-        for (size_t back = i < 12 ? i : 12; is_bt_of_register(code + i) && back > 0; back--)
-            if (code[i - back] == 0xf0)
-                code[i - back] = 0x90;
-        if (!AXVCPU_I_HOSTED && is_to_dr7(code + i))
-            code[i + 2] &= 0xd7;
-    }
+    for (size_t i = 0; wanted && i + 3 <= size; i++)
+        mend(code + i, i);
 }
 
 #if AXVCPU_I_HOSTED
