@@ -1149,7 +1149,8 @@ AXVCPU_API int axvcpu_i_bind(struct axvcpu *);
 AXVCPU_API int axvcpu_i_run(struct axvcpu *, struct axvcpu_exit *);
 AXVCPU_API int axvcpu_i_unbind(struct axvcpu *);
 AXVCPU_API int axvcpu_i_answer(struct axvcpu *, uint64_t value, const uint32_t *regs);
-AXVCPU_API int axvcpu_i_with(struct axvcpu *, uint32_t op, enum axvcpu_state from, enum axvcpu_state to, axvcpu_fn, void *);
+AXVCPU_API int axvcpu_i_with(struct axvcpu *, uint32_t op, enum axvcpu_state from, enum axvcpu_state to, axvcpu_fn,
+                             void *);
 AXVCPU_API int axvcpu_i_fail(struct axvcpu *, uint32_t op, int err, bool bound);
 AXVCPU_API bool axvcpu_i_may_run_on(const struct axvcpu *, uint32_t cpu_id);
 AXVCPU_API int axvm_i_init(struct axvm *, const struct axvm_desc *, uint64_t abi);
@@ -1315,7 +1316,8 @@ AXVCPU_I_INLINE int axvcpu_i_enter(struct axvcpu *v, struct axvcpu_exit *x)
         return axvcpu_i_fail(v, AXVCPU_OP_RUN, err, true);
     }
     AXVCPU_TRACE(v, AXVCPU_TRACE_RUN_LEFT, x->kind, 0);
-    if (AXVCPU_LEAF_RUN_COMMITS && AXVCPU_I_LIKELY(axvcpu_i_word(v) == (AXVCPU_I_WORD(RUNNING) | AXVCPU_I_ASKED | AXVCPU_I_DUE)))
+    if (AXVCPU_LEAF_RUN_COMMITS &&
+        AXVCPU_I_LIKELY(axvcpu_i_word(v) == (AXVCPU_I_WORD(RUNNING) | AXVCPU_I_ASKED | AXVCPU_I_DUE)))
         axvcpu_i_change(v, AXVCPU_I_WORD(RUNNING), AXVCPU_I_WORD(READY) | AXVCPU_I_ASKED | AXVCPU_I_DUE);
     else if (AXVCPU_LEAF_RUN_COMMITS && axvcpu_i_word(v) == (AXVCPU_I_WORD(RUNNING) | AXVCPU_I_DUE))
         axvcpu_i_change(v, AXVCPU_I_WORD(RUNNING), AXVCPU_I_WORD(READY) | AXVCPU_I_DUE);
@@ -1341,7 +1343,8 @@ AXVCPU_I_INLINE int axvcpu_run(struct axvcpu *v, struct axvcpu_exit *x)
     if (AXVCPU_I_LIKELY(v != NULL && x != NULL && axvcpu_i_mine_and_idle(v))) {
         AXVCPU_CURRENT_SET(v);
         AXVCPU_TRACE(v, AXVCPU_TRACE_RUN_CURRENT, 0, 0);
-        if (AXVCPU_I_LIKELY(((AXVCPU_LEAF_LOOK(&v->attn) ^ axvcpu_i_word(v)) & ~(AXVCPU_LEAF_RUN_COMMITS ? AXVCPU_I_DUE : 0u)) == 0)) {
+        if (AXVCPU_I_LIKELY(((AXVCPU_LEAF_LOOK(&v->attn) ^ axvcpu_i_word(v)) &
+                             ~(AXVCPU_LEAF_RUN_COMMITS ? AXVCPU_I_DUE : 0u)) == 0)) {
             axvcpu_i_change(v, AXVCPU_I_WORD(READY), AXVCPU_I_WORD(RUNNING));
             return axvcpu_i_enter(v, x);
         }
@@ -1403,7 +1406,8 @@ AXVCPU_I_INLINE int axvcpu_transition(struct axvcpu *v, enum axvcpu_state from, 
     return axvcpu_i_with(v, AXVCPU_OP_TRANSITION, from, to, NULL, NULL);
 #else
     if (AXVCPU_I_UNLIKELY(v == NULL || AXVCPU_CURRENT_GET() != NULL) || (uint32_t)to >= AXVCPU_STATE_COUNT ||
-        (uint32_t)to == AXVCPU_STATE_BLOCKED || AXVCPU_I_UNLIKELY(axvcpu_i_word(v) != (AXVCPU_I_MAGIC | (uint32_t)from)) ||
+        (uint32_t)to == AXVCPU_STATE_BLOCKED ||
+        AXVCPU_I_UNLIKELY(axvcpu_i_word(v) != (AXVCPU_I_MAGIC | (uint32_t)from)) ||
         !axvcpu_i_change(v, AXVCPU_I_MAGIC | (uint32_t)from, AXVCPU_I_MAGIC | (uint32_t)to))
         return axvcpu_i_with(v, AXVCPU_OP_TRANSITION, from, to, NULL, NULL);
     return AXVCPU_OK;
@@ -1460,7 +1464,8 @@ AXVCPU_I_INLINE const struct axvm_i_hit *axvm_lookup(const struct axvm *vm, stru
     const struct axvm_i_class *c = &vm->classes[class_];
     struct axvm_i_hit *hit = &v->vm.hit[class_];
 
-    if (AXVCPU_I_LIKELY(first >= hit->first && last <= hit->last && hit->seen == AXVCPU_ATOMIC_LOAD_ACQUIRE(&c->version)))
+    if (AXVCPU_I_LIKELY(first >= hit->first && last <= hit->last &&
+                        hit->seen == AXVCPU_ATOMIC_LOAD_ACQUIRE(&c->version)))
         return hit;
     do {
         axvm_i_search(hit, first, c);
@@ -1902,7 +1907,8 @@ static const char *axvcpu_i_refuse_desc(const struct axvcpu *v, const struct axv
 
 AXVCPU_API int axvcpu_i_init(struct axvcpu *v, const struct axvcpu_desc *desc, uint64_t abi)
 {
-    const char *why = abi != AXVCPU_ABI ? "compiled with another configuration (AXVCPU_ABI)" : axvcpu_i_refuse_desc(v, desc);
+    const char *why =
+        abi != AXVCPU_ABI ? "compiled with another configuration (AXVCPU_ABI)" : axvcpu_i_refuse_desc(v, desc);
 
     if (AXVCPU_I_UNLIKELY(why != NULL))
         return axvcpu_i_complain(AXVCPU_OP_INIT, NULL, AXVCPU_EINVAL, why);
@@ -1996,11 +2002,13 @@ AXVCPU_I_COLD static int axvcpu_i_setup(struct axvcpu *v, axvcpu_gpa_t entry, ax
 
     if (err != 0)
         return err;
-    return axvcpu_i_finish(v, AXVCPU_OP_SETUP, claimed, axvcpu_i_setup_leaves(v, entry, root, setup), AXVCPU_STATE_FREE);
+    return axvcpu_i_finish(v, AXVCPU_OP_SETUP, claimed, axvcpu_i_setup_leaves(v, entry, root, setup),
+                           AXVCPU_STATE_FREE);
 }
 
 /* The common case here, as in bind: nobody's, this CPU in no operation, Created. */
-AXVCPU_API int axvcpu_setup(struct axvcpu *v, axvcpu_gpa_t entry, axvcpu_hpa_t root, const struct axvcpu_arch_setup *setup)
+AXVCPU_API int axvcpu_setup(struct axvcpu *v, axvcpu_gpa_t entry, axvcpu_hpa_t root,
+                            const struct axvcpu_arch_setup *setup)
 {
     void *nobody = NULL;
     int err;
@@ -2692,12 +2700,14 @@ AXVCPU_API int axvcpu_i_with(struct axvcpu *v, uint32_t op, enum axvcpu_state fr
     return err;
 }
 
-AXVCPU_API int axvcpu_with_state(struct axvcpu *v, enum axvcpu_state from, enum axvcpu_state to, axvcpu_fn fn, void *arg)
+AXVCPU_API int axvcpu_with_state(struct axvcpu *v, enum axvcpu_state from, enum axvcpu_state to, axvcpu_fn fn,
+                                 void *arg)
 {
     return axvcpu_i_with(v, AXVCPU_OP_WITH_STATE, from, to, fn, arg);
 }
 
-AXVCPU_API int axvcpu_manipulate(struct axvcpu *v, enum axvcpu_state from, enum axvcpu_state to, axvcpu_fn fn, void *arg)
+AXVCPU_API int axvcpu_manipulate(struct axvcpu *v, enum axvcpu_state from, enum axvcpu_state to, axvcpu_fn fn,
+                                 void *arg)
 {
     return axvcpu_i_with(v, AXVCPU_OP_MANIPULATE, from, to, fn, arg);
 }
@@ -2717,7 +2727,8 @@ AXVCPU_API int axvcpu_i_percpu_init(struct axvcpu_percpu *p, uint32_t cpu_id, ui
     int err = AXVCPU_EINVAL;
 
     if (p == NULL || abi != AXVCPU_ABI || cpu_id >= AXVCPU_MAX_PHYS_CPUS)
-        return axvcpu_i_complain(AXVCPU_OP_INIT, NULL, err, "per-CPU state: NULL, cpu_id out of range, or another AXVCPU_ABI");
+        return axvcpu_i_complain(AXVCPU_OP_INIT, NULL, err,
+                                 "per-CPU state: NULL, cpu_id out of range, or another AXVCPU_ABI");
     if (axvcpu_i_is_percpu(p))
         return axvcpu_i_complain(AXVCPU_OP_INIT, NULL, AXVCPU_EBADSTATE, "per-CPU state: initialised already");
     AXVCPU_MEMSET(p, 0, sizeof(*p));
@@ -2732,7 +2743,8 @@ AXVCPU_API int axvcpu_i_percpu_init(struct axvcpu_percpu *p, uint32_t cpu_id, ui
 }
 
 /* enable and disable: from one word to the other. */
-static int axvcpu_i_percpu_switch(struct axvcpu_percpu *p, uint32_t from, uint32_t to, int (*leaf)(struct axvcpu_percpu *))
+static int axvcpu_i_percpu_switch(struct axvcpu_percpu *p, uint32_t from, uint32_t to,
+                                  int (*leaf)(struct axvcpu_percpu *))
 {
     int err;
 
@@ -3223,8 +3235,8 @@ AXVCPU_API void axvm_i_search(struct axvm_i_hit *hit, uint64_t first, const stru
 }
 
 /* How to search `count` ranges from `low` on: the first step makes it a power of two either way. */
-static void axvm_i_index_store(struct axvm_i_index *index, const struct axvm_range *ranges, uint32_t side, uint32_t start,
-                               uint32_t count)
+static void axvm_i_index_store(struct axvm_i_index *index, const struct axvm_range *ranges, uint32_t side,
+                               uint32_t start, uint32_t count)
 {
     uint32_t steps = count > 1 ? axvcpu_i_highest(count - 1) : 0;
     const struct axvm_i_slot *low = count != 0 ? &ranges[start].slot[side] : &axvm_i_nothing;
@@ -3323,7 +3335,9 @@ static int axvm_i_add(struct axvm *vm, const char *call, uint32_t kind, uint64_t
         err = axvm_i_rebuild(vm, class_, UINT32_MAX, &slot);
     }
     axvm_i_unlock(vm);
-    return err == 0 ? err : axvm_i_complain(vm, call, err, err == AXVCPU_EINVAL ? "it overlaps a range" : "max_ranges are in use");
+    if (err == 0)
+        return AXVCPU_OK;
+    return axvm_i_complain(vm, call, err, err == AXVCPU_EINVAL ? "it overlaps a range" : "max_ranges are in use");
 }
 
 AXVCPU_API int axvm_add_mmio(struct axvm *vm, uint64_t base, uint64_t size, axvm_handler handler, void *arg)
@@ -3395,7 +3409,8 @@ static int axvm_i_replace(struct axvm *vm, const char *call, uint32_t kind, uint
     }
     axvm_i_unlock(vm);
     if (err != 0)
-        return axvm_i_complain(vm, call, err, at == UINT32_MAX ? "no range begins there" : "it overlaps a range, or wraps");
+        return axvm_i_complain(vm, call, err,
+                               at == UINT32_MAX ? "no range begins there" : "it overlaps a range, or wraps");
     if (change == NULL)
         axvm_i_quiesce(vm, slot.id);
     return AXVCPU_OK;
@@ -3955,7 +3970,8 @@ static const char *axvm_i_refuse_map(struct axvm *vm, const struct axvm_mapping 
         return "empty or wrapping";
     if (AXVCPU_I_HOSTED && m->backing.ptr == NULL)
         return "memory of a hosted backend is a pointer: axvcpu_from_ptr";
-    if (((m->gpa.addr | m->size | m->backing.hpa.addr | (uint64_t)(uintptr_t)m->backing.ptr) & (AXVM_LEAF_PAGE - 1)) != 0)
+    if (((m->gpa.addr | m->size | m->backing.hpa.addr | (uint64_t)(uintptr_t)m->backing.ptr) &
+         (AXVM_LEAF_PAGE - 1)) != 0)
         return "address, size and backing must be whole pages";
     if ((m->flags & ~(AXVM_MAP_RWX | AXVM_MAP_DEVICE | AXVM_MAP_LOG_DIRTY)) != 0 || (m->flags & AXVM_MAP_READ) == 0)
         return "unknown flags, or not readable";
@@ -4059,7 +4075,8 @@ AXVCPU_API void *axvm_ptr(struct axvm *vm, axvcpu_gpa_t gpa, uint64_t len)
 
 /* AXVM_MAP_LOG_DIRTY, what the tables of all architectures have in common: what may be asked for with so many bits
    of guest-physical addresses. */
-AXVCPU_I_INLINE bool axvm_i_log_asks(const struct axvm *vm, uint64_t gpa, uint64_t size, const uint64_t *bitmap, uint32_t bits)
+AXVCPU_I_INLINE bool axvm_i_log_asks(const struct axvm *vm, uint64_t gpa, uint64_t size, const uint64_t *bitmap,
+                                     uint32_t bits)
 {
     return vm != NULL && bitmap != NULL && ((gpa | size) & (AXVM_LEAF_PAGE - 1)) == 0 && gpa >> bits == 0 &&
            size <= (UINT64_C(1) << bits) - gpa;
@@ -4099,7 +4116,8 @@ static int axvm_i_copy(struct axvm *vm, const char *call, uint64_t gpa, uint8_t 
     return AXVCPU_OK;
 }
 
-static int axvm_i_access(struct axvm *vm, const char *call, uint64_t gpa, uint8_t *to, const uint8_t *from, uint64_t len)
+static int axvm_i_access(struct axvm *vm, const char *call, uint64_t gpa, uint8_t *to, const uint8_t *from,
+                         uint64_t len)
 {
     int err;
 
@@ -4145,7 +4163,8 @@ static void axvcpu_i_kvm_fini_vm(struct axvm_arch *);
 /* KVM_CREATE_VM's argument, and the caller's own VM or 0. */
 static unsigned long axvcpu_i_kvm_machine(const struct axvm_arch_desc *, int *adopt);
 /* A vCPU without axvm: the place for its VM, and how that is wanted. */
-static struct axvm_arch *axvcpu_i_kvm_alone(struct axvcpu *, const struct axvcpu_arch_create *, struct axvm_arch_desc *);
+static struct axvm_arch *axvcpu_i_kvm_alone(struct axvcpu *, const struct axvcpu_arch_create *,
+                                            struct axvm_arch_desc *);
 /* The vCPU has its descriptor and run page. fini undoes it, also half of it. */
 static int axvcpu_i_kvm_init_vcpu(struct axvcpu *, const struct axvcpu_arch_create *);
 static void axvcpu_i_kvm_fini_vcpu(struct axvcpu *);
@@ -4218,7 +4237,8 @@ static int axvcpu_i_kvm_has(int fd, unsigned long capability)
     return axvcpu_i_kvm_ioctl(fd, KVM_CHECK_EXTENSION, (void *)(uintptr_t)capability);
 }
 
-AXVCPU_I_UNUSED static int axvcpu_i_kvm_enable(int fd, uint32_t capability, uint64_t arg, const char *call, const char *remedy)
+AXVCPU_I_UNUSED static int axvcpu_i_kvm_enable(int fd, uint32_t capability, uint64_t arg, const char *call,
+                                               const char *remedy)
 {
     struct kvm_enable_cap cap;
 
@@ -4339,10 +4359,10 @@ static int axvcpu_i_kvm_open_vcpu(struct axvcpu_kvm *k, uint32_t id)
 
     k->fd = axvcpu_i_kvm_ioctl(k->vm->kvm.fd, KVM_CREATE_VCPU, (void *)(uintptr_t)id);
     if (k->fd < 0)
-        return axvcpu_i_kvm_refused("KVM_CREATE_VCPU",
-                                    errno == EEXIST ? "a KVM vCPU lives as long as its VM: use axvcpu_reset, or a new VM" :
-                                    errno == EBUSY  ? "the VM's GIC is initialised: its vCPUs come before" :
-                                                      "see KVM_CAP_MAX_VCPUS and KVM_CAP_MAX_VCPU_ID");
+        return axvcpu_i_kvm_refused(
+            "KVM_CREATE_VCPU", errno == EEXIST ? "a KVM vCPU lives as long as its VM: use axvcpu_reset, or a new VM" :
+                               errno == EBUSY  ? "the VM's GIC is initialised: its vCPUs come before" :
+                                                 "see KVM_CAP_MAX_VCPUS and KVM_CAP_MAX_VCPU_ID");
     err = axvcpu_i_kvm_map_run(k);
     if (err != 0)
         axvcpu_i_kvm_close_vcpu(k);
@@ -4644,8 +4664,8 @@ AXVCPU_I_UNUSED static int axvcpu_i_kvm_rewind(struct axvcpu *v, uint64_t first,
 
 /* axvcpu_await, without what the kernel knows better: it extends and merges, and finds the register.
    running: this is leaf_run, so the state word has nothing else in it. */
-AXVCPU_I_INLINE void axvcpu_i_kvm_await(struct axvcpu *v, struct axvcpu_exit *x, uint32_t kind, uint32_t raw, void *answer,
-                                        bool running)
+AXVCPU_I_INLINE void axvcpu_i_kvm_await(struct axvcpu *v, struct axvcpu_exit *x, uint32_t kind, uint32_t raw,
+                                        void *answer, bool running)
 {
     uint64_t head = kind; /* and flags 0; one store */
     struct axvcpu_answer *a = axvcpu_access(v);
@@ -4888,7 +4908,8 @@ AXVCPU_API int axvm_io_fd(struct axvm *vm, uint32_t class_, uint64_t addr, uint3
     io.flags = (match != NULL ? 1u << kvm_ioeventfd_flag_nr_datamatch : 0) |
                (class_ == AXVM_PORT ? 1u << kvm_ioeventfd_flag_nr_pio : 0) |
                (on ? 0 : 1u << kvm_ioeventfd_flag_nr_deassign);
-    return AXVCPU_I_KVM(vm->arch.kvm.fd, KVM_IOEVENTFD, &io, "the width is 1, 2, 4 or 8, and no other eventfd may be there");
+    return AXVCPU_I_KVM(vm->arch.kvm.fd, KVM_IOEVENTFD, &io,
+                        "the width is 1, 2, 4 or 8, and no other eventfd may be there");
 }
 
 AXVCPU_I_C_END

@@ -81,7 +81,8 @@ enum axvcpu_arm64_ec { AXVCPU_ARM64_ECS(AXVCPU_I_ENUM_ARM64_EC) AXVCPU_ARM64_EC_
 
 /* A system register as sysreg.addr and AXVCPU_REG_SYS have it: the ISS without Rt and direction. */
 #define AXVCPU_ARM64_SYSREG(op0, op1, crn, crm, op2)                                                       \
-    ((uint32_t)(op0) << 20 | (uint32_t)(op2) << 17 | (uint32_t)(op1) << 14 | (uint32_t)(crn) << 10 | (uint32_t)(crm) << 1)
+    ((uint32_t)(op0) << 20 | (uint32_t)(op2) << 17 | (uint32_t)(op1) << 14 | (uint32_t)(crn) << 10 |       \
+     (uint32_t)(crm) << 1)
 #define AXVCPU_ARM64_ICC_SGI1R AXVCPU_ARM64_SYSREG(3, 0, 12, 11, 5)
 #define AXVCPU_ARM64_ICC_ASGI1R AXVCPU_ARM64_SYSREG(3, 0, 12, 11, 6)
 #define AXVCPU_ARM64_ICC_SGI0R AXVCPU_ARM64_SYSREG(3, 0, 12, 11, 7)
@@ -667,7 +668,12 @@ static enum axvcpu_arm64_action axvcpu_i_arm64_sysreg(const struct axvcpu_i_arm6
 
 /* >>decode: aborts */
 
-enum axvcpu_i_arm64_fault { AXVCPU_I_ARM64_UNMAPPED, AXVCPU_I_ARM64_FLAG, AXVCPU_I_ARM64_PERMISSION, AXVCPU_I_ARM64_FOREIGN };
+enum axvcpu_i_arm64_fault {
+    AXVCPU_I_ARM64_UNMAPPED,
+    AXVCPU_I_ARM64_FLAG,
+    AXVCPU_I_ARM64_PERMISSION,
+    AXVCPU_I_ARM64_FOREIGN,
+};
 
 /* An address behind the second stage's range is one without a mapping. What is not about mappings at all
    (external, parity, alignment, TLB conflict, exclusives) is foreign to us. */
@@ -1716,7 +1722,8 @@ AXVCPU_API int axvcpu_leaf_percpu_disable(struct axvcpu_percpu *p)
 #define AXVCPU_I_ARM64_VMIDS 256u
 static uint32_t axvcpu_i_arm64_vmid_lock;
 static uint64_t axvcpu_i_arm64_generation = AXVCPU_I_ARM64_VMIDS;
-static uint64_t axvcpu_i_arm64_taken[AXVCPU_I_ARM64_VMIDS / 64] = { 1 }, axvcpu_i_arm64_given[AXVCPU_I_ARM64_VMIDS / 64] = { 1 };
+static uint64_t axvcpu_i_arm64_taken[AXVCPU_I_ARM64_VMIDS / 64] = { 1 };
+static uint64_t axvcpu_i_arm64_given[AXVCPU_I_ARM64_VMIDS / 64] = { 1 };
 
 static bool axvcpu_i_arm64_has_vmid(const struct axvm_arch *m)
 {
@@ -2061,7 +2068,8 @@ static uint64_t axvcpu_i_arm64_vtcr(uint32_t pa_bits)
     uint64_t start = axvcpu_i_arm64_start_level(pa_bits) == 0 ? 2 : 1;
 
     /* RES1, PS, inner shareable and write-back walks, SL0, T0SZ */
-    return UINT64_C(1) << 31 | (range < 5 ? range : 5) << 16 | 3u << 12 | 1u << 10 | 1u << 8 | start << 6 | (64u - pa_bits);
+    return UINT64_C(1) << 31 | (range < 5 ? range : 5) << 16 | 3u << 12 | 1u << 10 | 1u << 8 | start << 6 |
+           (64u - pa_bits);
 }
 
 AXVCPU_API uint32_t axvcpu_leaf_max_guest_page_table_levels(const struct axvcpu_percpu *p)
@@ -2230,7 +2238,8 @@ static int axvcpu_i_arm64_fill(struct axvm_arch *m, uint64_t gpa, uint64_t hpa, 
         if (level == wanted && axvcpu_i_arm64_is_table(*entry, level))
             axvcpu_i_arm64_drop_table(m, entry, level, gpa);
         if (level == wanted)
-            axvcpu_i_arm64_put_desc(entry, attributes == 0 ? 0 : hpa | attributes | (level == 3 ? AXVCPU_I_ARM64_DESC_TABLE : 0));
+            axvcpu_i_arm64_put_desc(
+                entry, attributes == 0 ? 0 : hpa | attributes | (level == 3 ? AXVCPU_I_ARM64_DESC_TABLE : 0));
         gpa += step;
         hpa += step;
         size -= step;
@@ -2240,7 +2249,8 @@ static int axvcpu_i_arm64_fill(struct axvm_arch *m, uint64_t gpa, uint64_t hpa, 
 
 static void axvcpu_i_arm64_free_vm(struct axvm_arch *m)
 {
-    uint32_t pages = axvcpu_i_arm64_root_pages(axvcpu_i_arm64_pa_bits()), id = (uint32_t)m->vmid & (AXVCPU_I_ARM64_VMIDS - 1);
+    uint32_t pages = axvcpu_i_arm64_root_pages(axvcpu_i_arm64_pa_bits());
+    uint32_t id = (uint32_t)m->vmid & (AXVCPU_I_ARM64_VMIDS - 1);
 
     axvcpu_i_arm64_flush(m, 0, AXVCPU_I_ARM64_FLUSH_ALL);
     axvcpu_i_arm64_free_tables(m->root, 4 - m->levels, 512 * pages);
@@ -2413,7 +2423,8 @@ static bool axvcpu_i_arm64_setup_ok(const struct axvcpu *v, const struct axvcpu_
     return setup->fp <= AXVCPU_ARM64_FP_OWNED && setup->gic <= AXVCPU_ARM64_GIC_PASSTHROUGH &&
            setup->timer <= AXVCPU_ARM64_TIMER_PASSTHROUGH &&
            ((setup->hcr_set | setup->hcr_clear) & ~AXVCPU_ARM64_HCR_ALLOWED) == 0 &&
-           (setup->vmid != 0 || v->vm.vm != NULL) && setup->vmid < AXVCPU_I_ARM64_VMIDS && /* without a VM it is the host's to give */
+           (setup->vmid != 0 || v->vm.vm != NULL) && /* without a VM it is the host's to give */
+           setup->vmid < AXVCPU_I_ARM64_VMIDS &&
            (v->arch.root & ~AXVCPU_I_ARM64_DESC_ADDR) == 0;
 }
 
@@ -2536,7 +2547,8 @@ static bool axvcpu_i_arm64_served(struct axvcpu *v, const struct axvcpu_arm64_tr
 
     if (v->vm.vm == NULL || AXVCPU_ATOMIC_LOAD_RELAXED(&v->vm.vm->arch.logs) == 0 || t->vector != AXVCPU_ARM64_SYNC ||
         (ec != AXVCPU_ARM64_EC_DATA && ec != AXVCPU_ARM64_EC_FETCH) ||
-        axvcpu_i_arm64_fault_kind(iss) == AXVCPU_I_ARM64_FOREIGN || axvcpu_i_arm64_gpa(t) >> axvcpu_i_arm64_pa_bits() != 0)
+        axvcpu_i_arm64_fault_kind(iss) == AXVCPU_I_ARM64_FOREIGN ||
+        axvcpu_i_arm64_gpa(t) >> axvcpu_i_arm64_pa_bits() != 0)
         return false;
     return axvcpu_i_arm64_our_fault(&v->vm.vm->arch, axvcpu_i_arm64_gpa(t),
                                     write && axvcpu_i_arm64_fault_kind(iss) == AXVCPU_I_ARM64_PERMISSION);
@@ -2641,7 +2653,8 @@ static void axvcpu_i_arm64_use_lr(struct axvcpu_arch *a, const struct axvcpu_arc
 /* false: there is no room. An edge whose interrupt is active already becomes pending again, so that it comes
    once more when the guest has ended that; a level is looked at then. One that is linked to hardware can only
    be one of the two (IHI 0069, ICH_LR_EL2): it waits. */
-static bool axvcpu_i_arm64_deliver(struct axvcpu_arch *a, const struct axvcpu_arch_percpu *c, uint32_t vector, bool line)
+static bool axvcpu_i_arm64_deliver(struct axvcpu_arch *a, const struct axvcpu_arch_percpu *c, uint32_t vector,
+                                   bool line)
 {
     int at = axvcpu_i_arm64_find_lr(a, vector, c->lrs);
     uint32_t n = (uint32_t)at;
@@ -2704,7 +2717,8 @@ static bool axvcpu_i_arm64_deliver_hw(struct axvcpu_arch *a, const struct axvcpu
     at = axvcpu_i_arm64_find_lr(a, vector, c->lrs);
     if (at < 0 || (a->lr_used >> at & 1u) != 0)
         return false;
-    axvcpu_i_arm64_use_lr(a, c, (uint32_t)at, vector | (uint64_t)a->hw[1] << 32 | AXVCPU_I_ARM64_LR_HW | AXVCPU_I_ARM64_LR_PENDING);
+    axvcpu_i_arm64_use_lr(a, c, (uint32_t)at,
+                          vector | (uint64_t)a->hw[1] << 32 | AXVCPU_I_ARM64_LR_HW | AXVCPU_I_ARM64_LR_PENDING);
     AXVCPU_ATOMIC_STORE_RELEASE(&a->hw[0], 0u);
     return true;
 }
@@ -2937,7 +2951,8 @@ AXVCPU_API enum axvm_answer axvcpu_i_arm64_reply(struct axvm *vm, struct axvcpu 
 #define AXVCPU_I_ARM64_VBAR_EL1 ARM64_SYS_REG(3, 0, 12, 0, 0)
 #define AXVCPU_I_ARM64_SCTLR_EL1 ARM64_SYS_REG(3, 0, 1, 0, 0)
 #define AXVCPU_I_ARM64_MPIDR_EL1 ARM64_SYS_REG(3, 0, 0, 0, 5)
-_Static_assert(offsetof(struct kvm_regs, regs.pc) == (size_t)32 * 8, "x0 to x30, SP_EL0 and PC are one row, for rewind");
+_Static_assert(offsetof(struct kvm_regs, regs.pc) == (size_t)32 * 8,
+               "x0 to x30, SP_EL0 and PC are one row, for rewind");
 
 /* System registers that the kernel has elsewhere. CVAL and CNT have each other's encoding (api.rst). */
 static const struct { uint32_t sysreg; uint64_t id; } axvcpu_i_arm64_elsewhere[] = {
@@ -3028,7 +3043,8 @@ static int axvcpu_i_arm64_calls(struct axvm_arch *vm, const struct axvm_arch_des
     return vm->calls_exit ? axvcpu_i_arm64_forward_calls(vm->kvm.fd) : AXVCPU_OK;
 }
 
-static int axvcpu_i_arm64_gic_attr(const struct axvm_arch *vm, uint32_t group, uint64_t attr, uint64_t value, const char *call)
+static int axvcpu_i_arm64_gic_attr(const struct axvm_arch *vm, uint32_t group, uint64_t attr, uint64_t value,
+                                   const char *call)
 {
     static const struct axvcpu_i_arm64_remedy remedies[] = {
         { EBUSY, "a vCPU has run, or the GIC is initialised: this comes before" },
@@ -3056,8 +3072,9 @@ static int axvcpu_i_arm64_place_gic(struct axvm_arch *vm, const struct axvm_arch
     err = axvcpu_i_arm64_gic_attr(vm, KVM_DEV_ARM_VGIC_GRP_NR_IRQS, 0, vm->irqs,
                                   "KVM_SET_DEVICE_ATTR of KVM_DEV_ARM_VGIC_GRP_NR_IRQS");
     if (err == 0)
-        err = axvcpu_i_arm64_gic_attr(vm, KVM_DEV_ARM_VGIC_GRP_ADDR, v3 ? KVM_VGIC_V3_ADDR_TYPE_DIST : KVM_VGIC_V2_ADDR_TYPE_DIST,
-                                      gicd, "KVM_SET_DEVICE_ATTR of the distributor's address (gicd)");
+        err = axvcpu_i_arm64_gic_attr(vm, KVM_DEV_ARM_VGIC_GRP_ADDR,
+                                      v3 ? KVM_VGIC_V3_ADDR_TYPE_DIST : KVM_VGIC_V2_ADDR_TYPE_DIST, gicd,
+                                      "KVM_SET_DEVICE_ATTR of the distributor's address (gicd)");
     if (err != 0)
         return err;
     if (v3)
@@ -3126,7 +3143,8 @@ static struct axvm_arch *axvcpu_i_kvm_alone(struct axvcpu *v, const struct axvcp
 
 static int axvcpu_i_arm64_check_desc(const struct axvm_arch_desc *desc)
 {
-    if (desc->gic > AXVM_ARM64_GIC_V3 || desc->calls > AXVM_ARM64_CALLS_EXIT || (desc->ipa_bits != 0 && (desc->ipa_bits < 32 || desc->ipa_bits > 52)))
+    if (desc->gic > AXVM_ARM64_GIC_V3 || desc->calls > AXVM_ARM64_CALLS_EXIT ||
+        (desc->ipa_bits != 0 && (desc->ipa_bits < 32 || desc->ipa_bits > 52)))
         return axvcpu_i_say(AXVCPU_EINVAL, "axvm_init: no such gic or calls, or ipa_bits not 0 or from 32 to 52");
     if (desc->gic == AXVM_ARM64_GIC_V2 && desc->gicc.addr == 0)
         return axvcpu_i_say(AXVCPU_EINVAL, "axvm_init: a GICv2 needs axvm_arch_desc.gicc");
@@ -3162,12 +3180,13 @@ static void axvcpu_i_kvm_fini_vm(struct axvm_arch *vm)
 
 /* A register of the distributor or, of private interrupts, of a vCPU's own part: where GICv2 has that in the
    distributor too, GICv3 has the SGI frame of its redistributor (IHI 0069, 12.8, 12.10). */
-static uint64_t axvcpu_i_arm64_gic_place(const struct axvcpu *v, const struct axvm_arch *vm, uint32_t offset, bool private_,
-                                         uint32_t *group)
+static uint64_t axvcpu_i_arm64_gic_place(const struct axvcpu *v, const struct axvm_arch *vm, uint32_t offset,
+                                         bool private_, uint32_t *group)
 {
     uint64_t mpidr = v->arch.mpidr, packed = (mpidr >> 32 << 24 | (mpidr & 0xffffffu)) << 32;
 
-    *group = vm->gic == AXVM_ARM64_GIC_V3 && private_ ? KVM_DEV_ARM_VGIC_GRP_REDIST_REGS : KVM_DEV_ARM_VGIC_GRP_DIST_REGS;
+    *group = vm->gic == AXVM_ARM64_GIC_V3 && private_ ? KVM_DEV_ARM_VGIC_GRP_REDIST_REGS :
+                                                        KVM_DEV_ARM_VGIC_GRP_DIST_REGS;
     if (vm->gic == AXVM_ARM64_GIC_V3)
         return private_ ? packed | (0x10000u + offset) : offset;
     return (private_ ? (uint64_t)v->vcpu_id << 32 : 0) | offset;
@@ -3288,7 +3307,8 @@ static int axvcpu_i_arm64_route(struct axvcpu *v, uint32_t n)
     (void)AXVCPU_ATOMIC_FETCH_OR(&v->arch.routed[n / 64], bit);
     if (vm->arch.gic == AXVM_ARM64_GIC_V3) {
         err = axvcpu_i_arm64_gic_write(v, AXVCPU_I_ARM64_GICD_IROUTER + 8 * n, false, (uint32_t)mpidr & 0xffffffu);
-        return err != 0 ? err : axvcpu_i_arm64_gic_write(v, AXVCPU_I_ARM64_GICD_IROUTER + 8 * n + 4, false, (uint32_t)(mpidr >> 32));
+        return err != 0 ? err : axvcpu_i_arm64_gic_write(v, AXVCPU_I_ARM64_GICD_IROUTER + 8 * n + 4, false,
+                                                         (uint32_t)(mpidr >> 32));
     }
     for (i = n & ~3u; i < (n & ~3u) + 4; i++) { /* its neighbours stay where they are */
         uint32_t to = 0;
@@ -3402,7 +3422,8 @@ static int axvcpu_i_arm64_deliver_word(struct axvcpu *v, uint32_t i)
         if (n < irqs)
             err = axvcpu_i_arm64_edge(v, n);
         else
-            AXVCPU_LOG(AXVCPU_LOG_WARNING, "inject_interrupt: the GIC has no such interrupt (axvm_arch_desc.irqs); it is dropped");
+            AXVCPU_LOG(AXVCPU_LOG_WARNING,
+                       "inject_interrupt: the GIC has no such interrupt (axvm_arch_desc.irqs); it is dropped");
     }
     return err;
 }
@@ -3456,7 +3477,8 @@ static int axvcpu_i_arm64_init(struct axvcpu *v, bool waits)
     AXVCPU_MEMSET(&init, 0, sizeof(init));
     init.target = v->arch.target;
     init.features[0] = v->arch.features;
-    err = AXVCPU_I_KVM(v->arch.kvm.fd, KVM_ARM_VCPU_INIT, &init, "the machine may lack one of axvcpu_arch_create.features");
+    err = AXVCPU_I_KVM(v->arch.kvm.fd, KVM_ARM_VCPU_INIT, &init,
+                       "the machine may lack one of axvcpu_arch_create.features");
     if (err == 0 && v->arch.mpidr != axvcpu_i_arm64_mpidr(v->vcpu_id))
         err = axvcpu_i_kvm_set_one(v, AXVCPU_I_ARM64_MPIDR_EL1, v->arch.mpidr | UINT64_C(1) << 31);
     if (err == 0 && !waits && (v->arch.features & AXVCPU_I_ARM64_FEATURE(POWER_OFF)) != 0)
@@ -3473,9 +3495,11 @@ static bool axvcpu_i_arm64_waits(const struct axvcpu *v)
 static uint32_t axvcpu_i_arm64_vcpu_features(const struct axvcpu *v, const struct axvcpu_arch_create *create)
 {
     int fd = v->arch.kvm.vm->kvm.fd;
-    bool pauth = axvcpu_i_kvm_has(fd, KVM_CAP_ARM_PTRAUTH_ADDRESS) > 0 && axvcpu_i_kvm_has(fd, KVM_CAP_ARM_PTRAUTH_GENERIC) > 0;
+    bool pauth =
+        axvcpu_i_kvm_has(fd, KVM_CAP_ARM_PTRAUTH_ADDRESS) > 0 && axvcpu_i_kvm_has(fd, KVM_CAP_ARM_PTRAUTH_GENERIC) > 0;
 
-    return AXVCPU_I_ARM64_FEATURE(PSCI_0_2) | (axvcpu_i_arm64_waits(v) ? AXVCPU_I_ARM64_FEATURE(POWER_OFF) : 0) | (pauth ? AXVCPU_I_ARM64_PAUTH : 0) | (uint32_t)create->features;
+    return AXVCPU_I_ARM64_FEATURE(PSCI_0_2) | (axvcpu_i_arm64_waits(v) ? AXVCPU_I_ARM64_FEATURE(POWER_OFF) : 0) |
+           (pauth ? AXVCPU_I_ARM64_PAUTH : 0) | (uint32_t)create->features;
 }
 
 static int axvcpu_i_kvm_init_vcpu(struct axvcpu *v, const struct axvcpu_arch_create *create)
@@ -3584,7 +3608,8 @@ static int axvcpu_i_arm64_reg_id(struct axvcpu *v, uint64_t id, uint64_t *one)
     } else if (id == AXVCPU_REG_PC || id == AXVCPU_REG_FLAGS) {
         *one = id == AXVCPU_REG_PC ? AXVCPU_I_ARM64_PC : AXVCPU_I_ARM64_PSTATE;
     } else {
-        err = axvcpu_i_say(AXVCPU_ENOSUPPORT, "KVM_GET_ONE_REG: no such register; use AXVCPU_REG_GPR, _PC, _SP, _FLAGS or _SYS");
+        err = axvcpu_i_say(AXVCPU_ENOSUPPORT,
+                           "KVM_GET_ONE_REG: no such register; use AXVCPU_REG_GPR, _PC, _SP, _FLAGS or _SYS");
     }
     return err;
 }
@@ -3690,8 +3715,9 @@ static int axvcpu_i_arm64_abort(struct axvcpu *v, bool write)
     int err;
 
     if (axvcpu_i_kvm_has(v->arch.kvm.vm->kvm.fd, KVM_CAP_ARM_INJECT_EXT_DABT) <= 0)
-        return axvcpu_i_say(AXVCPU_ENOSUPPORT, "refuse: KVM_CAP_ARM_INJECT_EXT_DABT is missing; use Linux 5.5 or newer, "
-                                                   "or answer with all ones");
+        return axvcpu_i_say(AXVCPU_ENOSUPPORT,
+                            "refuse: KVM_CAP_ARM_INJECT_EXT_DABT is missing; use Linux 5.5 or newer, "
+                            "or answer with all ones");
     AXVCPU_MEMSET(&events, 0, sizeof(events));
     events.exception.ext_dabt_pending = 1;
     none.kind = AXVCPU_EXIT_NOTHING;
@@ -3700,7 +3726,8 @@ static int axvcpu_i_arm64_abort(struct axvcpu *v, bool write)
         err = axvcpu_i_kvm_finish(v, &none);
     if (err == 0)
         err = axvcpu_i_kvm_get_one(v, AXVCPU_I_ARM64_ESR_EL1, &esr);
-    return err != 0 ? err : axvcpu_i_kvm_set_one(v, AXVCPU_I_ARM64_ESR_EL1, (uint32_t)esr | (write ? AXVCPU_ARM64_ISS_WNR : 0));
+    return err != 0 ? err : axvcpu_i_kvm_set_one(v, AXVCPU_I_ARM64_ESR_EL1,
+                                                 (uint32_t)esr | (write ? AXVCPU_ARM64_ISS_WNR : 0));
 }
 
 AXVCPU_API int axvcpu_leaf_refuse(struct axvcpu *v)
@@ -3734,7 +3761,8 @@ static int axvcpu_i_arm64_raise(struct axvcpu *v, uint32_t vector, uint64_t erro
 
     for (i = 0; i < count && err == 0; i++) {
         if (axvcpu_i_arm64_taking[i].reads)
-            err = axvcpu_i_kvm_get_one(v, axvcpu_i_arm64_taking[i].id, (uint64_t *)(void *)((char *)&s + axvcpu_i_arm64_taking[i].offset));
+            err = axvcpu_i_kvm_get_one(v, axvcpu_i_arm64_taking[i].id,
+                                       (uint64_t *)(void *)((char *)&s + axvcpu_i_arm64_taking[i].offset));
     }
     if (err != 0)
         return err;
@@ -3742,7 +3770,8 @@ static int axvcpu_i_arm64_raise(struct axvcpu *v, uint32_t vector, uint64_t erro
         vector = (vector & ~1u) | ((s.pstate & AXVCPU_ARM64_PSTATE_EL) != 0);
     axvcpu_arm64_take(&s, AXVCPU_ARM64_ESR(vector, AXVCPU_ARM64_ESR_IL | error), addr);
     for (i = 2; i < count && err == 0; i++)
-        err = axvcpu_i_kvm_set_one(v, axvcpu_i_arm64_taking[i].id, *(uint64_t *)(void *)((char *)&s + axvcpu_i_arm64_taking[i].offset));
+        err = axvcpu_i_kvm_set_one(v, axvcpu_i_arm64_taking[i].id,
+                                   *(uint64_t *)(void *)((char *)&s + axvcpu_i_arm64_taking[i].offset));
     return err;
 }
 
@@ -3752,9 +3781,11 @@ AXVCPU_API int axvcpu_leaf_inject_exception(struct axvcpu *v, uint32_t vector, u
     struct kvm_vcpu_events events;
 
     if (vector >= AXVCPU_ARM64_EC_COUNT || error >> 25 != 0)
-        return axvcpu_i_say(AXVCPU_EINVAL, "inject_exception: no such exception class, or a syndrome of more than 25 bits");
+        return axvcpu_i_say(AXVCPU_EINVAL,
+                            "inject_exception: no such exception class, or a syndrome of more than 25 bits");
     if ((axvcpu_i_word(v) & AXVCPU_I_DUE) != 0)
-        return axvcpu_i_say(AXVCPU_EPENDING, "inject_exception: the guest's access is not committed; settle first, or refuse it");
+        return axvcpu_i_say(AXVCPU_EPENDING,
+                            "inject_exception: the guest's access is not committed; settle first, or refuse it");
     if (vector != AXVCPU_ARM64_EC_SERROR)
         return axvcpu_i_arm64_raise(v, vector, error, addr);
     AXVCPU_MEMSET(&events, 0, sizeof(events));

@@ -419,8 +419,8 @@ AXVCPU_I_INLINE struct axvcpu_arch *axvcpu_i_riscv_switch(struct axvcpu_arch *ar
         "ld s0, %[host_s0](a0)\n\t"
         : "+r"(a0), "=r"(a1), "=r"(a2), "=r"(a3), "=r"(a4), "=r"(a5), "=r"(a6), "=r"(a7), "=r"(cause), "=r"(pc),
           "=r"(first)
-        : AXVCPU_I_RISCV_AT(resume), AXVCPU_I_RISCV_AT(pc), AXVCPU_I_RISCV_AT(sstatus), AXVCPU_I_RISCV_AT(hstatus), AXVCPU_I_RISCV_AT(host_sp),
-          AXVCPU_I_RISCV_AT(host_gp), AXVCPU_I_RISCV_AT(host_tp), AXVCPU_I_RISCV_AT(host_s0),
+        : AXVCPU_I_RISCV_AT(resume), AXVCPU_I_RISCV_AT(pc), AXVCPU_I_RISCV_AT(sstatus), AXVCPU_I_RISCV_AT(hstatus),
+          AXVCPU_I_RISCV_AT(host_sp), AXVCPU_I_RISCV_AT(host_gp), AXVCPU_I_RISCV_AT(host_tp), AXVCPU_I_RISCV_AT(host_s0),
           AXVCPU_I_RISCV_AT(host_stvec), AXVCPU_I_RISCV_AT(host_sscratch), AXVCPU_I_RISCV_AT(host_sstatus)
         : "ra", "t3", "t4", "t5", "t6", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "memory");
     left->cause = cause;
@@ -874,7 +874,8 @@ AXVCPU_API enum axvcpu_riscv_action axvcpu_riscv_decode(const struct axvcpu_risc
    whoever serves it has nothing to add unless it fails, or NOT_SUPPORTED where the answer is more than that
    and somebody has to give it. Legacy calls return in a0 alone (sbi 5). */
 
-static enum axvcpu_riscv_action axvcpu_i_riscv_answer(const struct axvcpu_i_riscv_case *c, int64_t error, uint64_t value)
+static enum axvcpu_riscv_action axvcpu_i_riscv_answer(const struct axvcpu_i_riscv_case *c, int64_t error,
+                                                      uint64_t value)
 {
     c->e->sets |= AXVCPU_RISCV_SETS_A0 | AXVCPU_RISCV_SETS_A1;
     c->e->a0 = (uint64_t)error;
@@ -1176,7 +1177,8 @@ AXVCPU_API enum axvcpu_riscv_action axvcpu_riscv_sbi_call(const struct axvcpu_ri
 #if AXVCPU_I_ARCH == AXVCPU_I_ARCH_RISCV
 #ifndef AXVCPU_KVM
 
-_Static_assert(offsetof(struct axvcpu_arch, gpr) == 0 && offsetof(struct axvcpu_arch, resume) == 256, "AXVCPU_RISCV_VECTOR");
+_Static_assert(offsetof(struct axvcpu_arch, gpr) == 0 && offsetof(struct axvcpu_arch, resume) == 256,
+               "AXVCPU_RISCV_VECTOR");
 _Static_assert(AXVCPU_RISCV_SBI_EXT_FIRMWARE >> 24 == AXVCPU_RISCV_CAUSE_ECALL_VS, "axvcpu_leaf_run");
 
 /* >>registers */
@@ -1433,7 +1435,8 @@ static bool axvcpu_i_riscv_on_demand(struct axvcpu_arch *a, uint64_t cause)
 
     if ((off & AXVCPU_RISCV_SSTATUS_FS) != 0 && (a->sstatus & AXVCPU_RISCV_SSTATUS_FS) == 0)
         axvcpu_i_riscv_fp_on(a);
-    else if ((off & AXVCPU_RISCV_SSTATUS_VS) != 0 && (a->sstatus & AXVCPU_RISCV_SSTATUS_VS) == 0 && a->vectors.addr != 0)
+    else if ((off & AXVCPU_RISCV_SSTATUS_VS) != 0 && (a->sstatus & AXVCPU_RISCV_SSTATUS_VS) == 0 &&
+             a->vectors.addr != 0)
         axvcpu_i_riscv_vector_on(a);
     else
         return false;
@@ -1622,7 +1625,8 @@ static void axvcpu_i_riscv_start(struct axvcpu *v, uint64_t pc, uint64_t arg)
     a->gpr[AXVCPU_RISCV_A0] = v->vcpu_id;
     a->gpr[AXVCPU_RISCV_A1] = arg;
     a->pc = pc;
-    a->sstatus = AXVCPU_RISCV_SSTATUS_UXL64 | AXVCPU_RISCV_SSTATUS_SPP | (a->sstatus & (AXVCPU_RISCV_SSTATUS_FS | AXVCPU_RISCV_SSTATUS_VS));
+    a->sstatus = AXVCPU_RISCV_SSTATUS_UXL64 | AXVCPU_RISCV_SSTATUS_SPP |
+                 (a->sstatus & (AXVCPU_RISCV_SSTATUS_FS | AXVCPU_RISCV_SSTATUS_VS));
     a->vsstatus = AXVCPU_RISCV_SSTATUS_UXL64;
     a->vsatp = a->hie = 0;
 }
@@ -1698,7 +1702,8 @@ AXVCPU_API int axvcpu_leaf_setup(struct axvcpu *v, const struct axvcpu_arch_setu
     a->fp = setup->fp;
     a->hedeleg = AXVCPU_I_RISCV_HEDELEG & ~setup->hedeleg_clear;
     a->hideleg = AXVCPU_I_RISCV_IRQS & ~setup->hideleg_clear;
-    a->hcounteren = 7 & ~setup->hcounteren_clear; /* cycle, time, instret; what the host itself may not read still traps */
+    /* cycle, time, instret; what the host itself may not read still traps */
+    a->hcounteren = 7 & ~setup->hcounteren_clear;
     a->henvcfg_clear = setup->henvcfg_clear;
     a->sbi = setup->sbi;
     axvcpu_i_riscv_set_hgatp(a);
@@ -1790,7 +1795,8 @@ static bool axvcpu_i_riscv_load_mask(struct axvcpu_arch *a, struct axvcpu_riscv_
     if (!axvcpu_i_riscv_guest_load(a, axvcpu_i_riscv_hlv_d, va, &t->mask))
         return true;
     __asm__ volatile("csrr %0, scause" : "=r"(cause));
-    axvcpu_i_riscv_deliver(a, (AXVCPU_I_RISCV_HEDELEG >> (cause & 0x1fu) & 1u) != 0 ? cause : AXVCPU_RISCV_CAUSE_LOAD_ACCESS, va);
+    axvcpu_i_riscv_deliver(
+        a, (AXVCPU_I_RISCV_HEDELEG >> (cause & 0x1fu) & 1u) != 0 ? cause : AXVCPU_RISCV_CAUSE_LOAD_ACCESS, va);
     return false;
 }
 
@@ -2190,7 +2196,9 @@ AXVCPU_API int axvcpu_leaf_percpu_init(struct axvcpu_percpu *p, uint32_t cpu_id)
     p->arch.vmid_bits = axvcpu_i_riscv_count_vmid_bits();
     axvcpu_i_riscv_write_hgatp(hgatp);
     p->arch.vlenb = axvcpu_i_riscv_probe_vlenb();
-    return p->arch.levels != 0 ? AXVCPU_OK : axvcpu_i_riscv_unfit("percpu_init: this hart has neither Sv39x4 nor Sv48x4");
+    if (p->arch.levels == 0)
+        return axvcpu_i_riscv_unfit("percpu_init: this hart has neither Sv39x4 nor Sv48x4");
+    return AXVCPU_OK;
 }
 
 AXVCPU_API void axvcpu_leaf_percpu_deinit(struct axvcpu_percpu *p)
@@ -2251,7 +2259,8 @@ AXVCPU_API uint32_t axvcpu_leaf_max_guest_page_table_levels(const struct axvcpu_
 /* >>tables: fences on all harts */
 
 /* A call of the host's own firmware (sbi 3). */
-AXVCPU_I_UNUSED static int64_t axvcpu_i_riscv_firmware(uint64_t ext, uint64_t function, uint64_t start, uint64_t size, uint64_t id)
+AXVCPU_I_UNUSED static int64_t axvcpu_i_riscv_firmware(uint64_t ext, uint64_t function, uint64_t start, uint64_t size,
+                                                       uint64_t id)
 {
     register uint64_t a0 __asm__("a0") = 0, a1 __asm__("a1") = UINT64_MAX; /* all harts */
     register uint64_t a2 __asm__("a2") = start, a3 __asm__("a3") = size, a4 __asm__("a4") = id;
@@ -2658,7 +2667,8 @@ static enum axvm_answer axvcpu_i_riscv_serve_ipi(struct axvm *vm, struct axvcpu 
    when it returns. The VMID is that of hgatp, which is this guest's. */
 static enum axvm_answer axvcpu_i_riscv_serve_fence(struct axvm *vm, struct axvcpu *v, const struct axvcpu_exit *x)
 {
-    static const uint8_t function[] = { AXVCPU_I_RISCV_FENCE_I, AXVCPU_I_RISCV_HFENCE_VVMA, AXVCPU_I_RISCV_HFENCE_VVMA_ASID };
+    static const uint8_t function[] = { AXVCPU_I_RISCV_FENCE_I, AXVCPU_I_RISCV_HFENCE_VVMA,
+                                        AXVCPU_I_RISCV_HFENCE_VVMA_ASID };
     uint64_t set;
 
     if (!axvcpu_i_riscv_targets(vm, x->fence.mask, x->fence.base, &set) || x->fence.op >= sizeof(function))
@@ -2670,7 +2680,8 @@ static enum axvm_answer axvcpu_i_riscv_serve_fence(struct axvm *vm, struct axvcp
 
 static enum axvm_answer axvcpu_i_riscv_serve_status(struct axvm *vm, struct axvcpu *v, const struct axvcpu_exit *x)
 {
-    struct axvcpu *target = x->hypercall.args[0] < vm->vcpu_count ? axvm_i_at(vm, (uint32_t)x->hypercall.args[0]) : NULL;
+    struct axvcpu *target =
+        x->hypercall.args[0] < vm->vcpu_count ? axvm_i_at(vm, (uint32_t)x->hypercall.args[0]) : NULL;
     uint32_t up;
 
     if (target == NULL)
@@ -2813,7 +2824,8 @@ static int axvcpu_i_riscv_move_state(struct axvcpu *v, bool restore)
 /* Room for the list of registers (a count, then as many) and their values. */
 static int axvcpu_i_riscv_make_origin(struct axvcpu *v, uint64_t count)
 {
-    size_t size = sizeof(struct axvcpu_i_riscv_origin) + (size_t)(count + 1) * (sizeof(uint64_t) + sizeof(uint64_t)) + 2 * sizeof(uint64_t);
+    size_t size = sizeof(struct axvcpu_i_riscv_origin) + (size_t)(count + 1) * (sizeof(uint64_t) + sizeof(uint64_t)) +
+                  2 * sizeof(uint64_t);
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     struct axvcpu_i_riscv_origin *o = (struct axvcpu_i_riscv_origin *)memory;
 
@@ -2875,7 +2887,8 @@ static int axvcpu_i_riscv_restore(struct axvcpu *v, bool waits)
     int err;
 
     if (v->arch.origin == NULL)
-        return axvcpu_i_say(AXVCPU_ENOSUPPORT, "KVM_GET_REG_LIST is missing, so a vCPU cannot be reset; use Linux 6.6 or newer");
+        return axvcpu_i_say(AXVCPU_ENOSUPPORT,
+                            "KVM_GET_REG_LIST is missing, so a vCPU cannot be reset; use Linux 6.6 or newer");
     err = axvcpu_i_riscv_move_state(v, true);
     if (err == 0 && (v->arch.lined >> (AXVCPU_RISCV_IRQ_EXT + 1) & 1u) != 0)
         err = axvcpu_i_riscv_external(v, false);
@@ -2923,7 +2936,8 @@ AXVCPU_API int axvcpu_leaf_setup(struct axvcpu *v, const struct axvcpu_arch_setu
     int err = AXVCPU_OK;
 
     if (setup->hedeleg_clear != 0)
-        return axvcpu_i_say(AXVCPU_ENOSUPPORT, "setup: the kernel delegates exceptions by itself; use KVM_SET_GUEST_DEBUG");
+        return axvcpu_i_say(AXVCPU_ENOSUPPORT,
+                            "setup: the kernel delegates exceptions by itself; use KVM_SET_GUEST_DEBUG");
     for (i = 0; i < 3 && err == 0; i++) {
         if (ids[i] != 0)
             err = axvcpu_i_kvm_set_one(v, AXVCPU_I_RISCV_ONE_CONFIG(2 + i), ids[i]);
@@ -2984,9 +2998,10 @@ static int axvcpu_i_riscv_one_of(uint64_t id, uint64_t *one)
         *one = axvcpu_i_riscv_ones[i].one;
         return AXVCPU_OK;
     }
-    return axvcpu_i_say(AXVCPU_ENOSUPPORT, "KVM_GET_ONE_REG: the kernel shows no such register; AXVCPU_REG_SYS takes the "
-                                               "numbers of sstatus, sie, stvec, sscratch, sepc, scause, stval, sip, satp, "
-                                               "scounteren, senvcfg, stimecmp, time and fcsr");
+    return axvcpu_i_say(AXVCPU_ENOSUPPORT,
+                        "KVM_GET_ONE_REG: the kernel shows no such register; AXVCPU_REG_SYS takes the "
+                        "numbers of sstatus, sie, stvec, sscratch, sepc, scause, stval, sip, satp, "
+                        "scounteren, senvcfg, stimecmp, time and fcsr");
 }
 
 /* a0 and a1 of an open call; NULL: not that. */
@@ -3094,7 +3109,8 @@ AXVCPU_API int axvcpu_leaf_inject_exception(struct axvcpu *v, uint32_t vector, u
         ((AXVCPU_I_RISCV_FORWARD | 1u << AXVCPU_RISCV_CAUSE_BREAKPOINT) >> vector & 1u) == 0)
         return axvcpu_i_say(AXVCPU_EINVAL, "inject_exception: no such exception of a guest's");
     if ((axvcpu_i_word(v) & AXVCPU_I_DUE) != 0)
-        return axvcpu_i_say(AXVCPU_EPENDING, "inject_exception: the guest's access is not committed; settle first, or refuse it");
+        return axvcpu_i_say(AXVCPU_EPENDING,
+                            "inject_exception: the guest's access is not committed; settle first, or refuse it");
     return axvcpu_i_riscv_raise(v, vector, addr);
 }
 
@@ -3112,7 +3128,8 @@ static bool axvcpu_i_riscv_translate(struct axvcpu *v, uint64_t satp, uint64_t v
     for (; level >= 0; level--) {
         uint32_t shift = 12 + 9 * (uint32_t)level;
 
-        if (axvm_read(v->vm.vm, axvcpu_gpa(table + (va >> shift & 0x1ffu) * 8), &pte, 8) != AXVCPU_OK || (pte & 1u) == 0)
+        if (axvm_read(v->vm.vm, axvcpu_gpa(table + (va >> shift & 0x1ffu) * 8), &pte, 8) != AXVCPU_OK ||
+            (pte & 1u) == 0)
             return false;
         table = (pte >> 10 & ((UINT64_C(1) << 44) - 1)) << 12;
         *gpa = (table & ~((UINT64_C(1) << shift) - 1)) | (va & ((UINT64_C(1) << shift) - 1));
@@ -3126,8 +3143,8 @@ static bool axvcpu_i_riscv_read_half(struct axvcpu *v, uint64_t satp, uint64_t v
 {
     uint64_t gpa;
 
-    return v->vm.vm != NULL && axvcpu_i_riscv_translate(v, satp, va, &gpa) && axvm_ptr(v->vm.vm, axvcpu_gpa(gpa), 2) != NULL &&
-           axvm_read(v->vm.vm, axvcpu_gpa(gpa), half, 2) == AXVCPU_OK;
+    return v->vm.vm != NULL && axvcpu_i_riscv_translate(v, satp, va, &gpa) &&
+           axvm_ptr(v->vm.vm, axvcpu_gpa(gpa), 2) != NULL && axvm_read(v->vm.vm, axvcpu_gpa(gpa), half, 2) == AXVCPU_OK;
 }
 
 /* The instruction at the PC; 0: it cannot be read. */
@@ -3332,7 +3349,8 @@ AXVCPU_API int axvcpu_leaf_refuse(struct axvcpu *v)
     err = insn != 0 ? axvcpu_i_riscv_address(v, insn, &tval) : AXVCPU_OK;
     if (err != 0 && err != AXVCPU_EFAULT) /* not one that we know: the physical address will have to do */
         return err;
-    return axvcpu_i_riscv_raise(v, kind == AXVCPU_EXIT_MMIO_READ ? AXVCPU_RISCV_CAUSE_LOAD_ACCESS : AXVCPU_RISCV_CAUSE_STORE_ACCESS, tval);
+    return axvcpu_i_riscv_raise(
+        v, kind == AXVCPU_EXIT_MMIO_READ ? AXVCPU_RISCV_CAUSE_LOAD_ACCESS : AXVCPU_RISCV_CAUSE_STORE_ACCESS, tval);
 }
 
 /* >>kvm interrupts */
@@ -3380,7 +3398,8 @@ static int axvcpu_i_riscv_inject_simple(struct axvcpu *v, uint64_t lines, uint64
 
 AXVCPU_API int axvcpu_leaf_inject(struct axvcpu *v, uint32_t *what)
 {
-    uint64_t lines = AXVCPU_ATOMIC_LOAD(&v->lines[0]) << 1, fresh = AXVCPU_ATOMIC_XCHG(&v->pending[0], UINT64_C(0)) << 1;
+    uint64_t lines = AXVCPU_ATOMIC_LOAD(&v->lines[0]) << 1;
+    uint64_t fresh = AXVCPU_ATOMIC_XCHG(&v->pending[0], UINT64_C(0)) << 1;
     bool simple = v->arch.edges == 0 && ((lines | v->arch.lined) & ~AXVCPU_I_RISCV_HVIP(EXT)) == 0 &&
                   (fresh & ~AXVCPU_I_RISCV_HVIP(SOFT)) == 0;
     int err = simple ? axvcpu_i_riscv_inject_simple(v, lines, fresh) : axvcpu_i_riscv_inject_all(v, lines, fresh);
@@ -3427,7 +3446,8 @@ AXVCPU_API enum axvm_answer axvm_leaf_answer(struct axvm *vm, struct axvcpu *v, 
     (void)vm;
     if (x->kind == AXVCPU_EXIT_SYSREG_READ)
         return axvcpu_refuse(v) == AXVCPU_OK ? AXVM_DONE : AXVM_ERROR;
-    if (x->kind == AXVCPU_EXIT_HYPERCALL && (x->hypercall.nr <= 2 || (uint32_t)x->hypercall.nr == AXVCPU_RISCV_SBI_EXT_DBCN))
+    if (x->kind == AXVCPU_EXIT_HYPERCALL &&
+        (x->hypercall.nr <= 2 || (uint32_t)x->hypercall.nr == AXVCPU_RISCV_SBI_EXT_DBCN))
         return AXVM_DONE;
     return AXVM_RETURN;
 }

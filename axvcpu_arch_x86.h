@@ -480,7 +480,8 @@ AXVCPU_API int axvcpu_x86_write_xcr(struct axvcpu_x86_control *, uint32_t nr, ui
 AXVCPU_API int axvcpu_x86_do_cr(struct axvcpu_x86_control *, struct axvcpu_x86_regs *, const struct axvcpu_x86_cr *,
                              uint32_t bits);
 /* A debug register's number (4 and 5 are 6 and 7 without CR4.DE) and value: for DR0-3, 6, 7. */
-AXVCPU_API int axvcpu_x86_do_dr(const struct axvcpu_x86_control *, uint32_t *nr, uint64_t dr7, bool write, uint64_t *value);
+AXVCPU_API int axvcpu_x86_do_dr(const struct axvcpu_x86_control *, uint32_t *nr, uint64_t dr7, bool write,
+                                uint64_t *value);
 
 /* How an MSR is served. */
 enum axvcpu_x86_msr_how {
@@ -971,7 +972,8 @@ AXVCPU_I_INLINE void axvcpu_i_x86_after(struct axvcpu_arch *a)
 }
 
 /* A hypercall, from registers to the record: as Linux has them for KVM, and a sixth. */
-AXVCPU_I_INLINE int axvcpu_i_x86_called(const struct axvcpu_arch *a, struct axvcpu_exit *x, const struct axvcpu_i_x86_left *left, uint64_t raw)
+AXVCPU_I_INLINE int axvcpu_i_x86_called(const struct axvcpu_arch *a, struct axvcpu_exit *x,
+                                        const struct axvcpu_i_x86_left *left, uint64_t raw)
 {
     x->kind = AXVCPU_EXIT_HYPERCALL;
     x->flags = 0;
@@ -1003,7 +1005,8 @@ AXVCPU_I_INLINE int axvcpu_i_x86_run_svm(struct axvcpu *v, struct axvcpu_exit *x
     hw = left.hw;
     AXVCPU_I_X86_VMCB(uint32_t, hw, 0xc0) = AXVCPU_I_X86_VMCB_ALL_CLEAN;
     rip = AXVCPU_I_X86_VMCB(uint64_t, hw, a->nrip_at) + a->nrip_add;
-    if (AXVCPU_I_UNLIKELY(AXVCPU_I_X86_VMCB(uint64_t, hw, 0x70) != AXVCPU_I_X86_VMCB_VMMCALL || axvcpu_i_x86_wraps(rip)))
+    if (AXVCPU_I_UNLIKELY(AXVCPU_I_X86_VMCB(uint64_t, hw, 0x70) != AXVCPU_I_X86_VMCB_VMMCALL ||
+                          axvcpu_i_x86_wraps(rip)))
         return axvcpu_i_x86_slowly(v, x, AXVCPU_I_X86_VMCB(uint64_t, hw, 0x70));
     AXVCPU_I_X86_VMCB(uint64_t, hw, 0x578) = rip;
     AXVCPU_I_X86_VMCB(uint64_t, hw, 0x68) = 0; /* a shadow ends */
@@ -1269,7 +1272,8 @@ AXVCPU_API bool axvcpu_x86_xapic(uint64_t base, uint64_t gpa, uint32_t width, ui
 {
     uint64_t offset = gpa - (base & ~UINT64_C(0xfff));
 
-    if ((base & AXVCPU_X86_APIC_ON) == 0 || width != 4 || (offset != AXVCPU_X86_APIC_ICR && offset != AXVCPU_X86_APIC_ICR_HIGH))
+    if ((base & AXVCPU_X86_APIC_ON) == 0 || width != 4 ||
+        (offset != AXVCPU_X86_APIC_ICR && offset != AXVCPU_X86_APIC_ICR_HIGH))
         return false;
     x->kind = AXVCPU_EXIT_NOTHING;
     if (offset == AXVCPU_X86_APIC_ICR_HIGH)
@@ -1912,7 +1916,8 @@ AXVCPU_API bool axvcpu_x86_in_segment(uint32_t limit, uint32_t access, uint64_t 
     return last <= limit;
 }
 
-static bool axvcpu_i_x86_segment_ok(const struct axvcpu_x86_space *s, uint32_t segment, uint64_t offset, uint32_t width, bool write)
+static bool axvcpu_i_x86_segment_ok(const struct axvcpu_x86_space *s, uint32_t segment, uint64_t offset, uint32_t width,
+                                    bool write)
 {
     uint32_t limit, access;
 
@@ -2016,7 +2021,8 @@ static uint64_t axvcpu_i_x86_carry_flags(uint64_t a, uint64_t b, uint64_t r, uin
 }
 
 #define AXVCPU_I_X86_ARITHMETIC                                                                            \
-    (AXVCPU_X86_FLAG_CF | AXVCPU_X86_FLAG_PF | AXVCPU_X86_FLAG_AF | AXVCPU_X86_FLAG_ZF | AXVCPU_X86_FLAG_SF | AXVCPU_X86_FLAG_OF)
+    (AXVCPU_X86_FLAG_CF | AXVCPU_X86_FLAG_PF | AXVCPU_X86_FLAG_AF | AXVCPU_X86_FLAG_ZF |                   \
+     AXVCPU_X86_FLAG_SF | AXVCPU_X86_FLAG_OF)
 
 static uint64_t axvcpu_i_x86_logic(uint64_t result, uint32_t width, uint64_t *flags)
 {
@@ -2140,7 +2146,8 @@ static uint32_t axvcpu_i_x86_part(const struct axvcpu_i_x86_mmio *c, bool write,
 }
 
 /* A part's exit. Of a whole access that is plain the register is told. */
-static enum axvcpu_x86_mmio_step axvcpu_i_x86_device(const struct axvcpu_i_x86_mmio *c, uint32_t kind, uint64_t gpa, uint32_t bytes)
+static enum axvcpu_x86_mmio_step axvcpu_i_x86_device(const struct axvcpu_i_x86_mmio *c, uint32_t kind, uint64_t gpa,
+                                                     uint32_t bytes)
 {
     const struct axvcpu_x86_insn *i = &c->m->insn;
     bool whole = bytes == i->width, plain = whole && axvcpu_i_x86_plain(i) && i->reg != AXVCPU_X86_NO_REG;
@@ -2259,7 +2266,8 @@ static enum axvcpu_x86_mmio_step axvcpu_i_x86_finish(const struct axvcpu_i_x86_m
     return AXVCPU_X86_MMIO_DONE;
 }
 
-static enum axvcpu_x86_mmio_step axvcpu_i_x86_throw(struct axvcpu_x86_mmio *m, uint8_t vector, uint32_t error, uint64_t cr2)
+static enum axvcpu_x86_mmio_step axvcpu_i_x86_throw(struct axvcpu_x86_mmio *m, uint8_t vector, uint32_t error,
+                                                    uint64_t cr2)
 {
     m->vector = vector;
     m->error = error;
@@ -2278,7 +2286,8 @@ static enum axvcpu_x86_mmio_step axvcpu_i_x86_reach(const struct axvcpu_i_x86_mm
         return axvcpu_i_x86_throw(c->m, 13, 0, 0);
     if (axvcpu_i_x86_in_page(linear, width) != width)
         return AXVCPU_X86_MMIO_UNDECODED;
-    switch (axvcpu_x86_walk(c->s, c->r->rflags, linear, write ? AXVCPU_ACCESS_WRITE : AXVCPU_ACCESS_READ, gpa, &error)) {
+    switch (axvcpu_x86_walk(c->s, c->r->rflags, linear, write ? AXVCPU_ACCESS_WRITE : AXVCPU_ACCESS_READ, gpa,
+                            &error)) {
     case AXVCPU_X86_WALK_OK: break;
     case AXVCPU_X86_WALK_FAULT: return axvcpu_i_x86_throw(c->m, 14, error, linear);
     default: return AXVCPU_X86_MMIO_UNDECODED;
@@ -2344,7 +2353,8 @@ static enum axvcpu_x86_mmio_step axvcpu_i_x86_cross(const struct axvcpu_i_x86_mm
         return AXVCPU_X86_MMIO_UNDECODED;
     step = axvcpu_i_x86_reach(c, linear, m->first, write, &m->gpa, &ptr);
     if (step == AXVCPU_X86_MMIO_DONE)
-        step = axvcpu_i_x86_reach(c, c->s->bits == 64 ? second : second & UINT32_MAX, m->insn.width - m->first, write, &m->next, &ptr);
+        step = axvcpu_i_x86_reach(c, c->s->bits == 64 ? second : second & UINT32_MAX, m->insn.width - m->first, write,
+                                  &m->next, &ptr);
     if (step == AXVCPU_X86_MMIO_DONE && m->gpa >> 12 != faulted && m->next >> 12 != faulted)
         return AXVCPU_X86_MMIO_UNDECODED;
     return step;
@@ -2376,7 +2386,8 @@ static enum axvcpu_x86_mmio_step axvcpu_i_x86_have(const struct axvcpu_i_x86_mmi
         return axvcpu_i_x86_movs_out(c);
     if ((i->access & AXVCPU_ACCESS_WRITE) == 0)
         return axvcpu_i_x86_finish(c);
-    return axvcpu_i_x86_tell(c, axvcpu_i_x86_compute(i->op, c->m->value, axvcpu_i_x86_source(i, c->r), i->width, &flags));
+    return axvcpu_i_x86_tell(c,
+                             axvcpu_i_x86_compute(i->op, c->m->value, axvcpu_i_x86_source(i, c->r), i->width, &flags));
 }
 
 static enum axvcpu_x86_mmio_step axvcpu_i_x86_first_step(const struct axvcpu_i_x86_mmio *c, bool write)
@@ -2552,7 +2563,8 @@ static bool axvcpu_i_x86_svm_io(const struct axvcpu_x86_svm_raw *v, struct axvcp
 
     l->io.port = (uint16_t)(i >> 16);
     l->io.width = (uint8_t)(i >> 4 & 7u);
-    l->io.flags = (uint8_t)((i & 1u) | ((i & 4u) != 0 ? AXVCPU_X86_IO_STRING : 0) | ((i & 8u) != 0 ? AXVCPU_X86_IO_REP : 0));
+    l->io.flags =
+        (uint8_t)((i & 1u) | ((i & 4u) != 0 ? AXVCPU_X86_IO_STRING : 0) | ((i & 8u) != 0 ? AXVCPU_X86_IO_REP : 0));
     l->io.address_width = (uint8_t)((i >> 7 & 7u) * 2);
     l->io.segment = in ? (uint8_t)AXVCPU_X86_ES : (uint8_t)(v->assists ? i >> 10 & 7u : (uint32_t)AXVCPU_X86_DS);
     l->length = axvcpu_i_x86_svm_step(v, v->info2);
@@ -2600,7 +2612,9 @@ static bool axvcpu_i_x86_svm_details(const struct axvcpu_x86_svm_raw *v, struct 
     case AXVCPU_X86_CAUSE_CR:
     case AXVCPU_X86_CAUSE_DR: return axvcpu_i_x86_svm_cr(v, l);
     case AXVCPU_X86_CAUSE_IO: return axvcpu_i_x86_svm_io(v, l);
-    case AXVCPU_X86_CAUSE_RDMSR: l->cause = (v->info1 & 1u) != 0 ? AXVCPU_X86_CAUSE_WRMSR : AXVCPU_X86_CAUSE_RDMSR; break;
+    case AXVCPU_X86_CAUSE_RDMSR:
+        l->cause = (v->info1 & 1u) != 0 ? AXVCPU_X86_CAUSE_WRMSR : AXVCPU_X86_CAUSE_RDMSR;
+        break;
     case AXVCPU_X86_CAUSE_MEMORY: axvcpu_i_x86_svm_memory(v, l); break;
     case AXVCPU_X86_CAUSE_EXCEPTION: axvcpu_i_x86_svm_exception(v, l); break;
     case AXVCPU_X86_CAUSE_INVLPG: l->has_linear = v->assists; l->linear = v->info1; break;
@@ -2790,7 +2804,8 @@ static void axvcpu_i_x86_vmx_details(const struct axvcpu_x86_vmx_raw *v, struct 
     case AXVCPU_X86_CAUSE_MISCONFIG: l->gpa = v->gpa; break;
     case AXVCPU_X86_CAUSE_EXCEPTION: axvcpu_i_x86_vmx_exception(v, l); break;
     case AXVCPU_X86_CAUSE_INTERRUPT:
-        l->vector = (v->int_info & AXVCPU_X86_EVENT_VALID) != 0 ? v->int_info & AXVCPU_X86_EVENT_VECTOR : AXVCPU_NO_VECTOR;
+        l->vector =
+            (v->int_info & AXVCPU_X86_EVENT_VALID) != 0 ? v->int_info & AXVCPU_X86_EVENT_VECTOR : AXVCPU_NO_VECTOR;
         break;
     case AXVCPU_X86_CAUSE_STARTUP:
     case AXVCPU_X86_CAUSE_EOI: l->vector = (uint32_t)v->qualification & 0xffu; break;
@@ -2973,7 +2988,8 @@ static uint32_t axvcpu_i_x86_mirror(uint32_t word, uint32_t bit, bool on)
     return (word & ~(1u << bit)) | (uint32_t)on << bit;
 }
 
-AXVCPU_API void axvcpu_x86_cpuid_mask(const struct axvcpu_x86_control *c, uint32_t leaf, uint32_t subleaf, uint32_t reg[4])
+AXVCPU_API void axvcpu_x86_cpuid_mask(const struct axvcpu_x86_control *c, uint32_t leaf, uint32_t subleaf,
+                                      uint32_t reg[4])
 {
     axvcpu_i_x86_show(leaf, reg);
     if (leaf == 0x1)
@@ -3166,7 +3182,8 @@ AXVCPU_API int axvcpu_x86_do_cr(struct axvcpu_x86_control *c, struct axvcpu_x86_
 
 /* SDM 3, 18.2: DR4 and DR5 are DR6 and DR7, or #UD with CR4.DE; DR7.GD makes any access #DB; the upper halves
    of DR6 and DR7 are zero. */
-AXVCPU_API int axvcpu_x86_do_dr(const struct axvcpu_x86_control *c, uint32_t *nr, uint64_t dr7, bool write, uint64_t *value)
+AXVCPU_API int axvcpu_x86_do_dr(const struct axvcpu_x86_control *c, uint32_t *nr, uint64_t dr7, bool write,
+                                uint64_t *value)
 {
     if (*nr > 7 || ((*nr == 4 || *nr == 5) && (c->cr4 & 0x8u) != 0))
         return AXVCPU_I_X86_UD_VECTOR;
@@ -3249,7 +3266,9 @@ AXVCPU_API int axvcpu_x86_read_msr(const struct axvcpu_x86_control *c, uint32_t 
     if (m == NULL)
         return AXVCPU_X86_ASK;
     switch (m->how) {
-    case AXVCPU_X86_MSR_SHADOW: *value = m->shadow < AXVCPU_X86_SHADOWS ? c->shadow[m->shadow + (msr - m->first)] : 0; return 0;
+    case AXVCPU_X86_MSR_SHADOW:
+        *value = m->shadow < AXVCPU_X86_SHADOWS ? c->shadow[m->shadow + (msr - m->first)] : 0;
+        return 0;
     case AXVCPU_X86_MSR_CONST:
     case AXVCPU_X86_MSR_READ: *value = m->value; return 0;
     case AXVCPU_X86_MSR_OWN: *value = c->efer; return 0;
@@ -3270,7 +3289,8 @@ static bool axvcpu_i_x86_types(uint64_t value, uint32_t known)
 }
 #define AXVCPU_I_X86_MTRR_TYPES 0x73u /* 0, 1, 4, 5, 6 */
 
-static bool axvcpu_i_x86_msr_ok(const struct axvcpu_x86_control *c, const struct axvcpu_x86_msr *m, uint32_t msr, uint64_t value)
+static bool axvcpu_i_x86_msr_ok(const struct axvcpu_x86_control *c, const struct axvcpu_x86_msr *m, uint32_t msr,
+                                uint64_t value)
 {
     uint64_t address = c->physical_mask & ~UINT64_C(0xfff);
 
@@ -3411,7 +3431,8 @@ AXVCPU_API struct axvcpu_x86_event axvcpu_x86_again(const struct axvcpu_x86_left
     uint32_t type = AXVCPU_X86_EVENT_TYPE(e.info), vector = e.info & AXVCPU_X86_EVENT_VECTOR;
 
     /* SVM calls INT3 and INTO exceptions */
-    if (svm && (type == AXVCPU_X86_EVENT_SOFTWARE || (type == AXVCPU_X86_EVENT_EXCEPTION && (vector == 3 || vector == 4))))
+    if (svm &&
+        (type == AXVCPU_X86_EVENT_SOFTWARE || (type == AXVCPU_X86_EVENT_EXCEPTION && (vector == 3 || vector == 4))))
         e.info = 0;
     return e;
 }
@@ -3420,7 +3441,8 @@ AXVCPU_API struct axvcpu_x86_event axvcpu_x86_again(const struct axvcpu_x86_left
 static uint32_t axvcpu_i_x86_class(const struct axvcpu_x86_event *e)
 {
     uint32_t vector = e->info & AXVCPU_X86_EVENT_VECTOR;
-    const uint32_t contributory = 1u << 0 | 1u << 10 | 1u << 11 | 1u << 12 | 1u << 13 | 1u << 21, faults = 1u << 14 | 1u << 20;
+    const uint32_t contributory = 1u << 0 | 1u << 10 | 1u << 11 | 1u << 12 | 1u << 13 | 1u << 21;
+    const uint32_t faults = 1u << 14 | 1u << 20;
 
     if (AXVCPU_X86_EVENT_TYPE(e->info) != AXVCPU_X86_EVENT_EXCEPTION || vector > 31)
         return 0;
@@ -3575,7 +3597,8 @@ static bool axvcpu_i_x86_event_error(const struct axvcpu_x86_vmx_state *s)
 {
     uint32_t info = (uint32_t)AXVCPU_I_X86_V(ENTRY_EVENT), vector = info & AXVCPU_X86_EVENT_VECTOR;
     bool real = AXVCPU_I_X86_UNRESTRICTED && (AXVCPU_I_X86_V(GUEST_CR0) & AXVCPU_X86_CR0_PE) == 0;
-    bool wants = AXVCPU_I_X86_EVENT_IS(EXCEPTION) && !real && vector < 32 && (AXVCPU_I_X86_WITH_ERROR >> vector & 1u) != 0;
+    bool wants =
+        AXVCPU_I_X86_EVENT_IS(EXCEPTION) && !real && vector < 32 && (AXVCPU_I_X86_WITH_ERROR >> vector & 1u) != 0;
 
     return ((info & AXVCPU_X86_EVENT_ERROR) != 0) == wants;
 }
@@ -3949,7 +3972,8 @@ static bool axvcpu_i_x86_event_type(const struct axvcpu_x86_vmx_state *s)
 enum axvcpu_i_x86_vmx_rule { AXVCPU_I_X86_VMX_RULES(AXVCPU_I_X86_ENUM_RULE) AXVCPU_I_X86_VMX_RULE_COUNT };
 static const struct axvcpu_i_x86_rule axvcpu_i_x86_vmx_rules[] = { AXVCPU_I_X86_VMX_RULES(AXVCPU_I_X86_SAY_RULE) };
 
-static void axvcpu_i_x86_blame(const struct axvcpu_i_x86_rule *rule, struct axvcpu_x86_broken *out, uint32_t max, uint32_t *n)
+static void axvcpu_i_x86_blame(const struct axvcpu_i_x86_rule *rule, struct axvcpu_x86_broken *out, uint32_t max,
+                               uint32_t *n)
 {
     if (*n < max) {
         out[*n].field = rule->field;
@@ -3958,7 +3982,8 @@ static void axvcpu_i_x86_blame(const struct axvcpu_i_x86_rule *rule, struct axvc
     (*n)++;
 }
 
-AXVCPU_API uint32_t axvcpu_x86_vmx_explain(const struct axvcpu_x86_vmx_state *s, struct axvcpu_x86_broken *out, uint32_t max)
+AXVCPU_API uint32_t axvcpu_x86_vmx_explain(const struct axvcpu_x86_vmx_state *s, struct axvcpu_x86_broken *out,
+                                           uint32_t max)
 {
     const bool holds[] = { AXVCPU_I_X86_VMX_RULES(AXVCPU_I_X86_ASK_RULE) };
     uint32_t i, n = 0;
@@ -4037,7 +4062,8 @@ static bool axvcpu_i_x86_eventinj(uint64_t event)
 enum axvcpu_i_x86_svm_rule { AXVCPU_I_X86_SVM_RULES(AXVCPU_I_X86_ENUM_RULE) AXVCPU_I_X86_SVM_RULE_COUNT };
 static const struct axvcpu_i_x86_rule axvcpu_i_x86_svm_rules[] = { AXVCPU_I_X86_SVM_RULES(AXVCPU_I_X86_SAY_SVM) };
 
-AXVCPU_API uint32_t axvcpu_x86_svm_explain(const struct axvcpu_x86_svm_state *s, struct axvcpu_x86_broken *out, uint32_t max)
+AXVCPU_API uint32_t axvcpu_x86_svm_explain(const struct axvcpu_x86_svm_state *s, struct axvcpu_x86_broken *out,
+                                           uint32_t max)
 {
     const bool holds[] = { AXVCPU_I_X86_SVM_RULES(AXVCPU_I_X86_ASK_RULE) };
     uint32_t i, n = 0;
@@ -4048,7 +4074,8 @@ AXVCPU_API uint32_t axvcpu_x86_svm_explain(const struct axvcpu_x86_svm_state *s,
     return n;
 }
 
-AXVCPU_API size_t axvcpu_x86_explain_print(char *text, size_t size, const struct axvcpu_x86_broken *broken, uint32_t count)
+AXVCPU_API size_t axvcpu_x86_explain_print(char *text, size_t size, const struct axvcpu_x86_broken *broken,
+                                           uint32_t count)
 {
     struct axvcpu_i_text t = { text, text != NULL ? size : 0, 0 };
     uint32_t i;
@@ -4142,8 +4169,9 @@ static int axvcpu_i_x86_tables(struct axvcpu *v, const struct axvcpu_arch_setup 
 /* >>switch                                                                                             */
 /* ---------------------------------------------------------------------------------------------------- */
 
-_Static_assert(offsetof(struct axvcpu_arch, regs) == 0 && offsetof(struct axvcpu_x86_regs, gpr) == 0 && AXVCPU_X86_RBP == 5 &&
-               AXVCPU_X86_RDI == 7, "axvcpu_i_x86_switch_svm, axvcpu_i_x86_switch_vmx");
+_Static_assert(offsetof(struct axvcpu_arch, regs) == 0 && offsetof(struct axvcpu_x86_regs, gpr) == 0 &&
+                   AXVCPU_X86_RBP == 5 && AXVCPU_X86_RDI == 7,
+               "axvcpu_i_x86_switch_svm, axvcpu_i_x86_switch_vmx");
 
 static uint64_t axvcpu_i_x86_rdmsr(uint32_t msr)
 {
@@ -4439,7 +4467,8 @@ static uint64_t axvcpu_i_x86_svm_read_segment(const struct axvcpu_arch *a, uint3
     default: break;
     }
     attributes = AXVCPU_I_X86_VMCB16(a, at + 2);
-    return (attributes & 0xffu) | (attributes & 0xf00u) << 4 | ((attributes & AXVCPU_X86_AR_P) == 0 ? AXVCPU_X86_AR_UNUSABLE : 0);
+    return (attributes & 0xffu) | (attributes & 0xf00u) << 4 |
+           ((attributes & AXVCPU_X86_AR_P) == 0 ? AXVCPU_X86_AR_UNUSABLE : 0);
 }
 
 static void axvcpu_i_x86_svm_write_segment(struct axvcpu_arch *a, uint32_t f, uint64_t value)
@@ -4468,7 +4497,9 @@ static uint64_t axvcpu_i_x86_svm_read(const struct axvcpu_arch *a, uint32_t f)
     value = AXVCPU_I_X86_VMCB64(a, axvcpu_i_x86_vmcb_offsets[f]);
     if (f == AXVCPU_I_X86_F_CR0 && !a->fpu_loaded)
         return (value & ~(uint64_t)AXVCPU_X86_CR0_TS) | (a->ts ? AXVCPU_X86_CR0_TS : 0);
-    return f == AXVCPU_I_X86_F_EFER ? value & ~(uint64_t)AXVCPU_X86_EFER_SVME : f == AXVCPU_I_X86_F_SHADOW ? value & 1u : value;
+    return f == AXVCPU_I_X86_F_EFER   ? value & ~(uint64_t)AXVCPU_X86_EFER_SVME :
+           f == AXVCPU_I_X86_F_SHADOW ? value & 1u :
+                                        value;
 }
 
 static void axvcpu_i_x86_svm_write(struct axvcpu_arch *a, uint32_t f, uint64_t value)
@@ -4503,7 +4534,8 @@ static void axvcpu_i_x86_svm_controls(struct axvcpu_arch *a)
                                    (a->nmi_masked && !a->nmi_step ? AXVCPU_I_X86_SVM_IRET : 0);
     /* V_INTR_MASKING, so that CR8 is V_TPR, the lowest byte; V_IRQ of the highest priority, whatever V_TPR says
        (APM 2, 15.21.1): no window is asked for what CR8 holds back */
-    AXVCPU_I_X86_VMCB64(a, 0x60) = (AXVCPU_I_X86_VMCB64(a, 0x60) & 0xffu) | 1u << 24 | (irq ? 1u << 8 | 0xfu << 16 | 1u << 20 : 0);
+    AXVCPU_I_X86_VMCB64(a, 0x60) =
+        (AXVCPU_I_X86_VMCB64(a, 0x60) & 0xffu) | 1u << 24 | (irq ? 1u << 8 | 0xfu << 16 | 1u << 20 : 0);
     AXVCPU_I_X86_VMCB64(a, 0x50) = a->tsc_offset;
     AXVCPU_I_X86_VMCB32(a, 0xc0) &= ~(AXVCPU_I_X86_CLEAN_I | AXVCPU_I_X86_CLEAN_TPR);
 }
@@ -4550,9 +4582,16 @@ static void axvcpu_i_x86_svm_left(struct axvcpu *v, uint64_t code, struct axvcpu
     uint8_t bytes[AXVCPU_X86_INSN_MAX];
     struct axvcpu_x86_space s;
     /* The code is -1, too, where only its lower half is written (QEMU). */
-    struct axvcpu_x86_svm_raw raw = { (uint64_t)(int64_t)(int32_t)code, AXVCPU_I_X86_VMCB64(a, 0x78), AXVCPU_I_X86_VMCB64(a, 0x80),
-                                      AXVCPU_I_X86_VMCB64(a, 0x88), AXVCPU_I_X86_VMCB64(a, 0x578),
-                                      AXVCPU_I_X86_VMCB64(a, 0xc8), bytes, 0, 0, axvcpu_i_x86_svm_has(AXVCPU_I_X86_SVM_NRIP),
+    struct axvcpu_x86_svm_raw raw = { (uint64_t)(int64_t)(int32_t)code,
+                                      AXVCPU_I_X86_VMCB64(a, 0x78),
+                                      AXVCPU_I_X86_VMCB64(a, 0x80),
+                                      AXVCPU_I_X86_VMCB64(a, 0x88),
+                                      AXVCPU_I_X86_VMCB64(a, 0x578),
+                                      AXVCPU_I_X86_VMCB64(a, 0xc8),
+                                      bytes,
+                                      0,
+                                      0,
+                                      axvcpu_i_x86_svm_has(AXVCPU_I_X86_SVM_NRIP),
                                       axvcpu_i_x86_svm_has(AXVCPU_I_X86_SVM_ASSISTS) };
 
     if (axvcpu_x86_svm_left(&raw, l))
@@ -4734,7 +4773,8 @@ static void axvcpu_i_x86_vmx_write(struct axvcpu_arch *a, uint32_t f, uint64_t v
 /* What is wanted, as far as there is a choice: ones that must be are in the lower half (SDM 3, A.3). */
 static uint64_t axvcpu_i_x86_vmx_choose(uint32_t msr, uint64_t wanted)
 {
-    bool has_true = (axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_BASIC) >> 55 & 1u) != 0 && msr < AXVCPU_I_X86_MSR_VMX_PROC2;
+    bool has_true =
+        (axvcpu_i_x86_rdmsr(AXVCPU_I_X86_MSR_VMX_BASIC) >> 55 & 1u) != 0 && msr < AXVCPU_I_X86_MSR_VMX_PROC2;
     uint64_t caps = axvcpu_i_x86_rdmsr(msr + (has_true ? AXVCPU_I_X86_MSR_VMX_TRUE : 0));
 
     return (wanted | (uint32_t)caps) & caps >> 32;
@@ -4852,7 +4892,8 @@ static void axvcpu_i_x86_vmx_host_segments(struct axvcpu_i_x86_cpu *cpu)
     AXVCPU_I_X86_HOST_DATA(ds, 0xc06, 1)
     AXVCPU_I_X86_HOST_DATA(fs, 0xc08, 2)
     AXVCPU_I_X86_HOST_DATA(gs, 0xc0a, 3)
-    __asm__ volatile("str %0\n\tsgdt %1\n\tsidt %2\n\tsldt %3" : "=r"(tr), "=m"(cpu->gdt), "=m"(cpu->idt), "=m"(cpu->ldt));
+    __asm__ volatile("str %0\n\tsgdt %1\n\tsidt %2\n\tsldt %3"
+                     : "=r"(tr), "=m"(cpu->gdt), "=m"(cpu->idt), "=m"(cpu->ldt));
     axvcpu_i_x86_vmwrite(0xc0c, tr & 0xfff8u);
     axvcpu_i_x86_vmwrite(0x6c06, axvcpu_i_x86_rdmsr(0xc0000100u));
     axvcpu_i_x86_vmwrite(0x6c08, axvcpu_i_x86_rdmsr(0xc0000101u));
@@ -5100,7 +5141,10 @@ static uint64_t axvcpu_i_x86_vmread_if(uint64_t field)
     uint64_t value = 0;
     uint8_t good;
 
-    __asm__ volatile(AXVCPU_I_X86_BEFORE_VMREAD "vmread %2, %0\n\tseta %1" : "+r"(value), "=q"(good) : "r"(field) : "cc");
+    __asm__ volatile(AXVCPU_I_X86_BEFORE_VMREAD "vmread %2, %0\n\tseta %1"
+                     : "+r"(value), "=q"(good)
+                     : "r"(field)
+                     : "cc");
     return good != 0 ? value : 0;
 }
 
@@ -5728,7 +5772,8 @@ AXVCPU_API int axvcpu_leaf_load(struct axvcpu *v)
 
 /* >>leaves: life */
 
-static const struct axvcpu_x86_cpuid *axvcpu_i_x86_find_cpuid(const struct axvcpu_arch *a, uint32_t leaf, uint32_t subleaf)
+static const struct axvcpu_x86_cpuid *axvcpu_i_x86_find_cpuid(const struct axvcpu_arch *a, uint32_t leaf,
+                                                              uint32_t subleaf)
 {
     uint32_t i;
 
@@ -5922,7 +5967,8 @@ static int axvcpu_i_x86_slices(const struct axvcpu_arch_setup *setup)
     if ((setup->slice | setup->pauses) == 0 || (setup->pauses != 0 && pauses))
         return AXVCPU_OK;
     if (setup->slice == 0 || !timer)
-        return axvcpu_i_say(AXVCPU_ENOSUPPORT, "setup: no preemption timer for slice (VMX), or no filter for pauses (SVM)");
+        return axvcpu_i_say(AXVCPU_ENOSUPPORT,
+                            "setup: no preemption timer for slice (VMX), or no filter for pauses (SVM)");
     if (axvcpu_i_x86_timer_counts(setup->slice) == 0)
         return axvcpu_i_say(AXVCPU_EINVAL, "setup: slice is longer than the preemption timer can count");
     return AXVCPU_OK;
@@ -6208,7 +6254,8 @@ static uint32_t axvcpu_i_x86_fetch_irq(const struct axvcpu *v, bool *kick)
 }
 
 /* A host interrupt. *again: it was a kick's that nobody waits for any more. */
-static int axvcpu_i_x86_interrupted(struct axvcpu *v, struct axvcpu_exit *x, const struct axvcpu_x86_left *l, bool *again)
+static int axvcpu_i_x86_interrupted(struct axvcpu *v, struct axvcpu_exit *x, const struct axvcpu_x86_left *l,
+                                    bool *again)
 {
     bool kick, done = false;
     uint32_t vector = axvcpu_i_x86_fetch_irq(v, &kick);
@@ -6316,7 +6363,8 @@ static bool axvcpu_i_x86_sends(struct axvcpu *v, struct axvcpu_exit *x)
     struct axvcpu_x86_space s;
 
     if (x->kind != AXVCPU_EXIT_MMIO_WRITE || !axvcpu_i_x86_has_icr(v) ||
-        !axvcpu_x86_xapic(a->control.shadow[AXVCPU_X86_SHADOW_APIC_BASE], x->mmio.addr, x->mmio.width, x->mmio.data, &a->icr_high, x))
+        !axvcpu_x86_xapic(a->control.shadow[AXVCPU_X86_SHADOW_APIC_BASE], x->mmio.addr, x->mmio.width, x->mmio.data,
+                          &a->icr_high, x))
         return false;
     axvcpu_i_x86_space(v, &s);
     (void)axvcpu_x86_mmio_commit(&a->mmio, &a->regs, &s, &v->access, x); /* the writing half: it cannot fail */
@@ -6383,7 +6431,8 @@ static void axvcpu_i_x86_memory(struct axvcpu *v, struct axvcpu_exit *x, const s
     *again = ours || size != 0;
     if (size == 0)
         return;
-    x->kind = step == AXVCPU_X86_MMIO_ACCESS || step == AXVCPU_X86_MMIO_UNDECODED ? x->kind : (uint32_t)AXVCPU_EXIT_NOTHING;
+    x->kind =
+        step == AXVCPU_X86_MMIO_ACCESS || step == AXVCPU_X86_MMIO_UNDECODED ? x->kind : (uint32_t)AXVCPU_EXIT_NOTHING;
     axvcpu_i_x86_stepped(v, x, step, again);
 }
 
@@ -6469,7 +6518,8 @@ static uint32_t axvcpu_i_x86_elements(const struct axvcpu_arch *a, uint32_t room
 {
     uint64_t left = (a->io.flags & AXVCPU_X86_IO_REP) == 0 ? 1 :
                     a->regs.gpr[AXVCPU_X86_RCX] & axvcpu_i_x86_mask(a->io.address_width);
-    uint32_t most = (a->regs.rflags & (AXVCPU_X86_FLAG_DF | AXVCPU_X86_FLAG_TF)) != 0 ? 1 : (uint32_t)sizeof(a->buf) / a->io.width;
+    uint32_t most =
+        (a->regs.rflags & (AXVCPU_X86_FLAG_DF | AXVCPU_X86_FLAG_TF)) != 0 ? 1 : (uint32_t)sizeof(a->buf) / a->io.width;
 
     most = room < most ? room : most;
     return left < most ? (uint32_t)left : most;
@@ -6484,7 +6534,8 @@ static bool axvcpu_i_x86_string(struct axvcpu *v, struct axvcpu_exit *x)
     axvcpu_i_x86_space(v, &s);
     if (a->io.address_width == 0) /* QEMU's SVM does not tell */
         a->io.address_width = (uint8_t)(s.bits / 8);
-    if ((a->io.flags & AXVCPU_X86_IO_REP) != 0 && (a->regs.gpr[AXVCPU_X86_RCX] & axvcpu_i_x86_mask(a->io.address_width)) == 0) {
+    if ((a->io.flags & AXVCPU_X86_IO_REP) != 0 &&
+        (a->regs.gpr[AXVCPU_X86_RCX] & axvcpu_i_x86_mask(a->io.address_width)) == 0) {
         axvcpu_i_x86_pass(v, a->step);
         return true;
     }
@@ -6645,10 +6696,10 @@ static void axvcpu_i_x86_cr(struct axvcpu *v, const struct axvcpu_x86_left *l)
     fault = axvcpu_x86_do_cr(&a->control, &a->regs, &l->cr, s.bits);
     if (fault == 0 && l->cr.nr != 8 && l->cr.op != AXVCPU_X86_CR_FROM) {
         struct axvcpu_x86_control before = a->control;
+        uint64_t now = l->cr.nr == 0 ? a->control.cr0 : l->cr.nr == 3 ? a->control.cr3 : a->control.cr4;
 
         before.cr0 = old[0], before.cr3 = old[1], before.cr4 = old[2];
-        if (axvcpu_x86_needs_pdptes(&before, l->cr.nr, l->cr.nr == 0 ? a->control.cr0 : l->cr.nr == 3 ? a->control.cr3 : a->control.cr4) &&
-            !axvcpu_i_x86_load_pdptes(a, a->control.cr3))
+        if (axvcpu_x86_needs_pdptes(&before, l->cr.nr, now) && !axvcpu_i_x86_load_pdptes(a, a->control.cr3))
             fault = AXVCPU_I_X86_GP;
     }
     if (fault != 0)
@@ -6799,7 +6850,8 @@ static int axvcpu_i_x86_served(struct axvcpu *v, struct axvcpu_exit *x, const st
     case AXVCPU_X86_CAUSE_HYPERCALL: axvcpu_i_x86_hypercall(v, x, l); return AXVCPU_OK;
     case AXVCPU_X86_CAUSE_HLT:
         axvcpu_i_x86_pass(v, l->length);
-        a->opens = (AXVCPU_I_X86_GET(a, RFLAGS) & AXVCPU_X86_FLAG_IF) == 0 ? 256 : axvcpu_x86_lowest(axvcpu_i_x86_cr8(a));
+        a->opens =
+            (AXVCPU_I_X86_GET(a, RFLAGS) & AXVCPU_X86_FLAG_IF) == 0 ? 256 : axvcpu_x86_lowest(axvcpu_i_x86_cr8(a));
         axvcpu_i_x86_kind(x, AXVCPU_EXIT_HALT, l->raw);
         return AXVCPU_OK;
     case AXVCPU_X86_CAUSE_INVALID:
@@ -7142,7 +7194,8 @@ static int axvcpu_i_x86_turn_on(struct axvcpu_percpu *p)
     p->arch.cr0 = axvcpu_i_x86_host_cr0();
     p->arch.cr4 = axvcpu_i_x86_host_cr4();
     cpu->fpu = (char *)AXVCPU_PHYS_TO_VIRT(p->arch.area) + UINT64_C(2) * AXVM_LEAF_PAGE;
-    axvcpu_i_x86_set_host_cr4(p->arch.cr4 | AXVCPU_X86_CR4_OSFXSR | (axvcpu_i_x86_xcr0_all != 0 ? AXVCPU_X86_CR4_OSXSAVE : 0));
+    axvcpu_i_x86_set_host_cr4(p->arch.cr4 | AXVCPU_X86_CR4_OSFXSR |
+                              (axvcpu_i_x86_xcr0_all != 0 ? AXVCPU_X86_CR4_OSXSAVE : 0));
     cpu->loaded = NULL;
     if (!axvcpu_i_x86_vendor->on(p)) {
         axvcpu_i_x86_set_host_cr4(p->arch.cr4);
@@ -7305,7 +7358,8 @@ static int axvcpu_i_x86_irqchip(const struct axvcpu_kvm_vm *vm, const struct axv
 static int axvcpu_i_x86_msr_exits(int vm, const struct axvm_arch_desc *desc)
 {
     static const uint8_t denied[4096 / 8]; /* a zero bit denies */
-    static const uint32_t reasons = KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_FILTER;
+    static const uint32_t reasons =
+        KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_FILTER;
     struct kvm_msr_filter filter;
     uint32_t i;
     int err;
@@ -8039,8 +8093,8 @@ static int axvcpu_i_x86_ipi_mmio(struct axvcpu *v, struct kvm_run *run, struct a
     uint32_t value = 0;
 
     AXVCPU_MEMCPY(&value, run->mmio.data, 4);
-    if (v->arch.kvm.vm->own_apic ||
-        !axvcpu_x86_xapic(AXVCPU_X86_APIC_PAGE | AXVCPU_X86_APIC_ON, run->mmio.phys_addr, run->mmio.len, value, &v->arch.icr_high, x)) {
+    if (v->arch.kvm.vm->own_apic || !axvcpu_x86_xapic(AXVCPU_X86_APIC_PAGE | AXVCPU_X86_APIC_ON, run->mmio.phys_addr,
+                                                      run->mmio.len, value, &v->arch.icr_high, x)) {
         if (!axvcpu_i_kvm_mmio(v, run, x, false))
             x->kind = AXVCPU_EXIT_RAW;
         return AXVCPU_OK;
@@ -8131,7 +8185,8 @@ AXVCPU_I_INLINE bool axvcpu_i_kvm_usual(struct axvcpu *v, struct kvm_run *run, s
         return axvcpu_i_kvm_mmio(v, run, x, running);
     }
     if (AXVCPU_I_UNLIKELY(run->exit_reason != KVM_EXIT_IO) || AXVCPU_I_UNLIKELY(run->io.count != 1) ||
-        AXVCPU_I_UNLIKELY(run->io.data_offset != AXVCPU_I_X86_PIO) || AXVCPU_I_UNLIKELY(!axvcpu_i_x86_is_width(run->io.size)))
+        AXVCPU_I_UNLIKELY(run->io.data_offset != AXVCPU_I_X86_PIO) ||
+        AXVCPU_I_UNLIKELY(!axvcpu_i_x86_is_width(run->io.size)))
         return false;
     axvcpu_i_x86_io(v, run, x, AXVCPU_I_X86_PIO, 1, running);
     return true;
@@ -8382,7 +8437,8 @@ static void axvcpu_i_x86_down(struct axvcpu *to, const struct axvcpu_exit_ipi *i
 {
     uint32_t up = AXVM_I_UP;
 
-    if (!axvcpu_is_bsp(to) && (ipi->aux & AXVCPU_X86_ICR_ASSERT) != 0 && AXVCPU_ATOMIC_CAS(&to->vm.up, &up, AXVM_I_DOWN))
+    if (!axvcpu_is_bsp(to) && (ipi->aux & AXVCPU_X86_ICR_ASSERT) != 0 &&
+        AXVCPU_ATOMIC_CAS(&to->vm.up, &up, AXVM_I_DOWN))
         axvcpu_i_alert(to, AXVCPU_ATTN_STOP, AXVCPU_TRACE_STOP_FLAGGED);
 }
 
