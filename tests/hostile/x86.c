@@ -25,10 +25,12 @@ void hostile_mode(struct axvm_arch_desc *vm, struct axvcpu_arch_setup *setup)
     setup->mode = modes[hostile_below(COUNT(modes))];
 }
 
-// Three things of a guest end QEMU 7.2 itself: a breakpoint of DR7 that lies where the delivery of an exception reads
-// ("assertion failed: !qemu_mutex_iothread_locked") or on code of a segment that has a base (a segmentation fault in
-// gdb_set_stop_cpu); a write of CR8 while a virtual interrupt waits ("assertion failed: qemu_mutex_iothread_locked");
-// and BT, BTS, BTR or BTC of a register with LOCK ("tcg fatal error").
+// Some things of a guest end QEMU 7.2 itself, or its SVM's host:
+// - a breakpoint of DR7 where the delivery of an exception reads ("assertion failed: !qemu_mutex_iothread_locked"), or
+//   on code of a segment that has a base (a segmentation fault in gdb_set_stop_cpu);
+// - a write of CR8 while a virtual interrupt waits ("assertion failed: qemu_mutex_iothread_locked");
+// - EFER.LME while CR0.PG and CR4.PAE are clear: an exit then leaves CR0 the guest's;
+// - BT, BTS, BTR or BTC of a register with LOCK ("tcg fatal error").
 static bool is_tcg(void)
 {
     uint32_t eax = 0x40000000, ebx, ecx = 0, edx;
@@ -57,6 +59,12 @@ static bool is_to_cr0(const uint8_t *code)
     return code[0] == 0x0f && code[1] == 0x22 && (code[2] & 0x38) == 0;
 }
 
+// EFER's number, which is somebody's operand.
+static bool is_efer(const uint8_t *code)
+{
+    return code[0] == 0x80 && code[1] == 0 && code[2] == 0 && code[3] == 0xc0;
+}
+
 // `before`: how many bytes there are.
 static void mend(uint8_t *insn, size_t before)
 {
@@ -68,15 +76,17 @@ static void mend(uint8_t *insn, size_t before)
             *p = *p == 0xf0 ? 0x90 : *p;
     if (!AXVCPU_I_HOSTED && is_to_dr7(insn)) // a kernel can have it for itself (below)
         insn[2] &= 0xd7;
+    if (is_efer(insn))
+        insn[0]++;
 }
 
-// The prefixes go, and DR7 is another one.
+// The prefixes go, and DR7 and EFER are others.
 void hostile_mend(uint8_t *code, size_t size)
 {
     static int wanted = -1;
     if (wanted < 0)
         wanted = is_tcg();
-    for (size_t i = 0; wanted && i + 3 <= size; i++)
+    for (size_t i = 0; wanted && i + 4 <= size; i++)
         mend(code + i, i);
 }
 
