@@ -4569,7 +4569,8 @@ AXVCPU_API int axvcpu_leaf_run(struct axvcpu *v, struct axvcpu_exit *x)
 }
 
 /* The kernel finishes the instruction when it is entered next; immediate_exit makes it stop there, with
-   EINTR (api.rst, section 5). A kick in between leaves its flag to the next run. */
+   EINTR (api.rst, section 5). A kick in between leaves its flag to the next run; if that is under way and past its
+   look, it stops again (barrier LEAVE_CLEAR_FIRST). */
 AXVCPU_I_COLD static int axvcpu_i_kvm_finish(struct axvcpu *v, struct axvcpu_exit *x)
 {
     struct axvcpu_kvm *k = &axvcpu_arch(v)->kvm;
@@ -4578,6 +4579,8 @@ AXVCPU_I_COLD static int axvcpu_i_kvm_finish(struct axvcpu *v, struct axvcpu_exi
     *(volatile uint8_t *)&k->run->immediate_exit = 1;
     code = AXVCPU_KVM_ENTER(k->fd);
     *(volatile uint8_t *)&k->run->immediate_exit = 0;
+    if (axvcpu_attention(v))
+        *(volatile uint8_t *)&k->run->immediate_exit = 1;
     if (code == 0)
         return axvcpu_i_kvm_exit(v, k->run, x);
     errno = (int)-code;

@@ -361,6 +361,33 @@ static void test_failure_is_an_exit(void)
     os.run = NULL;
     ok_int(machine_stop(), 0, "a failure of KVM_RUN: the end");
 }
+
+static unsigned kicks;
+
+// While an instruction is being finished, which is all that this KVM_RUN may do.
+static long kick_and_finish(int fd)
+{
+    if (v->arch.kvm.run->immediate_exit && kicks++ == 0)
+        (void)axvcpu_kick(v);
+    return ioctl(fd, KVM_RUN, 0) == 0 ? 0 : -(long)errno;
+}
+
+// The kernel does not extend a negative value's sign: the run that brings it finishes the load by itself, behind its
+// look at what is wanted.
+static void test_trap_14_kick_while_finishing(void)
+{
+    const struct machine m = {PROGRAM(exits)};
+    os_begin();
+    if (!ok_int(machine_start(&m), 0, "a kick while a load is finished: a guest"))
+        return;
+    ok(machine_run(AXVCPU_EXIT_MMIO_WRITE) && machine_run(AXVCPU_EXIT_MMIO_READ), "... its load");
+    ok_int(axvcpu_complete(v, 0x80000000), 0, "... of a negative value");
+    os.run = kick_and_finish;
+    ok(machine_run(AXVCPU_EXIT_CANCELED) && kicks != 0, "... the kick ends the run that it met");
+    ok(machine_run(AXVCPU_EXIT_HYPERCALL), "... and no other");
+    os.run = NULL;
+    ok_int(machine_stop(), 0, "... the end");
+}
 #endif
 
 // host STEP: each STEP. call fails in a life of its own; they are slow in an emulated machine.
@@ -380,6 +407,7 @@ int main(int argc, char **argv)
     test_adopt();
 #if defined(__riscv)
     test_failure_is_an_exit();
+    test_trap_14_kick_while_finishing();
 #endif
     test_every_failure(argc > 1 ? (unsigned)atoi(argv[1]) : 1);
     return tap_done();
