@@ -97,13 +97,13 @@ guest_\name\()_end:
     b 9f
     .balign 8
 8:  cbz x22, 1f
-    msr cntv_ctl_el0, xzr   // if it was the timer
     ldr w24, [x22, #0xc]    // IAR
+    msr cntv_ctl_el0, xzr   // if it was the timer; not before, or there may be none to take any more
     str w24, [x23]
     str w24, [x22, #0x10]   // EOIR
     eret
-1:  msr cntv_ctl_el0, xzr
-    mrs x24, s3_0_c12_c12_0 // ICC_IAR1_EL1
+1:  mrs x24, s3_0_c12_c12_0 // ICC_IAR1_EL1
+    msr cntv_ctl_el0, xzr
     str w24, [x23]
     msr s3_0_c12_c12_1, x24 // ICC_EOIR1_EL1
     eret
