@@ -179,7 +179,6 @@ AXVCPU_API bool axvcpu_riscv_csr_write(uint32_t insn, const uint64_t gpr[32], ui
 #define AXVCPU_LEAF_RETURN_GPR AXVCPU_RISCV_A0
 #define AXVCPU_LEAF_VECTORS 64
 #define AXVCPU_LEAF_VECTOR_OK(n) ((n) == AXVCPU_RISCV_IRQ_SOFT || (n) == AXVCPU_RISCV_IRQ_TIMER || (n) == AXVCPU_RISCV_IRQ_EXT)
-#define AXVCPU_LEAF_LOOK(p) AXVCPU_ATOMIC_LOAD_RELAXED(p)
 #define AXVM_LEAF_UP_OK 0
 #define AXVM_LEAF_UP_ALREADY ((uint64_t)AXVCPU_RISCV_SBI_ALREADY_AVAILABLE)
 #define AXVM_LEAF_UP_INVALID ((uint64_t)AXVCPU_RISCV_SBI_INVALID_PARAM)
@@ -247,6 +246,7 @@ struct axvm_arch_desc {
 
 #ifndef AXVCPU_KVM
 #define AXVCPU_LEAF_NAME "riscv"
+#define AXVCPU_LEAF_LOOK(p) AXVCPU_ATOMIC_LOAD_RELAXED(p)
 #define AXVCPU_I_RISCV_SERVES
 
 /* What belongs to the guest beside its registers: the CSR that has it while the vCPU is loaded, and the one
