@@ -65,7 +65,7 @@ static bool is_efer(const uint8_t *code)
     return code[0] == 0x80 && code[1] == 0 && code[2] == 0 && code[3] == 0xc0;
 }
 
-// `before`: how many bytes there are.
+// Makes one of those harmless, if one is here; `before`: how many bytes of the guest's lie in front of it.
 static void mend(uint8_t *insn, size_t before)
 {
     bool cr0 = is_to_cr0(insn);
@@ -80,7 +80,7 @@ static void mend(uint8_t *insn, size_t before)
         insn[0]++;
 }
 
-// The prefixes go, and DR7 and EFER are others.
+// Prefixes become NOPs, DR7 and EFER other registers.
 void hostile_mend(uint8_t *code, size_t size)
 {
     static int wanted = -1;
