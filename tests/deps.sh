@@ -76,6 +76,8 @@ mutants  /usr/share/bochs/BIOS-bochs-latest               bochsbios
 mutants  /usr/share/vgabios/vgabios.bin                   vgabios
 mutants  g++                                              g++
 mutants  clang                                            clang
+mutants  /usr/lib/llvm-*/lib/clang/*/lib/*/libclang_rt.*  libclang-rt-dev
+mutants  /usr/riscv64-linux-gnu/include/asm/kvm.h         linux-libc-dev-riscv64-cross
 static   clang-tidy                                       clang-tidy
 static   cppcheck                                         cppcheck
 static   aarch64-linux-gnu-gcc                            gcc-aarch64-linux-gnu

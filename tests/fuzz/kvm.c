@@ -2,7 +2,8 @@
 //
 // The KVM backends behind a kernel that writes anything into the run page and answers anything: any exit, any
 // union, sizes and offsets that no kernel has. Whatever it is, nothing outside of the page is touched, an exit
-// says only what can be, and the vCPU is Ready or, after an error, Invalid, from where a reset leads back.
+// says only what can be, and the vCPU is Ready or, after an error, Invalid, from where a reset leads back. A kick
+// may come within any KVM_RUN, and no guest is entered behind one.
 //
 // One program for each architecture, all on this host: the kernel is played here, and no guest runs.
 #define _GNU_SOURCE
@@ -165,6 +166,9 @@ static const uint32_t reasons[] = {
     KVM_EXIT_RISCV_CSR, KVM_EXIT_UNKNOWN,
 };
 
+static void check_entry(const struct kvm_run *run);
+static void kick(void);
+
 // Any exit with anything in it; when there are no more bytes, one that ends.
 static long run_guest(int fd)
 {
@@ -172,9 +176,12 @@ static long run_guest(int fd)
     struct kvm_run *run = (struct kvm_run *)(void *)run_page;
     uint32_t how = input_next(256);
     (void)fd;
+    check_entry(run);
     run->exit_reason = KVM_EXIT_SHUTDOWN;
     if (input_left == 0)
         return run->immediate_exit ? -EINTR : 0;
+    if (input_next(4) == 3)
+        kick();
     input_take(&run->mmio, input_next(80));
     if (how & 0x80)
         input_take(&run->exit_reason, 4);
@@ -212,6 +219,17 @@ static long run_guest(int fd)
 static struct axvm vm;
 static struct axvcpu vcpu, *const v = &vcpu;
 static struct axvcpu_exit x;
+
+// A flagged kick ends the run that it met.
+static void check_entry(const struct kvm_run *run)
+{
+    must(run->immediate_exit || (v->attn & AXVCPU_ATTN_KICK) == 0);
+}
+
+static void kick(void)
+{
+    must(axvcpu_kick(v) == 0);
+}
 
 static void check_io(void)
 {

@@ -23,6 +23,7 @@ $(MUTANTS)/commands: Makefile $(wildcard tests/*/rules.mk)
   'x86/entry-vmx|build/tests/x86/entry.elf|sh tests/x86/machine.sh 60 bochs:corei7_skylake_x build/tests/x86/entry.elf' \
   'x86/root-svm|build/tests/x86/root.elf|sh tests/x86/machine.sh 60 qemu:max build/tests/x86/root.elf' \
   'x86/root-vmx|build/tests/x86/root.elf|sh tests/x86/machine.sh 60 bochs:corei7_skylake_x build/tests/x86/root.elf' \
+  'fuzz/kvm-riscv|build/tests/fuzz/kvm-riscv|sh tests/fuzz.sh build/tests/fuzz/kvm-riscv $(FUZZ_RUNS) 200 -entropic=0' \
   'headers/x86|build/tests/headers/matrix|build/tests/headers/matrix "x86 freestanding, gcc -O2"' \
   'headers/arm64|build/tests/headers/matrix|build/tests/headers/matrix "arm64 freestanding, aarch64-linux-gnu-gcc -O2"' \
   'headers/riscv|build/tests/headers/matrix|build/tests/headers/matrix "riscv freestanding, riscv64-linux-gnu-gcc -O2"' \
