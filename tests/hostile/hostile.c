@@ -515,10 +515,16 @@ static void tell(void)
     put_end();
 }
 
+// One alarm in four meets the run on its way into the guest, anywhere.
+static uint32_t patience(void)
+{
+    return hostile_below(4) == 0 ? hostile_below(HOSTILE_ALARM_NS / 5) : HOSTILE_ALARM_NS;
+}
+
 static void one_exit(void)
 {
     uint64_t changed = 0;
-    port_alarm(HOSTILE_ALARM_NS, enough, v);
+    port_alarm(patience(), enough, v);
     first_log[0] = 0;
     int err = hostile_call(run_it, v, &x, &changed);
     preserved(changed);
