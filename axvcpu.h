@@ -4372,13 +4372,19 @@ static int axvcpu_i_kvm_open_vcpu(struct axvcpu_kvm *k, uint32_t id)
 /* >>kvm kick: a signal whose handler makes the KVM_RUN under way, or the next one, return (api.rst, section
    5: immediate_exit). One that arrives outside of run finds no current vCPU; its sender left a flag. */
 
+/* Volatile: the kernel reads it, and the signal's handler writes it in the middle of anything. */
+AXVCPU_I_INLINE void axvcpu_i_kvm_immediate_exit(struct kvm_run *run, bool wanted)
+{
+    *(volatile uint8_t *)&run->immediate_exit = wanted;
+}
+
 static void axvcpu_i_kvm_leave(void)
 {
     struct axvcpu *v = AXVCPU_CURRENT_GET();
     struct kvm_run *run = v != NULL ? *(struct kvm_run *volatile *)&axvcpu_arch(v)->kvm.run : NULL;
 
     if (run != NULL)
-        *(volatile uint8_t *)&run->immediate_exit = 1;
+        axvcpu_i_kvm_immediate_exit(run, true);
 }
 
 static void axvcpu_i_kvm_on_signal(int number)
@@ -4538,7 +4544,7 @@ AXVCPU_I_COLD static int axvcpu_i_kvm_interrupted(struct axvcpu *v, long code, s
         errno = (int)-code;
         return axvcpu_i_kvm_refused("KVM_RUN", errno == EFAULT ? "the memory behind a mapping is gone" : NULL);
     }
-    *(volatile uint8_t *)&axvcpu_arch(v)->kvm.run->immediate_exit = 0;
+    axvcpu_i_kvm_immediate_exit(axvcpu_arch(v)->kvm.run, false);
     return axvcpu_attend(v, x, &done);
 }
 
@@ -4576,11 +4582,11 @@ AXVCPU_I_COLD static int axvcpu_i_kvm_finish(struct axvcpu *v, struct axvcpu_exi
     struct axvcpu_kvm *k = &axvcpu_arch(v)->kvm;
     long code;
 
-    *(volatile uint8_t *)&k->run->immediate_exit = 1;
+    axvcpu_i_kvm_immediate_exit(k->run, true);
     code = AXVCPU_KVM_ENTER(k->fd);
-    *(volatile uint8_t *)&k->run->immediate_exit = 0;
+    axvcpu_i_kvm_immediate_exit(k->run, false);
     if (axvcpu_attention(v))
-        *(volatile uint8_t *)&k->run->immediate_exit = 1;
+        axvcpu_i_kvm_immediate_exit(k->run, true);
     if (code == 0)
         return axvcpu_i_kvm_exit(v, k->run, x);
     errno = (int)-code;

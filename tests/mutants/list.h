@@ -323,7 +323,7 @@ MUTANT("KVM run page, trap 12", X86, "kvm/x86/exits",
 MUTANT("KVM run page", X86, "kvm/x86/exits",
        "        run->msr.error = 1;\n    return AXVCPU_OK;", "        run->msr.error = 0;\n    return AXVCPU_OK;")
 MUTANT("KVM run page, kick, trap 14", CORE, "fuzz/kvm-riscv",
-       "    if (axvcpu_attention(v))\n        *(volatile uint8_t *)&k->run->immediate_exit = 1;\n", "")
+       "    if (axvcpu_attention(v))\n        axvcpu_i_kvm_immediate_exit(k->run, true);\n", "")
 MUTANT("KVM run page, trap 16", X86, "kvm/conformance:retry",
        "    *axvcpu_i_x86_regs(v) = regs;\n    return axvcpu_i_x86_changed(v);", "    (void)regs;\n    return axvcpu_i_x86_changed(v);")
 
