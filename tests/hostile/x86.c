@@ -76,8 +76,8 @@ static void mend(uint8_t *insn, size_t before)
             *p = *p == 0xf0 ? 0x90 : *p;
     if (!AXVCPU_I_HOSTED && is_to_dr7(insn)) // a kernel can have it for itself (below)
         insn[2] &= 0xd7;
-    if (is_efer(insn))
-        insn[0]++;
+    if (before > 0 && is_efer(insn - 1)) // one byte longer than the others
+        insn[-1]++;
 }
 
 // Prefixes become NOPs, DR7 and EFER other registers.
@@ -86,7 +86,7 @@ void hostile_mend(uint8_t *code, size_t size)
     static int wanted = -1;
     if (wanted < 0)
         wanted = is_tcg();
-    for (size_t i = 0; wanted && i + 4 <= size; i++)
+    for (size_t i = 0; wanted && i + 3 <= size; i++)
         mend(code + i, i);
 }
 
