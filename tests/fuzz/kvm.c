@@ -220,7 +220,7 @@ static struct axvm vm;
 static struct axvcpu vcpu, *const v = &vcpu;
 static struct axvcpu_exit x;
 
-// A flagged kick ends the run that it met.
+// A kick that is flagged ends this KVM_RUN at once.
 static void check_entry(const struct kvm_run *run)
 {
     must(run->immediate_exit || (v->attn & AXVCPU_ATTN_KICK) == 0);
