@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Cases that a substrate cannot play, with the reason and where it is written. FAILS is played there all
-// the same and must fail: a line that is no longer true is an error. HANGS would not come back.
+// the same and must fail, if not at once then soon: a line that is no longer true is an error. HANGS would not come back.
 // A name that ends with * stands for all that begin so.
 //
 // KEPT is an exit that a substrate's kernel keeps for itself in every case: where a row has it, the guest must

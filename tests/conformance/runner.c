@@ -761,17 +761,24 @@ void play_counted(struct play *p, uint64_t got, uint64_t wanted)
         play_wrong(p, "the guest counted", got, wanted);
 }
 
+// What a substrate gets wrong it gets right once in thousands of times, when an interrupt of its own comes just then:
+// a line of absent.h is no longer true if its case goes well so many times running.
+enum { WELL = 3 };
+
 static void test_one(struct tally *tally, const struct test_case *test, uint32_t style)
 {
     static struct play play;
     const struct absent *gone = find_absent(test->name);
+    uint32_t left = gone ? WELL : 1;
     if (gone && gone->how == HANGS) {
         report(tally, true, test->name, style_names[style], gone);
         return;
     }
-    last_log[0] = 0;
-    port_begin(test->name);
-    play_case(&play, test, style);
+    do {
+        last_log[0] = 0;
+        port_begin(test->name);
+        play_case(&play, test, style);
+    } while (!play.wrong && --left > 0);
     if (gone && !play.wrong) {
         report(tally, false, test->name, style_names[style], NULL);
         note("passes here, so it must leave absent.h", "");
